@@ -1,0 +1,61 @@
+# weir_module(NAME [DIR dir] [USES modules...] [LIBS libraries...]): src/DIR as the static library weir_NAME.
+# USES is what the module may include; tests/unit/layering holds the includes of every file against it.
+function(weir_module name)
+	cmake_parse_arguments(arg "" "DIR" "USES;LIBS" ${ARGN})
+	if(NOT arg_DIR)
+		set(arg_DIR ${name})
+	endif()
+	file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${arg_DIR}/*.c)
+	list(TRANSFORM arg_USES PREPEND weir_)
+	if(sources)
+		add_library(weir_${name} STATIC ${sources})
+		target_link_libraries(weir_${name} PUBLIC weir_flags ${arg_USES} ${arg_LIBS})
+	else()
+		add_library(weir_${name} INTERFACE)
+		target_link_libraries(weir_${name} INTERFACE weir_flags ${arg_USES} ${arg_LIBS})
+	endif()
+endfunction()
+
+weir_module(base LIBS PkgConfig::CRYPTO PkgConfig::XXHASH PkgConfig::ZLIB Threads::Threads)
+weir_module(column USES base)
+weir_module(expr USES column base)
+weir_module(codec USES base LIBS PkgConfig::ZSTD PkgConfig::LZ4 PkgConfig::BROTLI PkgConfig::ZLIB ${SNAPPY_LIBRARY})
+weir_module(parquet DIR format/parquet USES expr codec column base)
+weir_module(avro DIR format/avro USES codec column base LIBS PkgConfig::JANSSON)
+weir_module(json DIR format/json USES column base LIBS PkgConfig::JANSSON)
+weir_module(csv DIR format/csv USES column base)
+weir_module(device DIR format/device USES column base LIBS PkgConfig::EXPAT m)
+weir_module(store USES base)
+weir_module(control USES base LIBS PkgConfig::SQLITE)
+weir_module(iceberg USES control store avro parquet codec expr column base LIBS PkgConfig::JANSSON)
+weir_module(bus USES codec column base)
+weir_module(consent USES control expr column base LIBS PkgConfig::JANSSON m)
+weir_module(sql USES column base LIBS duckdb)
+weir_module(lake USES column base LIBS PkgConfig::FYAML PkgConfig::JANSSON)
+weir_module(stream USES lake consent sql bus iceberg control store json column base)
+weir_module(access USES lake consent sql bus iceberg control store expr codec column base LIBS PkgConfig::JANSSON)
+weir_module(jobs USES access stream lake consent sql iceberg control store column base)
+weir_module(ingest USES stream lake bus sql device csv json parquet codec column base)
+weir_module(gen USES json column base)
+weir_module(engine USES jobs access ingest stream lake consent sql bus iceberg control store column base)
+weir_module(serve USES engine jobs access ingest lake consent iceberg parquet csv json codec column base
+	LIBS PkgConfig::MICROHTTPD PkgConfig::JANSSON PkgConfig::ZLIB)
+
+# The page in the program: web/dist/index.html where `npm run build` made it, else a plain one that says how.
+file(GLOB weir_page CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/web/dist/index.html)
+if(NOT weir_page)
+	set(weir_page ${PROJECT_SOURCE_DIR}/src/serve/page.html)
+endif()
+add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/page.c
+	COMMAND ${CMAKE_COMMAND} -DINPUT=${weir_page} -DOUTPUT=${PROJECT_BINARY_DIR}/page.c -DNAME=weir_page
+		-P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
+	DEPENDS ${weir_page} ${PROJECT_SOURCE_DIR}/cmake/embed.cmake)
+target_sources(weir_serve PRIVATE ${PROJECT_BINARY_DIR}/page.c)
+
+# The command: all but main() is a library, so that tests can call it.
+file(GLOB cli_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/cli/*.c)
+list(REMOVE_ITEM cli_sources ${PROJECT_SOURCE_DIR}/src/cli/main.c)
+add_library(weir_cli STATIC ${cli_sources})
+target_link_libraries(weir_cli PUBLIC weir_flags weir_serve weir_engine weir_gen PkgConfig::CURL PkgConfig::JANSSON)
+add_executable(weir ${PROJECT_SOURCE_DIR}/src/cli/main.c)
+target_link_libraries(weir PRIVATE weir_cli)

@@ -1,0 +1,145 @@
+/* Shared by iceberg's own files. Limits on everything that is read, and the parts between model and table. */
+#ifndef WEIR_ICEBERG_INTERNAL_H
+#define WEIR_ICEBERG_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "format/avro/avro.h"
+#include "iceberg/table.h"
+
+#define ICE_METADATA_BYTES_MAX (64U << 20)  /* one metadata.json, decompressed */
+#define ICE_MANIFEST_BYTES_MAX (256U << 20) /* one manifest or manifest list */
+#define ICE_TYPE_DEPTH_MAX     32           /* nesting of a schema's types */
+#define ICE_BOUND_LENGTH       16           /* code points or bytes of a bound */
+#define ICE_METADATA_LOG_MAX   100          /* earlier metadata files that a version lists */
+#define ICE_MANIFEST_ENTRIES   4096         /* merging stops at manifests of this many entries */
+#define ICE_PATH_PART_MAX      512          /* bytes of a partition path in a file's name */
+
+/* ---- values (value.c, transform.c) ---- */
+/* The transform of one value. Text of the result borrows from value, or lies in arena (decimals of more than 64 bits).
+ */
+struct ice_partition_value ice_transform_value(
+        struct ice_transform transform, enum weir_type type, const struct expr_value *value);
+/* The cell as a value: as expr_value_of, but decimals past 64 bits are TEXT (big-endian two's complement) in arena. */
+struct expr_value ice_cell_value(struct weir_arena *arena, const struct weir_column *column, uint32_t row);
+/* Text cut to ICE_BOUND_LENGTH code points (binary: bytes); upper false where there is no upper bound. In arena. */
+struct weir_str ice_bound_lower(struct weir_arena *arena, struct weir_str value, bool is_text, uint32_t limit);
+bool ice_bound_upper(
+        struct weir_arena *arena, struct weir_str value, bool is_text, uint32_t limit, struct weir_str *ret_upper);
+bool ice_partition_value_equal(const struct ice_partition_value *a, const struct ice_partition_value *b);
+struct ice_partition_value ice_partition_value_copy(struct weir_arena *arena, const struct ice_partition_value *value);
+
+/* ---- schemas and specs (metadata_parse.c) ---- */
+/* A field anywhere in a schema; NULL where absent. */
+const struct weir_field *ice_schema_field(const struct weir_schema *schema, int32_t field_id);
+/* In any schema of the table, the current one first. */
+const struct weir_field *ice_metadata_field(const struct ice_metadata *metadata, int32_t field_id);
+/* The type of a partition field's values, as a field with its id and name. False where the source is unknown. */
+bool ice_partition_type(
+        const struct ice_metadata *metadata, const struct ice_partition_field *partition, struct weir_field *ret_field);
+
+/* ---- JSON pieces (metadata_write.c) ---- */
+struct weir_json;
+void ice_schema_write(const struct weir_schema *schema, struct weir_json *json);
+void ice_spec_fields_write(const struct ice_spec *spec, struct weir_json *json);
+
+/* ---- manifests (manifest_schema.c, manifest_write.c, manifest_read.c, manifest_list.c) ---- */
+/* The decoded entries of one manifest; sequence numbers and snapshot ids as stored (-1: inherited). */
+struct ice_entries {
+	uint32_t count;
+	struct ice_data_file *files;
+};
+/* Bytes of a fixed that holds decimals of this precision. */
+unsigned ice_decimal_bytes(unsigned precision);
+/* avro.schema of a manifest of this spec. */
+void ice_manifest_schema(const struct ice_metadata *metadata, const struct ice_spec *spec, struct weir_buf *out);
+struct ice_manifest_writer;
+int ice_manifest_writer_open(struct weir_byte_sink sink, const struct ice_metadata *metadata,
+        const struct ice_spec *spec, struct weir_arena *arena, struct ice_manifest_writer **ret_writer,
+        struct weir_error *err);
+/* The entry's status, ids and metrics as they are in file; DELETED ones are written without metrics. */
+int ice_manifest_writer_add(
+        struct ice_manifest_writer *writer, const struct ice_data_file *file, struct weir_error *err);
+/* Fills counts, partition summaries and length; the caller fills path and sequence numbers. */
+int ice_manifest_writer_close(
+        struct ice_manifest_writer *take_writer, struct ice_manifest *ret_manifest, struct weir_error *err);
+void ice_manifest_writer_abandon(struct ice_manifest_writer *take_writer);
+int ice_manifest_read(struct weir_arena *arena, struct weir_byte_source source, const struct ice_metadata *metadata,
+        int32_t spec_id, struct ice_entries *ret_entries, struct weir_error *err);
+int ice_manifest_list_write(struct weir_byte_sink sink, const struct ice_snapshot *snapshot, int32_t format_version,
+        const struct ice_manifest *manifests, uint32_t count, struct weir_error *err);
+int ice_manifest_list_read(struct weir_arena *arena, struct weir_byte_source source,
+        struct ice_manifest **ret_manifests, uint32_t *ret_count, struct weir_error *err);
+
+/* ---- sets of texts (name_set.c) ---- */
+struct ice_name_set {
+	struct weir_str *slots;
+	size_t capacity, count;
+};
+/* False where it was there already. The text is borrowed. */
+bool ice_name_set_add(struct ice_name_set *set, struct weir_str name);
+bool ice_name_set_has(const struct ice_name_set *set, struct weir_str name);
+void ice_name_set_done(struct ice_name_set *set);
+
+/* ---- the cache (cache.c) ---- */
+/* A decoded object that is pinned until ice_cached_release. Immutable; any thread. */
+struct ice_cached;
+int ice_cached_manifest(struct ice_table *table, const struct ice_manifest *manifest, struct ice_cached **ret_cached,
+        struct weir_error *err);
+int ice_cached_list(
+        struct ice_table *table, struct weir_str list_uri, struct ice_cached **ret_cached, struct weir_error *err);
+const struct ice_entries *ice_cached_entries(const struct ice_cached *cached);
+const struct ice_manifest *ice_cached_manifests(const struct ice_cached *cached, uint32_t *ret_count);
+void ice_cached_release(struct ice_cached *cached);
+
+/* ---- tables (table.c) ---- */
+struct ice_table {
+	atomic_uint refs;
+	struct store *store;
+	struct ice_cache *cache;
+	struct weir_arena *arena;
+	struct ice_name name;
+	struct weir_str metadata_uri;
+	const struct ice_metadata *metadata;
+};
+/* A version from its metadata's text. */
+int ice_table_from_json(struct store *store, struct ice_cache *cache, struct ice_name name,
+        struct weir_str metadata_uri, struct weir_str json, struct ice_table **ret_table, struct weir_error *err);
+/* The manifests of a snapshot, pinned; *ret_cached NULL and count 0 where snapshot is NULL. */
+int ice_table_manifests(struct ice_table *table, const struct ice_snapshot *snapshot, struct ice_cached **ret_cached,
+        const struct ice_manifest **ret_manifests, uint32_t *ret_count, struct weir_error *err);
+/* Metadata of version 0 of a definition; schema id 0. In arena. */
+int ice_definition_metadata(struct weir_arena *arena, struct store *store, const struct ice_definition *definition,
+        int64_t now_ms, struct ice_metadata **ret_metadata, struct weir_error *err);
+
+/* ---- preparing a change (prepare.c, merge.c, expire.c) ---- */
+/* A change being built: what it writes, counts and dooms. Lives for one attempt. */
+struct ice_commit {
+	struct weir_arena *arena;
+	struct ice_table *base;
+	const struct ice_edit *edit;
+	const char *location;           /* a name in the store */
+	struct ice_snapshot *snapshot;  /* the new one */
+	struct ice_manifest *manifests; /* of its list */
+	uint32_t manifest_count, manifest_capacity;
+	struct store_file **files; /* created, not yet durable */
+	size_t file_count, file_capacity;
+	const char **names;        /* of files */
+	uint32_t *manifest_number; /* next <n> of <prefix>-m<n>.avro */
+	const char **doomed;
+	uint32_t doomed_count, doomed_capacity;
+	int64_t removed_rows, removed_bytes;
+	uint32_t changed_partitions;
+};
+/* Creates `<location>/metadata/<file>`; the handle is the commit's. */
+int ice_commit_create(
+        struct ice_commit *commit, const char *file, struct store_file **ret_file, struct weir_error *err);
+/* Fills commit->manifests from the base's manifests and the edit (merge.c). */
+int ice_commit_manifests(struct ice_commit *commit, struct weir_error *err);
+/* Dooms what the first `dropped` snapshots of the base alone need; kept: ids that stay (expire.c). */
+int ice_commit_expire(struct ice_commit *commit, const bool *is_kept, struct weir_error *err);
+/* A URI of this store; others are not weir's to delete, and passed over. */
+void ice_commit_doom(struct ice_commit *commit, struct weir_str uri);
+
+#endif

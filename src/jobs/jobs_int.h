@@ -1,0 +1,36 @@
+#ifndef WEIR_JOBS_INT_H
+#define WEIR_JOBS_INT_H
+
+#include <pthread.h>
+
+#include "iceberg/sorted.h"
+#include "jobs/jobs.h"
+#include "stream/gold.h"
+
+#define JOBS_DOOMED_GRACE_US (60 * WEIR_US_PER_SECOND)
+#define JOBS_AUDIT_EVERY_US (2 * WEIR_US_PER_SECOND)
+#define JOBS_SWEEP_EVERY_US (5 * WEIR_US_PER_SECOND)
+#define JOBS_ZSTD_LEVEL 3 /* files that stay may cost more to write */
+
+struct jobs {
+	struct jobs_config config;
+	struct weir_arena *arena;
+	struct stream_gold *golds;       /* one a table of the lake; vocabulary NULL where it is no gold */
+	const struct weir_schema **silver_schemas;
+	pthread_mutex_t lock;
+	struct jobs_numbers numbers;
+	int64_t audited_us, swept_us, compacted_us; /* steady, of the last round */
+	uint64_t compacted_generation;   /* of the registry, when nothing was left to compact */
+	bool scrub_due;
+};
+
+/* Adds to the numbers under the lock. */
+void jobs_count(struct jobs *jobs, const struct jobs_numbers *more);
+/* A writer for one table with its options. */
+int jobs_writer(struct jobs *jobs, struct ice_table *table, int32_t spec_id, const char *prefix,
+	struct ice_writer **ret_writer, struct weir_error *err);
+/* Makes written files durable: their handles are taken. */
+int jobs_durable(struct jobs *jobs, struct ice_written *written, struct weir_error *err);
+void jobs_written_free(struct jobs *jobs, struct ice_written *written, bool committed);
+
+#endif

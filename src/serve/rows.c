@@ -1,0 +1,150 @@
+/* Rows of batches as JSON: one object a row, members by column name. Times are RFC 3339, decimals text that keeps
+ * their digits, binary is base64, maps are objects. */
+#include "serve/serve_int.h"
+
+__extension__ typedef unsigned __int128 uint128;
+
+static void write_decimal(struct weir_json *json, weir_int128 value, unsigned scale)
+{
+	char digits[48], text[56];
+	size_t count = 0, size = 0;
+	bool negative = value < 0;
+	uint128 rest = negative ? -(uint128)value : (uint128)value;
+	do {
+		digits[count++] = (char)('0' + (int)(rest % 10));
+		rest /= 10;
+	} while (rest > 0 || count <= scale);
+	if (negative)
+		text[size++] = '-';
+	while (count > 0) {
+		text[size++] = digits[--count];
+		if (count == scale && scale > 0)
+			text[size++] = '.';
+	}
+	weir_json_raw(json, (struct weir_str){text, size});
+}
+
+static void write_base64(struct weir_json *json, struct weir_str bytes)
+{
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	struct weir_buf text = WEIR_BUF_INIT;
+	for (size_t i = 0; i < bytes.size; i += 3) {
+		size_t left = bytes.size - i;
+		const unsigned char *b = (const unsigned char *)bytes.data + i;
+		unsigned word = (unsigned)b[0] << 16 | (left > 1 ? (unsigned)b[1] << 8 : 0) | (left > 2 ? b[2] : 0U);
+		weir_buf_putc(&text, alphabet[word >> 18]);
+		weir_buf_putc(&text, alphabet[word >> 12 & 63]);
+		weir_buf_putc(&text, left > 1 ? alphabet[word >> 6 & 63] : '=');
+		weir_buf_putc(&text, left > 2 ? alphabet[word & 63] : '=');
+	}
+	weir_json_string(json, weir_buf_str(&text));
+	weir_buf_done(&text);
+}
+
+static void write_nested(
+	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
+{
+	if (field->type == WEIR_STRUCT) {
+		weir_json_object(json);
+		for (uint32_t i = 0; i < field->child_count; i++) {
+			weir_json_key_str(json, field->children[i].name);
+			rows_value(json, &field->children[i], &column->children[i], row);
+		}
+		weir_json_object_end(json);
+		return;
+	}
+	struct weir_span span = ((const struct weir_span *)column->values)[row];
+	bool map = field->type == WEIR_MAP;
+	if (map)
+		weir_json_object(json);
+	else
+		weir_json_array(json);
+	for (uint64_t i = span.offset; i < span.offset + span.length; i++) {
+		if (map && !weir_type_is_text(field->children[0].type))
+			continue;
+		if (map)
+			weir_json_key_str(json, weir_column_str(&column->children[0], (uint32_t)i));
+		unsigned child = map ? 1 : 0;
+		rows_value(json, &field->children[child], &column->children[child], (uint32_t)i);
+	}
+	if (map)
+		weir_json_object_end(json);
+	else
+		weir_json_array_end(json);
+}
+
+static void write_time_of_day(struct weir_json *json, int64_t us)
+{
+	char text[32];
+	int64_t seconds = us / WEIR_US_PER_SECOND;
+	snprintf(text, sizeof text, "%02d:%02d:%02d.%06d", (int)(seconds / 3600 % 24), (int)(seconds / 60 % 60),
+		(int)(seconds % 60), (int)(us % WEIR_US_PER_SECOND));
+	weir_json_cstring(json, text);
+}
+
+void rows_value(struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
+{
+	char text[WEIR_UUID_TEXT];
+	if (!weir_column_is_valid(column, row)) {
+		weir_json_null(json);
+		return;
+	}
+	switch (field->type) {
+	case WEIR_BOOL:
+		weir_json_bool(json, ((const uint8_t *)column->values)[row] != 0);
+		break;
+	case WEIR_INT32:
+	case WEIR_INT64:
+		weir_json_int(json, weir_column_i64(column, row));
+		break;
+	case WEIR_FLOAT:
+	case WEIR_DOUBLE:
+		weir_json_double(json, weir_column_double(column, row));
+		break;
+	case WEIR_DECIMAL:
+		write_decimal(json, ((const weir_int128 *)column->values)[row], field->scale);
+		break;
+	case WEIR_DATE:
+		weir_json_string(
+			json, (struct weir_str){text, weir_date_format((int32_t)weir_column_i64(column, row), text)});
+		break;
+	case WEIR_TIME:
+		write_time_of_day(json, weir_column_i64(column, row));
+		break;
+	case WEIR_TIMESTAMP: {
+		/* Without a zone: as the other, less its Z. */
+		size_t size = weir_time_format(weir_column_i64(column, row), text);
+		weir_json_string(json, (struct weir_str){text, size - 1});
+		break;
+	}
+	case WEIR_TIMESTAMPTZ:
+		weir_json_time(json, weir_column_i64(column, row));
+		break;
+	case WEIR_UUID:
+		weir_uuid_format(&((const struct weir_uuid *)column->values)[row], text);
+		weir_json_cstring(json, text);
+		break;
+	case WEIR_STRING:
+		weir_json_string(json, weir_column_str(column, row));
+		break;
+	case WEIR_FIXED:
+	case WEIR_BINARY:
+		write_base64(json, weir_column_str(column, row));
+		break;
+	case WEIR_LIST:
+	case WEIR_MAP:
+	case WEIR_STRUCT:
+		write_nested(json, field, column, row);
+		break;
+	}
+}
+
+void rows_object(struct weir_json *json, const struct weir_batch *batch, uint32_t row)
+{
+	weir_json_object(json);
+	for (uint32_t i = 0; i < batch->schema->field_count; i++) {
+		weir_json_key_str(json, batch->schema->fields[i].name);
+		rows_value(json, &batch->schema->fields[i], &batch->columns[i], row);
+	}
+	weir_json_object_end(json);
+}

@@ -1,0 +1,158 @@
+/*
+ * Starting and stopping: the application, its workers, and a libmicrohttpd daemon for each of the two
+ * sockets. Order of stopping: no new connections, running calls end (or are cancelled), workers join, daemons
+ * stop. No connection may be suspended when a daemon stops, and no call may run when the engine closes.
+ */
+#include "serve/serve_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+struct serve {
+	struct serve_app *app;
+	struct http *tcp, *local;
+	uint16_t port;
+	char url[300];
+	char *port_path, *socket_path;
+};
+
+static int authenticate(
+	struct serve_app *app, struct weir_str secret, struct access_identity *ret_identity, struct weir_error *err)
+{
+	return access_authenticate(engine_access(app->engine), secret, ret_identity, err);
+}
+
+struct serve_app *app_new(struct engine *engine, const struct lake *lake, const struct weir_log *log)
+{
+	struct weir_clock clock = weir_clock_system();
+	struct serve_app *app = weir_zalloc(sizeof *app);
+	app->engine = engine;
+	app->lake = lake;
+	app->log = log;
+	app->arena = weir_arena_new(0);
+	app->authenticate = authenticate;
+	app->local_operator = access_operator();
+	app->started_us = weir_now_us(&clock);
+	app->spill = weir_arena_printf(app->arena, "%s/spill", lake->data);
+	routes_fill(&app->router, lake, app->arena);
+	return app;
+}
+
+void app_free(struct serve_app *app)
+{
+	if (app == NULL)
+		return;
+	weir_arena_free(app->arena);
+	free(app);
+}
+
+/* As many descriptors as the system lets this process have. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int write_port(struct serve *serve, struct weir_error *err)
+{
+	char text[16];
+	int size = snprintf(text, sizeof text, "%u\n", (unsigned)serve->port);
+	int fd = open(serve->port_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	bool good = fd >= 0 && write(fd, text, (size_t)size) == size;
+	int error = errno;
+	if (fd >= 0)
+		close(fd);
+	return good ? 0 : weir_fail_errno(err, error, weir_str_from(serve->port_path), "write the port");
+}
+
+int serve_start(
+	struct engine *engine, const struct serve_options *options, struct serve **ret_serve, struct weir_error *err)
+{
+	struct serve *serve = weir_zalloc(sizeof *serve);
+	const struct lake *lake = engine_lake(engine);
+	struct serve_app *app = serve->app = app_new(engine, lake, options->log);
+	bool loopback = true;
+	int fd = -1;
+	raise_descriptors();
+	serve->port_path = weir_arena_printf(app->arena, "%s/weir.port", lake->data);
+	serve->socket_path = weir_arena_printf(app->arena, "%s/weir.sock", lake->data);
+	app->pools[SERVE_SHORT] = pool_new(2);
+	app->pools[SERVE_QUERY] = pool_new(4);
+	app->pools[SERVE_LONG] = pool_new(3);
+	int rc = listen_tcp(options->listen.size > 0 ? options->listen : lake->listen, options->insecure,
+		options->exact_port, &fd, &loopback, serve->url, sizeof serve->url, &serve->port, err);
+	if (rc == 0)
+		rc = http_start(app, fd, loopback ? SERVE_DOOR_LOOPBACK : SERVE_DOOR_OPEN, &serve->tcp, err);
+	if (rc == 0)
+		rc = listen_unix(lake->data, &fd, err);
+	if (rc == 0)
+		rc = http_start(app, fd, SERVE_DOOR_UNIX, &serve->local, err);
+	if (rc == 0)
+		rc = write_port(serve, err);
+	if (rc < 0) {
+		serve_stop(serve, 0);
+		return rc;
+	}
+	*ret_serve = serve;
+	return 0;
+}
+
+uint16_t serve_port(const struct serve *serve)
+{
+	return serve->port;
+}
+
+const char *serve_url(const struct serve *serve)
+{
+	return serve->url;
+}
+
+static bool idle(const struct serve *serve)
+{
+	return (serve->tcp == NULL || http_idle(serve->tcp)) && (serve->local == NULL || http_idle(serve->local));
+}
+
+static void wait_idle(const struct serve *serve, uint32_t limit_ms)
+{
+	for (uint32_t waited = 0; waited < limit_ms && !idle(serve); waited += 10)
+		nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+}
+
+void serve_stop(struct serve *take_serve, uint32_t grace_ms)
+{
+	struct serve *serve = take_serve;
+	if (serve == NULL)
+		return;
+	struct http *both[2] = {serve->tcp, serve->local};
+	__atomic_store_n(&serve->app->stopping, true, __ATOMIC_RELEASE);
+	if (serve->local != NULL)
+		unlink(serve->socket_path);
+	if (serve->tcp != NULL)
+		unlink(serve->port_path);
+	for (unsigned i = 0; i < 2; i++) {
+		if (both[i] != NULL)
+			http_quiesce(both[i]);
+	}
+	wait_idle(serve, grace_ms);
+	while (!idle(serve)) {
+		for (unsigned i = 0; i < 2; i++) {
+			if (both[i] != NULL)
+				http_cancel(both[i]);
+		}
+		wait_idle(serve, 100);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		pool_free(serve->app->pools[i]);
+	for (unsigned i = 0; i < 2; i++)
+		http_stop(both[i]);
+	app_free(serve->app);
+	free(serve);
+}

@@ -1,0 +1,293 @@
+/*
+ * What a shard knows at a start: which ids were seen within the window, from the tables; and at an
+ * epoch's end: whether content ids, which count for ever, are in the tables already.
+ */
+#include <stdlib.h>
+
+#include "stream/stream_int.h"
+
+/* ---- the window's ids, from bronze (when) and silver (key and id) ---- */
+
+/* For each partition of the shard: where a generation of the window begins. Offsets grow with time. */
+struct window_start {
+	uint64_t offset;      /* the first that is within the window; UINT64_MAX: none */
+	uint64_t *boundaries; /* offsets at which the arrival time was noted */
+	int64_t *arrivals;
+	uint32_t count, capacity;
+};
+
+/* One arrival time for each batch of bronze is enough: generations are hours wide. */
+static int note_arrivals(struct stream_shard *shard, struct window_start *starts, int64_t from_us, struct weir_error *err)
+{
+	struct stream *stream = shard->stream;
+	struct ice_table *table = ice_registry_table(stream->config.registry, stream->raw_table);
+	const struct weir_schema *schema = ice_table_schema(table);
+	struct weir_field fields[2] = {schema->fields[1], schema->fields[2]}; /* trace_id, received_at */
+	struct weir_schema projection = {.id = schema->id, .field_count = 2, .fields = fields};
+	struct expr_value from = {.kind = EXPR_INTEGER, .u.integer = from_us};
+	struct expr_term term = {.field_id = fields[1].id, .op = EXPR_GE, .values = &from, .value_count = 1};
+	struct expr_filter filter = {&term, 1};
+	struct ice_file_list *files = NULL;
+	struct ice_reader *reader = NULL;
+	struct weir_batch *batch;
+	int status = ice_plan(table, -1, &filter, &files, err);
+	if (status == 0)
+		status = ice_reader_open(table, files->files, files->count, &projection, &filter, &reader, err);
+	while (status == 0 && (status = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
+		const int64_t *received = batch->columns[1].values;
+		uint32_t last = UINT32_MAX;
+		for (uint32_t row = 0; row < batch->row_count; row++) {
+			uint32_t number;
+			uint64_t offset;
+			if (received[row] < from_us ||
+				!stream_trace_parse(weir_column_str(&batch->columns[0], row), &number, &offset))
+				continue;
+			for (uint32_t p = 0; p < shard->partition_count; p++) {
+				struct window_start *start = &starts[p];
+				if (shard->partitions[p].number != number)
+					continue;
+				if (offset < start->offset)
+					start->offset = offset;
+				if (last != number) { /* the first row of a run */
+					uint32_t capacity = start->capacity;
+					WEIR_GROW(start->boundaries, start->count, capacity);
+					WEIR_GROW(start->arrivals, start->count, start->capacity);
+					start->boundaries[start->count] = offset;
+					start->arrivals[start->count++] = received[row];
+					last = number;
+				}
+			}
+		}
+		weir_batch_release(batch);
+	}
+	ice_reader_close(reader);
+	ice_file_list_free(files);
+	ice_table_unref(table);
+	return status;
+}
+
+/* The noted arrival nearest before an offset. */
+static int64_t arrival_of(const struct window_start *start, uint64_t offset)
+{
+	int64_t arrival = start->arrivals[0];
+	uint64_t best = 0;
+	for (uint32_t i = 0; i < start->count; i++)
+		if (start->boundaries[i] <= offset && start->boundaries[i] >= best) {
+			best = start->boundaries[i];
+			arrival = start->arrivals[i];
+		}
+	return arrival;
+}
+
+static struct stream_id silver_row_id(const struct weir_batch *batch, uint32_t row)
+{
+	const struct weir_column *id = &batch->columns[0];
+	struct weir_str text = id->type == WEIR_UUID
+				       ? (struct weir_str){(const char *)((const struct weir_uuid *)id->values)[row].bytes, 16}
+				       : weir_column_str(id, row);
+	return stream_id_of(weir_column_str(&batch->columns[1], row), text);
+}
+
+static void remember_batch(struct stream_shard *shard, const struct window_start *starts, const struct weir_batch *batch)
+{
+	for (uint32_t row = 0; row < batch->row_count; row++) {
+		uint32_t number;
+		uint64_t offset;
+		if (!stream_trace_parse(weir_column_str(&batch->columns[2], row), &number, &offset))
+			continue;
+		for (uint32_t p = 0; p < shard->partition_count; p++)
+			if (shard->partitions[p].number == number && offset >= starts[p].offset && starts[p].count > 0)
+				stream_dedup_add(shard->dedup, silver_row_id(batch, row), arrival_of(&starts[p], offset));
+	}
+}
+
+static int scan_silver(struct stream_shard *shard, const struct expr_filter *filter,
+	void (*each)(void *context, const struct weir_batch *batch), void *context, struct weir_error *err)
+{
+	struct stream *stream = shard->stream;
+	const struct weir_schema *schema = stream->silver_schema;
+	struct ice_table *table = ice_registry_table(stream->config.registry, stream->silver_table);
+	struct weir_field fields[3] = {schema->fields[stream->silver_id], schema->fields[stream->silver_key],
+		schema->fields[stream->silver_trace]};
+	struct weir_schema projection = {.id = schema->id, .field_count = 3, .fields = fields};
+	struct ice_file_list *files = NULL;
+	struct ice_reader *reader = NULL;
+	struct weir_batch *batch;
+	int status = ice_plan(table, -1, filter, &files, err);
+	if (status == 0)
+		status = ice_reader_open(table, files->files, files->count, &projection, filter, &reader, err);
+	while (status == 0 && (status = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
+		each(context, batch);
+		weir_batch_release(batch);
+	}
+	ice_reader_close(reader);
+	ice_file_list_free(files);
+	ice_table_unref(table);
+	return status;
+}
+
+struct restore {
+	struct stream_shard *shard;
+	struct window_start *starts;
+};
+
+static void restore_batch(void *context, const struct weir_batch *batch)
+{
+	struct restore *restore = context;
+	remember_batch(restore->shard, restore->starts, batch);
+}
+
+int shard_restore(struct stream_shard *shard, struct weir_error *err)
+{
+	struct stream *stream = shard->stream;
+	if (stream->raw_table == UINT32_MAX || stream->silver_table == UINT32_MAX)
+		return 0;
+	struct restore restore = {shard, weir_zalloc(shard->partition_count * sizeof *restore.starts)};
+	for (uint32_t p = 0; p < shard->partition_count; p++)
+		restore.starts[p].offset = UINT64_MAX;
+	int64_t from_us = weir_now_us(&stream->config.clock) - stream->lake_stream->dedup_us;
+	int status = note_arrivals(shard, restore.starts, from_us, err);
+	bool any = false;
+	for (uint32_t p = 0; p < shard->partition_count; p++)
+		any = any || restore.starts[p].count > 0;
+	if (status == 0 && any)
+		status = scan_silver(shard, &(struct expr_filter){NULL, 0}, restore_batch, &restore, err);
+	for (uint32_t p = 0; p < shard->partition_count; p++) {
+		free(restore.starts[p].boundaries);
+		free(restore.starts[p].arrivals);
+	}
+	free(restore.starts);
+	return status;
+}
+
+/* ---- content ids that the window does not reach ---- */
+
+struct content_id {
+	struct stream_id id;
+	uint32_t input, row;
+};
+
+struct lookup {
+	struct content_id *ids;
+	uint64_t count, capacity;
+	uint8_t *found; /* by index in ids */
+};
+
+static int compare_ids(const void *a, const void *b)
+{
+	return memcmp(&((const struct content_id *)a)->id, &((const struct content_id *)b)->id, sizeof(struct stream_id));
+}
+
+static void lookup_batch(void *context, const struct weir_batch *batch)
+{
+	struct lookup *lookup = context;
+	for (uint32_t row = 0; row < batch->row_count; row++) {
+		struct content_id key = {.id = silver_row_id(batch, row)};
+		struct content_id *found = bsearch(&key, lookup->ids, lookup->count, sizeof key, compare_ids);
+		if (found != NULL)
+			lookup->found[found - lookup->ids] = 1;
+	}
+}
+
+/* UUIDs of version 8 are made from content (the door's work), all others came with the event. */
+static bool is_content_id(const struct weir_column *column, uint32_t row)
+{
+	return column->type == WEIR_UUID && ((const struct weir_uuid *)column->values)[row].bytes[6] >> 4 == 8;
+}
+
+static void collect_ids(struct stream_shard *shard, const struct stream_epoch *epoch, struct lookup *lookup)
+{
+	const struct stream *stream = shard->stream;
+	for (uint32_t i = 0; i < epoch->input_count; i++) {
+		const struct weir_batch *batch = epoch->inputs[i].batch;
+		for (uint32_t row = 0; batch != NULL && row < batch->row_count; row++) {
+			const struct weir_column *id = &batch->columns[stream->id_column];
+			bool replay = weir_str_is(epoch->inputs[i].block->log.attributes.channel, "dlq");
+			if (!replay && !is_content_id(id, row))
+				continue;
+			WEIR_GROW(lookup->ids, lookup->count, lookup->capacity);
+			struct weir_str text = id->type == WEIR_UUID
+						       ? (struct weir_str){(const char *)((const struct weir_uuid *)id->values)[row].bytes, 16}
+						       : weir_column_str(id, row);
+			lookup->ids[lookup->count++] = (struct content_id){
+				stream_id_of(weir_column_str(&batch->columns[stream->key_column], row), text), i, row};
+		}
+	}
+}
+
+/* The keys of the ids, as the values of an IN: files and pages of other subjects are skipped. */
+static uint32_t distinct_keys(const struct stream *stream, const struct stream_epoch *epoch, const struct lookup *lookup,
+	struct weir_arena *arena, struct expr_value **ret_values)
+{
+	struct expr_value *values = weir_arena_calloc(arena, lookup->count, sizeof *values);
+	for (uint64_t i = 0; i < lookup->count; i++) {
+		const struct weir_batch *batch = epoch->inputs[lookup->ids[i].input].batch;
+		values[i] = (struct expr_value){.kind = EXPR_TEXT,
+			.u.text = weir_column_str(&batch->columns[stream->key_column], lookup->ids[i].row)};
+	}
+	expr_values_sort(values, (uint32_t)lookup->count);
+	uint32_t kept = 0;
+	for (uint64_t i = 0; i < lookup->count; i++)
+		if (kept == 0 || !weir_str_equal(values[kept - 1].u.text, values[i].u.text))
+			values[kept++] = values[i];
+	*ret_values = values;
+	return kept;
+}
+
+/* Takes the rows that the tables have out of the epoch's inputs, as duplicates. */
+static void drop_found(struct stream_epoch *epoch, const struct lookup *lookup)
+{
+	uint64_t *drops = weir_zalloc((uint64_t)epoch->input_count * (WEIR_BATCH_ROWS / 64) * sizeof *drops);
+	for (uint64_t i = 0; i < lookup->count; i++)
+		if (lookup->found[i])
+			drops[lookup->ids[i].input * (WEIR_BATCH_ROWS / 64) + lookup->ids[i].row / 64] |=
+				1ULL << (lookup->ids[i].row % 64);
+	for (uint32_t i = 0; i < epoch->input_count; i++) {
+		struct stream_input *input = &epoch->inputs[i];
+		struct weir_pick picks[WEIR_BATCH_ROWS];
+		uint32_t kept = 0;
+		if (input->batch == NULL)
+			continue;
+		uint32_t rows = input->batch->row_count;
+		for (uint32_t row = 0; row < rows; row++)
+			if ((drops[i * (WEIR_BATCH_ROWS / 64) + row / 64] >> (row % 64) & 1) == 0) {
+				input->record_of[kept] = input->record_of[row];
+				picks[kept++] = (struct weir_pick){0, row};
+			}
+		if (kept == rows)
+			continue;
+		struct stream_counts *counts = epoch_counts(epoch, input->block->log.attributes.channel);
+		counts->accepted -= rows - kept;
+		counts->duplicates += rows - kept;
+		epoch->rows -= rows - kept;
+		input->batch = kept > 0 ? weir_batch_gather(epoch->arena, &input->batch, picks, kept) : NULL;
+	}
+	free(drops);
+}
+
+int shard_lookup_old(struct stream_shard *shard, struct stream_epoch *epoch, struct weir_error *err)
+{
+	struct stream *stream = shard->stream;
+	struct lookup lookup = {0};
+	if (stream->silver_table == UINT32_MAX)
+		return 0;
+	collect_ids(shard, epoch, &lookup);
+	if (lookup.count == 0)
+		return 0;
+	struct weir_arena *arena = weir_arena_new(0);
+	struct expr_value *keys;
+	uint32_t key_count = distinct_keys(stream, epoch, &lookup, arena, &keys);
+	qsort(lookup.ids, lookup.count, sizeof *lookup.ids, compare_ids);
+	lookup.found = weir_zalloc(lookup.count);
+	struct expr_term term = {.field_id = stream->silver_schema->fields[stream->silver_key].id,
+		.op = EXPR_IN,
+		.values = keys,
+		.value_count = key_count};
+	int status = scan_silver(shard, &(struct expr_filter){&term, 1}, lookup_batch, &lookup, err);
+	if (status == 0)
+		drop_found(epoch, &lookup);
+	free(lookup.ids);
+	free(lookup.found);
+	weir_arena_free(arena);
+	return status;
+}

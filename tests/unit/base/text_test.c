@@ -1,0 +1,117 @@
+/* Numbers in text, UTF-8, distances, JSON writing, UUIDs. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "base/uuid.h"
+
+static void test_numbers(void **state)
+{
+	int64_t i;
+	uint64_t u;
+	double d;
+	(void)state;
+	assert_true(weir_str_to_i64(WEIR_STR("-9223372036854775808"), &i) && i == INT64_MIN);
+	assert_false(weir_str_to_i64(WEIR_STR("9223372036854775808"), &i));
+	assert_false(weir_str_to_i64(WEIR_STR("-"), &i));
+	assert_true(weir_str_to_u64(WEIR_STR("18446744073709551615"), &u) && u == UINT64_MAX);
+	assert_false(weir_str_to_u64(WEIR_STR("18446744073709551616"), &u));
+	assert_true(weir_str_to_double(WEIR_STR("-1.5e3"), &d) && d == -1500);
+	static const char *const refused[] = {"", "+1", "01", "1.", ".5", "1e", "nan", "0x1", "1 ", "--1"};
+	for (size_t k = 0; k < sizeof refused / sizeof refused[0]; k++)
+		assert_false(weir_str_to_double(weir_str_from(refused[k]), &d));
+}
+
+static void test_utf8(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t size;
+		bool fine;
+	} cases[] = {
+		{"plain", 5, true}, {"\xc3\xa9", 2, true}, {"\xf0\x9f\x8f\x83", 4, true}, {"\xc0\x80", 2, false},
+		{"\xed\xa0\x80", 3, false}, {"\xf4\x90\x80\x80", 4, false}, {"\xe2\x82", 2, false}, {"\x80", 1, false},
+		{"eight by\xc3\xa9", 10, true}, {"eight by\xc3", 9, false},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		assert_int_equal(weir_utf8_valid((struct weir_str){cases[i].text, cases[i].size}), cases[i].fine);
+}
+
+static void test_distance(void **state)
+{
+	(void)state;
+	assert_int_equal(weir_str_distance(WEIR_STR("stream"), WEIR_STR("streams")), 1);
+	assert_int_equal(weir_str_distance(WEIR_STR("kitten"), WEIR_STR("sitting")), 3);
+	assert_int_equal(weir_str_distance(WEIR_STR(""), WEIR_STR("abc")), 3);
+}
+
+static void test_json(void **state)
+{
+	struct weir_buf out = WEIR_BUF_INIT;
+	struct weir_json json = weir_json_to(&out);
+	(void)state;
+	weir_json_object(&json);
+	weir_json_key_cstring(&json, "a\"b", "tab\tnew\nline \x01 \xff");
+	weir_json_key(&json, "list");
+	weir_json_array(&json);
+	weir_json_int(&json, -1);
+	weir_json_double(&json, 0.1);
+	weir_json_double(&json, NAN);
+	weir_json_bool(&json, true);
+	weir_json_null(&json);
+	weir_json_array_end(&json);
+	weir_json_object_end(&json);
+	assert_string_equal(weir_buf_cstr(&out),
+		"{\"a\\\"b\":\"tab\\tnew\\nline \\u0001 \xef\xbf\xbd\",\"list\":[-1,0.1,null,true,null]}");
+	weir_buf_done(&out);
+}
+
+static void test_doubles_read_back(void **state)
+{
+	struct weir_rng rng = weir_rng_new(7);
+	(void)state;
+	for (unsigned i = 0; i < 100000; i++) {
+		char text[32];
+		uint64_t bits = weir_rng_next(&rng);
+		double value;
+		memcpy(&value, &bits, sizeof value);
+		if (!isfinite(value))
+			continue;
+		weir_double_format(value, text);
+		assert_true(strtod(text, NULL) == value);
+	}
+}
+
+static void test_uuid(void **state)
+{
+	struct weir_uuid uuid;
+	char text[WEIR_UUID_TEXT];
+	struct weir_rng rng = weir_rng_new(1);
+	(void)state;
+	assert_true(weir_uuid_parse(WEIR_STR("0188F8A2-1B2C-7DEF-8123-456789ABCDEF"), &uuid));
+	weir_uuid_format(&uuid, text);
+	assert_string_equal(text, "0188f8a2-1b2c-7def-8123-456789abcdef");
+	assert_false(weir_uuid_parse(WEIR_STR("0188F8A2-1B2C-7DEF-8123-456789ABCDE"), &uuid));
+	assert_false(weir_uuid_parse(WEIR_STR("0188F8A2x1B2C-7DEF-8123-456789ABCDEF"), &uuid));
+	uuid = weir_uuid_v4(&rng);
+	assert_int_equal(uuid.bytes[6] >> 4, 4);
+	assert_int_equal(uuid.bytes[8] >> 6, 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_numbers), cmocka_unit_test(test_utf8), cmocka_unit_test(test_distance),
+		cmocka_unit_test(test_json), cmocka_unit_test(test_doubles_read_back), cmocka_unit_test(test_uuid),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
