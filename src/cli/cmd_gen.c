@@ -27,7 +27,7 @@ static bool options_of(const struct cli_args *args, struct gen_options *ret_opti
 	struct gen_options options = gen_options_default();
 	double subjects = (double)options.subjects, events = (double)options.events, days = options.days,
 	       seed = (double)options.seed;
-	bool good = cli_number(args, "--athletes", 1, GEN_SUBJECTS_MAX, &subjects) &&
+	bool good = cli_number(args, GEN_SUBJECTS_FLAG, 1, GEN_SUBJECTS_MAX, &subjects) &&
 		    cli_number(args, "--events", 1, 1e15, &events) &&
 		    cli_number(args, "--days", 1, GEN_DAYS_MAX, &days) && cli_number(args, "--seed", 0, 9e15, &seed) &&
 		    cli_number(args, "--duplicates", 0, GEN_DISTURBANCE_MAX, &options.duplicates) &&

@@ -1,5 +1,6 @@
 /* The table of commands: what docs/reference/cli.md shows, and `--help`. */
 #include "cli/cli.h"
+#include "gen/gen.h"
 
 #define MANY (CLI_WORDS)
 #define TO                                                                                                             \
@@ -31,14 +32,14 @@ static const struct cli_command commands[] = {
 		"Sends files in and waits until their rows are in the tables. - is standard input. A file's extension "
 		"says what it is.",
 		{TO, {"--stream", CLI_VALUE, "NAME", "the stream (default: the lake's first)", NULL},
-			{"--set", CLI_LIST, "COLUMN=VALUE", "what the file lacks, such as --set athlete_id=athlete-1",
+			{"--set", CLI_LIST, "COLUMN=VALUE", "what the file lacks, such as --set customer=c-1",
 				NULL},
 			{"--no-wait", CLI_FLAG, NULL,
 				"return when the events are durable, before they are in the tables", NULL}},
 		cmd_ingest},
 	{"gen", "LAKE", 1, 1,
 		"Writes lifelike events as NDJSON in the order of their arrival: one seed, the same bytes anywhere.",
-		{{"--athletes", CLI_VALUE, "N", "subjects (default 100)", NULL},
+		{{GEN_SUBJECTS_FLAG, CLI_VALUE, "N", "subjects (default 100)", NULL},
 			{"--events", CLI_VALUE, "N", "events in all (default: all that happens in the days)", NULL},
 			{"--days", CLI_VALUE, "N", "days (default 7)", NULL},
 			{"--start", CLI_VALUE, "DATE", "the first day (default 2025-02-01)", NULL},

@@ -37,7 +37,7 @@ struct consent_dimension {
 };
 
 struct consent_vocabulary {
-	struct weir_str name;    /* "athlete" */
+	struct weir_str name;    /* of the section in lake.yaml */
 	struct weir_str subject; /* the column that names the data subject */
 	uint32_t purpose_count, dimension_count;
 	const struct weir_str *purposes; /* bit i of a mask is purpose i; the retired ones follow those in use */

@@ -71,7 +71,7 @@ void control_change_free(struct control_change *change);
 #define CONTROL_ANY (-1)
 /* Adds a statement ("?1" parameters, values are copied). rows: how many rows it must change (or return, for a SELECT
  * that guards the change), or CONTROL_ANY. A key that is taken is a conflict too. what names it in a conflict ("table
- * gold.athlete_data"). sql must be a string that outlives the change: statements are prepared once by address. */
+ * gold.NAME"). sql must be a string that outlives the change: statements are prepared once by address. */
 void control_change_sql(struct control_change *change, const char *what, int rows, const char *sql,
 	const struct control_value *values, unsigned value_count);
 /* The same for a statement with RETURNING: its first row's first column comes back as result[index]; returns the index.

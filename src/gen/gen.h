@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#define GEN_SUBJECTS_FLAG "--athletes" /* of `weir gen`: how many subjects */
 #define GEN_SUBJECTS_MAX    100000000u /* ids and heap entries are 32 bits wide */
 #define GEN_DAYS_MAX        3650u
 #define GEN_EVENT_BYTES     1024u /* no event is longer, line end included */

@@ -32,7 +32,7 @@ struct ice_definition {
 	const struct ice_sort_order *sort_order; /* NULL: unsorted */
 	const struct ice_kv *properties;
 	uint32_t property_count;
-	struct weir_str location;         /* a name in the store ("gold/athlete_data") */
+	struct weir_str location;         /* a name in the store ("gold/visits") */
 };
 
 /* Writes metadata v1 and stages the pointer's creation; the caller commits the change. */

@@ -38,7 +38,7 @@ void check_set_done(struct check_set *set);
 /* ---- the lake at one moment ---- */
 struct check_table {
 	struct ice_table *table;
-	const char *what;             /* "gold.athlete_data" */
+	const char *what;             /* "gold.NAME" */
 	uint32_t lake_table;          /* UINT32_MAX: none of lake.yaml */
 	struct ice_file_list *files;  /* live */
 	uint64_t rows;                /* that were read */

@@ -30,7 +30,7 @@ struct lake_input {
 	const struct weir_str *when;          /* members that a JSON document must have */
 	uint32_t when_count;
 	struct weir_str sql, sql_path;        /* text and path; "" where the input's rows are events already */
-	const struct weir_str *ask;           /* columns that the caller gives: ?athlete_id=, --set athlete_id= */
+	const struct weir_str *ask;           /* columns that the caller gives: ?COLUMN=, --set COLUMN= */
 	uint32_t ask_count;
 };
 
@@ -49,7 +49,7 @@ struct lake_stream {
 	uint32_t input_count;
 };
 
-/* "day(timestamp)", "purpose", "bucket(16, athlete_id)" as written: transform "identity", "day", ... */
+/* "day(timestamp)", "purpose", "bucket(16, subject)" as written: transform "identity", "day", ... */
 struct lake_partition {
 	struct weir_str transform; /* as Iceberg names it: "identity", "day", "bucket[16]" */
 	struct weir_str column;
@@ -57,7 +57,7 @@ struct lake_partition {
 
 enum lake_table_kind { LAKE_RAW, LAKE_SILVER, LAKE_GOLD, LAKE_HISTORY_OF };
 struct lake_table {
-	struct weir_str ns, name;             /* "gold", "athlete_data" */
+	struct weir_str ns, name;             /* "gold", "visits" */
 	enum lake_table_kind kind;
 	uint32_t stream;                      /* index of the stream that it descends from */
 	uint32_t from;                        /* index of the table that it is made from (SILVER: that of the raw one, GOLD: silver, HISTORY: gold) */

@@ -48,7 +48,7 @@ int lake_yaml_unknown(const struct lake_yaml *yaml, struct fy_node *node, const 
 /* The text of a scalar as it is written; "" where node is none. */
 struct weir_str lake_yaml_raw(struct fy_node *node);
 
-/* All entries of a mapping, in order. NULL, or an empty node: none. what names the place: "stream telemetry". */
+/* All entries of a mapping, in order. NULL, or an empty node: none. what names the place: "stream NAME". */
 int lake_yaml_entries(const struct lake_yaml *yaml, struct fy_node *node, const char *what,
         struct lake_entry **ret_entries, uint32_t *ret_count, struct weir_error *err);
 /* A mapping whose keys are all among keys: ret_values[i] is the value of keys[i] or NULL. */

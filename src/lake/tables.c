@@ -54,7 +54,7 @@ static bool split_at(struct weir_str text, char at, struct weir_str *ret_before,
 	return true;
 }
 
-/* "day(timestamp)", "bucket(16, athlete_id)", "purpose"; false where it is none of these. */
+/* "day(timestamp)", "bucket(16, subject)", "purpose"; false where it is none of these. */
 static bool parse_partition(struct weir_arena *arena, struct weir_str text, struct lake_partition *ret_partition)
 {
 	static const char *const plain[] = {"identity", "year", "month", "day", "hour", "void"};

@@ -32,10 +32,10 @@ static int write_text_batch(
 			csv_write_row(batch, row, &call->out);
 		} else if (answer->format == ANSWER_NDJSON) {
 			struct weir_json line = weir_json_to(&call->out);
-			rows_object(&line, batch, row);
+			weir_row_json(&line, batch, row);
 			weir_buf_putc(&call->out, '\n');
 		} else {
-			rows_object(json, batch, row);
+			weir_row_json(json, batch, row);
 		}
 		int rc = call_flush(call, err);
 		if (rc < 0)

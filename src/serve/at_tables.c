@@ -62,7 +62,7 @@ int at_tables(struct serve_call *call, struct weir_error *err)
 	return 0;
 }
 
-/* "gold.athlete_data", referenced. */
+/* "gold.NAME", referenced. */
 static int find_table(const struct serve_call *call, struct ice_table **ret_table, struct weir_error *err)
 {
 	struct ice_registry *registry = engine_registry(call->app->engine);

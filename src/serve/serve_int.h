@@ -23,6 +23,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "column/batch.h"
+#include "column/row_json.h"
 #include "engine/engine.h"
 #include "serve/serve.h"
 
@@ -223,9 +224,6 @@ bool admit_same_origin(struct weir_str origin, struct weir_str host);
 int admit_subject(const struct serve_call *call, struct weir_str subject, struct weir_error *err);
 int admit_deny(struct weir_error *err);
 
-/* ---- rows.c ---- */
-void rows_value(struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row);
-void rows_object(struct weir_json *json, const struct weir_batch *batch, uint32_t row);
 
 /* ---- answer.c ---- */
 enum answer_format { ANSWER_JSON, ANSWER_NDJSON, ANSWER_CSV, ANSWER_PARQUET };

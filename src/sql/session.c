@@ -18,7 +18,7 @@
 struct sql_session {
 	struct sql *instance;
 	struct weir_arena *arena;
-	struct weir_str *relations; /* "gold.athlete_data", "lookup.sports" */
+	struct weir_str *relations; /* "gold.visits", "lookup.countries" */
 	size_t relation_count;
 };
 

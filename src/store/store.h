@@ -3,7 +3,7 @@
  * tests, S3. An object is created, appended to, made durable together with others by a barrier, and
  * from then on only read or deleted; it never changes.
  *
- * Names are relative ("gold/athlete_data/data/00ab.parquet"), without "..", at most STORE_NAME_MAX bytes.
+ * Names are relative ("gold/visits/data/00ab.parquet"), without "..", at most STORE_NAME_MAX bytes.
  * Iceberg's metadata holds URIs: store_uri and store_name_of translate. All calls are thread-safe on
  * different files.
  */

@@ -137,11 +137,46 @@ static void restore_batch(void *context, const struct weir_batch *batch)
 	remember_batch(restore->shard, restore->starts, batch);
 }
 
+/* Refused records of files: trace_id, stream, channel and payload of the dead letters. */
+static int restore_letters(struct stream_shard *shard, struct weir_error *err)
+{
+	struct stream *stream = shard->stream;
+	struct ice_table *table = ice_registry_table(stream->config.registry, stream->config.dead_letters_table);
+	const struct weir_schema *schema = ice_table_schema(table);
+	struct weir_field fields[4] = {schema->fields[0], schema->fields[2], schema->fields[3], schema->fields[9]};
+	struct weir_schema projection = {.id = schema->id, .field_count = 4, .fields = fields};
+	struct expr_filter all = {NULL, 0};
+	struct ice_file_list *files = NULL;
+	struct ice_reader *reader = NULL;
+	struct weir_batch *batch;
+	int status = ice_plan(table, -1, &all, &files, err);
+	if (status == 0)
+		status = ice_reader_open(table, files->files, files->count, &projection, &all, &reader, err);
+	while (status == 0 && (status = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
+		for (uint32_t row = 0; row < batch->row_count; row++) {
+			uint32_t number;
+			uint64_t offset;
+			if (weir_str_equal(weir_column_str(&batch->columns[1], row), stream->lake_stream->name) &&
+				weir_str_is(weir_column_str(&batch->columns[2], row), "file") &&
+				stream_trace_parse(weir_column_str(&batch->columns[0], row), &number, &offset) &&
+				number % stream->shard_count == shard->index)
+				stream_dedup_add(shard->letters, stream_letter_id(weir_column_str(&batch->columns[3], row)), 0);
+		}
+		weir_batch_release(batch);
+	}
+	if (reader != NULL)
+		ice_reader_close(reader);
+	ice_file_list_free(files);
+	ice_table_unref(table);
+	return status;
+}
+
 int shard_restore(struct stream_shard *shard, struct weir_error *err)
 {
 	struct stream *stream = shard->stream;
-	if (stream->raw_table == UINT32_MAX || stream->silver_table == UINT32_MAX)
-		return 0;
+	int letters = restore_letters(shard, err);
+	if (letters != 0 || stream->raw_table == UINT32_MAX || stream->silver_table == UINT32_MAX)
+		return letters;
 	struct restore restore = {shard, weir_zalloc(shard->partition_count * sizeof *restore.starts)};
 	for (uint32_t p = 0; p < shard->partition_count; p++)
 		restore.starts[p].offset = UINT64_MAX;

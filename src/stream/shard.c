@@ -130,9 +130,30 @@ static struct weir_str json_member(struct weir_arena *arena, const json_t *objec
 	return weir_arena_str(arena, (struct weir_str){json_string_value(value), json_string_length(value)});
 }
 
+struct stream_id stream_letter_id(struct weir_str payload)
+{
+	return stream_id_of(WEIR_STR("letter"), payload);
+}
+
+/* A record of a file that was refused before, byte for byte, is a repeat. A client of the API is told each time. */
+static bool is_known_letter(struct stream_shard *shard, const struct stream_block *block, uint32_t record)
+{
+	if (!weir_str_is(block->log.attributes.channel, "file"))
+		return false;
+	struct stream_id id = stream_letter_id(block->log.records[record].payload);
+	if (stream_dedup_seen(shard->letters, id, 0))
+		return true;
+	stream_dedup_add(shard->letters, id, 0);
+	return false;
+}
+
 /* A record that the door refused: its error is {"type", "field", "message"}. */
 static void take_rejected(struct stream_shard *shard, const struct stream_block *block, uint32_t record)
 {
+	if (is_known_letter(shard, block, record)) {
+		epoch_counts(shard->epoch, block->log.attributes.channel)->duplicates++;
+		return;
+	}
 	struct weir_str error = block->log.records[record].error;
 	struct weir_arena *arena = shard->epoch->arena;
 	json_t *object = json_loadb(error.data, error.size, 0, NULL);

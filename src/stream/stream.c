@@ -119,6 +119,7 @@ static int open_shard(struct stream *stream, unsigned index, struct weir_error *
 	*shard = (struct stream_shard){.stream = stream, .index = index, .behind = true, .open_lsn = UINT64_MAX};
 	shard->queue = weir_queue_new(STREAM_QUEUE_BYTES);
 	shard->dedup = stream_dedup_new(stream->lake_stream->dedup_us);
+	shard->letters = stream_dedup_new(WEIR_US_PER_DAY);
 	shard->partitions = weir_arena_calloc(stream->arena, stream->partition_count, sizeof *shard->partitions);
 	int status = 0;
 	for (uint32_t p = index; p < stream->partition_count && status == 0; p += stream->shard_count) {
@@ -160,6 +161,7 @@ static void stream_free(struct stream *stream)
 			stream_block_free(block);
 		weir_queue_free(shard->queue);
 		stream_dedup_free(shard->dedup);
+		stream_dedup_free(shard->letters);
 		sql_transform_free(shard->transform);
 		for (uint32_t g = 0; shard->golds != NULL && g < stream->gold_count; g++)
 			stream_gold_close(&shard->golds[g]);

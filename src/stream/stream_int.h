@@ -96,6 +96,7 @@ struct stream_shard {
 	struct stream_partition *partitions;
 	uint32_t partition_count;
 	struct stream_dedup *dedup;
+	struct stream_dedup *letters; /* refused records of files, for ever: a file read again adds no letter */
 	struct sql_transform *transform;
 	struct stream_gold *golds;
 	struct stream_epoch *epoch;  /* being gathered; NULL: none */
@@ -148,6 +149,9 @@ void epoch_free(struct stream_epoch *epoch);
 /* A decoded block from the log's records. */
 int stream_block_from_log(struct stream *stream, uint32_t partition, uint64_t offset, struct stream_block **ret_block,
 	struct weir_error *err);
+
+/* The identity of a refused record: its bytes. */
+struct stream_id stream_letter_id(struct weir_str payload);
 
 /* ---- restore.c ---- */
 int shard_restore(struct stream_shard *shard, struct weir_error *err);

@@ -105,7 +105,7 @@ int json_decode_row(const struct json_decoder *decoder, const struct weir_batch 
 void json_encode_row(
         const struct json_decoder *decoder, const struct weir_batch *batch, uint32_t row, struct weir_buf *out);
 
-/* Any document (WHOOP's JSON, provider files) as a relation with one row a top-level object or array element:
+/* Any document (providers' files) as a relation with one row a top-level object or array element:
  * columns by the first level's names, nested values as JSON text, so that SQL can pick them apart: all columns string.
  * limit_bytes bounds the document. */
 int json_document_rows(struct weir_str document, struct weir_arena *arena, const struct weir_schema **ret_schema,
