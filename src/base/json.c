@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/time.h"
 
@@ -136,20 +137,71 @@ void weir_json_cstring(struct weir_json *json, const char *text)
 		weir_json_string(json, weir_str_from(text));
 }
 
+/* Decimal digits, at least `least` of them; returns the size. */
+static size_t put_digits(uint64_t value, unsigned least, char *buffer)
+{
+	char reversed[24];
+	size_t count = 0;
+	do {
+		reversed[count++] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0 || count < least);
+	for (size_t i = 0; i < count; i++)
+		buffer[i] = reversed[count - 1 - i];
+	return count;
+}
+
 void weir_json_int(struct weir_json *json, int64_t value)
 {
+	char text[24] = "-";
+	size_t sign = value < 0;
 	before_value(json);
-	weir_buf_printf(json->out, "%lld", (long long)value);
+	weir_buf_append(json->out, text, sign + put_digits(value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 1, text + sign));
 }
 
 void weir_json_uint(struct weir_json *json, uint64_t value)
 {
+	char text[24];
 	before_value(json);
-	weir_buf_printf(json->out, "%llu", (unsigned long long)value);
+	weir_buf_append(json->out, text, put_digits(value, 1, text));
+}
+
+/*
+ * Measured values have few decimals. n / 10^k, both exact as doubles, is the nearest double to that decimal number,
+ * so where it is the value again, n with its point in place reads back as it, and the smallest such k has the fewest digits.
+ */
+static size_t format_short_decimal(double value, char *buffer)
+{
+	static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+	double magnitude = fabs(value);
+	if (magnitude >= 1e6)
+		return 0;
+	for (unsigned k = 0; k < sizeof powers / sizeof powers[0]; k++) {
+		double scaled = rint(magnitude * powers[k]);
+		if (scaled / powers[k] != magnitude)
+			continue;
+		size_t size = 0;
+		if (value < 0)
+			buffer[size++] = '-';
+		char digits[24];
+		size_t count = put_digits((uint64_t)scaled, k + 1, digits);
+		memcpy(buffer + size, digits, count - k);
+		size += count - k;
+		if (k > 0)
+			buffer[size++] = '.';
+		memcpy(buffer + size, digits + count - k, k);
+		size += k;
+		buffer[size] = '\0';
+		return size;
+	}
+	return 0;
 }
 
 size_t weir_double_format(double value, char *buffer)
 {
+	size_t decimal = format_short_decimal(value, buffer);
+	if (decimal > 0)
+		return decimal;
 	if (value == rint(value) && fabs(value) < 1e15)
 		return (size_t)snprintf(buffer, 32, "%lld", (long long)value);
 	for (int precision = 6; precision < 17; precision += precision == 6 ? 9 : 1) {

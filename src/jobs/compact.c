@@ -3,8 +3,9 @@
  * about as often as its file has tiers to climb. In a table with a landing spec, a cell of the full spec gets files of its own once it holds
  * `own_partition_from`; the rest goes on landing together.
  *
- * Order: files of a sorted table are merged in its order; others are joined as they are. Memory is bounded by the merge's
- * open batches, one a file.
+ * Order: files of a sorted table are merged in its order; others are joined as they are. Neighbours in time are merged, and
+ * past SPAN_FREE_BYTES only within a day: a question about a day must not read the files of a month. Memory is bounded by the
+ * merge's open batches, one a file.
  */
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@
 #define TIER_GROWTH_BITS 2        /* a tier is four times the one below it */
 #define MERGE_FILES_MAX 32
 #define CELLS_MAX 4096
+#define SPAN_FREE_BYTES (8U << 20) /* smaller results may span any time */
 
 static unsigned tier_of(int64_t size_bytes)
 {
@@ -41,29 +43,64 @@ static bool same_partition(const struct ice_data_file *a, const struct ice_data_
 	return true;
 }
 
-/* Enough files of one partition and tier; into picked, their number returned. */
-static uint32_t pick_files(const struct ice_file_list *files, uint64_t target_bytes, const struct ice_data_file **picked)
+/* The time that a file spans: bounds of the stream's time column; the widest where they are unknown. */
+struct candidate {
+	const struct ice_data_file *file;
+	int64_t from_us, to_us;
+};
+
+static int compare_candidates(const void *a, const void *b)
 {
+	const struct candidate *left = a, *right = b;
+	return left->from_us < right->from_us ? -1 : left->from_us > right->from_us;
+}
+
+static struct candidate *candidates_of(const struct ice_file_list *files, const struct weir_field *time)
+{
+	struct candidate *candidates = weir_zalloc(files->count * sizeof *candidates);
 	for (uint32_t i = 0; i < files->count; i++) {
-		const struct ice_data_file *first = files->files[i];
+		candidates[i] = (struct candidate){files->files[i], INT64_MIN, INT64_MAX};
+		if (time == NULL)
+			continue;
+		struct expr_bounds bounds = ice_file_bounds(files->files[i], time);
+		if (bounds.has_min && bounds.min.kind == EXPR_INTEGER)
+			candidates[i].from_us = bounds.min.u.integer;
+		if (bounds.has_max && bounds.max.kind == EXPR_INTEGER)
+			candidates[i].to_us = bounds.max.u.integer;
+	}
+	qsort(candidates, files->count, sizeof *candidates, compare_candidates);
+	return candidates;
+}
+
+/* Enough files of one partition and tier, neighbours in time; into picked, their number returned. */
+static uint32_t pick_files(const struct ice_file_list *files, const struct weir_field *time, uint64_t target_bytes,
+	const struct ice_data_file **picked)
+{
+	struct candidate *candidates = candidates_of(files, time);
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < files->count && count < TIER_FILES; i++) {
+		const struct ice_data_file *first = candidates[i].file;
 		unsigned tier = tier_of(first->size_bytes);
-		uint32_t count = 0;
 		uint64_t total = 0;
+		int64_t to_us = INT64_MIN;
+		count = 0;
 		if ((uint64_t)first->size_bytes * 2 > target_bytes)
 			continue;
 		for (uint32_t j = i; j < files->count && count < MERGE_FILES_MAX; j++) {
-			const struct ice_data_file *file = files->files[j];
+			const struct ice_data_file *file = candidates[j].file;
 			if (tier_of(file->size_bytes) != tier || !same_partition(first, file))
 				continue;
-			if (count > 1 && total + (uint64_t)file->size_bytes > target_bytes)
+			uint64_t larger = total + (uint64_t)file->size_bytes;
+			to_us = candidates[j].to_us > to_us ? candidates[j].to_us : to_us;
+			bool within_day = time == NULL || weir_day_of(to_us) - weir_day_of(candidates[i].from_us) < 1;
+			if (count > 1 && (larger > target_bytes || (larger > SPAN_FREE_BYTES && !within_day)))
 				break;
 			picked[count++] = file;
-			total += (uint64_t)file->size_bytes;
+			total = larger;
 		}
-		if (count >= TIER_FILES)
-			return count;
 	}
-	return 0;
+	free(candidates);
+	return count >= TIER_FILES ? count : 0;
 }
 
 struct merge {
@@ -301,6 +338,16 @@ static int merge_files(struct merge *merge, struct weir_error *err)
 	return status;
 }
 
+/* The stream's time column in the table, where it is a time of any day at all. */
+static const struct weir_field *time_field(const struct merge *merge)
+{
+	const struct weir_schema *schema = ice_table_schema(merge->version);
+	if (merge->lake_table == NULL)
+		return NULL;
+	uint32_t column = weir_schema_find(schema, merge->jobs->config.lake->streams[merge->lake_table->stream].time);
+	return column != WEIR_NO_FIELD && schema->fields[column].type == WEIR_TIMESTAMPTZ ? &schema->fields[column] : NULL;
+}
+
 static int compact_table(struct jobs *jobs, uint32_t table, bool *ret_did, struct weir_error *err)
 {
 	const struct lake *lake = jobs->config.lake;
@@ -314,7 +361,7 @@ static int compact_table(struct jobs *jobs, uint32_t table, bool *ret_did, struc
 		uint64_t target = merge.lake_table != NULL && merge.lake_table->file_target_bytes > 0
 					  ? merge.lake_table->file_target_bytes
 					  : 128U << 20;
-		merge.count = pick_files(files, target, picked);
+		merge.count = pick_files(files, time_field(&merge), target, picked);
 		if (merge.count > 0)
 			status = merge_files(&merge, err);
 		*ret_did = status == 0 && merge.count > 0;

@@ -79,6 +79,22 @@ static void test_doubles_read_back(void **state)
 {
 	struct weir_rng rng = weir_rng_new(7);
 	(void)state;
+	static const struct {
+		double value;
+		const char *text;
+	} cases[] = {{0, "0"}, {-0.5, "-0.5"}, {47.37, "47.37"}, {-122.000001, "-122.000001"}, {0.001, "0.001"},
+		{123456789, "123456789"}, {1e300, "1e+300"}, {0.1 + 0.2, "0.30000000000000004"}, {999999.9, "999999.9"}};
+	for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char text[32];
+		weir_double_format(cases[i].value, text);
+		assert_string_equal(text, cases[i].text);
+	}
+	for (unsigned i = 0; i < 100000; i++) { /* what sensors say */
+		char text[32];
+		double value = (double)((int64_t)weir_rng_below(&rng, 2000000000) - 1000000000) / 1e4;
+		weir_double_format(value, text);
+		assert_true(strtod(text, NULL) == value);
+	}
 	for (unsigned i = 0; i < 100000; i++) {
 		char text[32];
 		uint64_t bits = weir_rng_next(&rng);
