@@ -14,6 +14,7 @@
 
 #define ROUND_TASKS 1000
 #define ROUND_ATTEMPTS 20
+#define GOLDS_MAX 16 /* gold tables of one consent section */
 
 /* A subject of the round: the purposes that its tasks name. */
 struct subject {
@@ -54,9 +55,11 @@ struct round {
 	uint32_t silver_trace, silver_subject;
 
 	/* what the commit will change */
-	struct ice_commit_part parts[2 * 16];
-	struct ice_written written[2 * 16];
-	uint32_t part_count, written_count;
+	struct ice_commit_part parts[2 * GOLDS_MAX];
+	uint32_t part_count;
+	struct ice_written **written;  /* everything that this round wrote, each in the round's arena */
+	uint32_t written_count, written_capacity;
+	uint32_t writer_count;         /* for prefixes of their own */
 	uint64_t removed, added;
 };
 
@@ -384,16 +387,16 @@ static uint32_t history_of(const struct lake *lake, uint32_t gold)
 	return UINT32_MAX;
 }
 
-static void add_part(struct round *round, uint32_t table, enum ice_operation operation, const struct ice_written *written,
-	const struct weir_str *removed, uint32_t removed_count)
+static void add_part(struct round *round, uint32_t table, enum ice_operation operation, const struct ice_data_file *added,
+	uint32_t added_count, const struct weir_str *removed, uint32_t removed_count)
 {
 	const struct lake *lake = round->jobs->config.lake;
 	round->parts[round->part_count++] = (struct ice_commit_part){
 		.table = table,
 		.edit = {
 			.operation = operation,
-			.added = written->files,
-			.added_count = written->count,
+			.added = added,
+			.added_count = added_count,
 			.removed = removed,
 			.removed_count = removed_count,
 			.prefix = weir_str_from(round->prefix),
@@ -402,6 +405,46 @@ static void add_part(struct round *round, uint32_t table, enum ice_operation ope
 			.now_ms = weir_now_us(&round->jobs->config.clock) / 1000,
 		},
 	};
+}
+
+/* A writer whose file names are its own, under the round's prefix. */
+static int round_writer(struct round *round, struct ice_table *table, int32_t spec_id, struct ice_writer **ret_writer,
+	struct weir_error *err)
+{
+	char *prefix = weir_arena_printf(round->arena, "%s-%u", round->prefix, round->writer_count++);
+	return jobs_writer(round->jobs, table, spec_id, prefix, ret_writer, err);
+}
+
+/* Closes a writer, or abandons it after a failure; what it wrote is durable, and the round's to free. */
+static int round_close(struct round *round, struct ice_writer *writer, int status, struct weir_error *err)
+{
+	if (writer == NULL)
+		return status;
+	if (status != 0) {
+		ice_writer_abandon(writer);
+		return status;
+	}
+	struct ice_written *written = weir_arena_zalloc(round->arena, sizeof *written);
+	status = ice_writer_close(writer, written, err);
+	if (status != 0)
+		return status;
+	WEIR_GROW(round->written, round->written_count, round->written_capacity);
+	round->written[round->written_count++] = written;
+	return jobs_durable(round->jobs, written, err);
+}
+
+/* The files that were written from the first-th writer on, as one list. */
+static struct ice_data_file *round_files(struct round *round, uint32_t first, uint32_t *ret_count)
+{
+	uint32_t count = 0, at = 0;
+	for (uint32_t i = first; i < round->written_count; i++)
+		count += round->written[i]->count;
+	struct ice_data_file *files = weir_arena_calloc(round->arena, count, sizeof *files);
+	for (uint32_t i = first; i < round->written_count; i++)
+		for (uint32_t f = 0; f < round->written[i]->count; f++)
+			files[at++] = round->written[i]->files[f];
+	*ret_count = count;
+	return files;
 }
 
 /* Files of the round's purposes and subjects, and those of them that lose rows. */
@@ -424,77 +467,66 @@ static int find_losers(struct round *round, struct ice_file_list *files, const s
 	return status;
 }
 
-/* Rewrites the losers, grouped by spec (a writer has one), and fills in what is missing; one part for gold, one for history. */
+/* Each loser becomes a file of its own again, without the rows that go: so it stays sorted, and spans the time that it spanned. */
+static int rewrite_losers(struct round *round, struct rewrite *rewrite, const struct ice_data_file **losers, uint32_t count,
+	struct weir_error *err)
+{
+	int status = 0;
+	for (uint32_t i = 0; i < count && status == 0; i++) {
+		rewrite->kept = NULL;
+		status = round_writer(round, round->gold_table, losers[i]->spec_id, &rewrite->kept, err);
+		if (status == 0)
+			status = rewrite_file(round, rewrite, losers[i], err);
+		status = round_close(round, rewrite->kept, status, err);
+	}
+	return status;
+}
+
+static int write_missing(struct round *round, struct weir_error *err)
+{
+	struct ice_writer *writer = NULL;
+	int status = round_writer(round, round->gold_table, round->gold->spec_id, &writer, err);
+	if (status == 0)
+		status = add_missing(round, writer, err);
+	return round_close(round, writer, status, err);
+}
+
+/* Replaces the losers, fills in what is missing, and writes what went to history: one part for gold, one for history. */
 static int change_gold(struct round *round, struct ice_file_list *files, struct weir_error *err)
 {
 	struct jobs *jobs = round->jobs;
-	const struct lake *lake = jobs->config.lake;
-	uint32_t history = history_of(lake, round->gold->table), loser_count = 0;
+	uint32_t history = history_of(jobs->config.lake, round->gold->table), loser_count = 0, added_count;
 	const struct ice_data_file **losers = weir_arena_calloc(round->arena, files->count, sizeof *losers);
 	struct rewrite rewrite = {.now_us = weir_now_us(&jobs->config.clock)};
-	struct ice_written *gold_written = &round->written[round->written_count], *history_written = gold_written + 1;
-	struct ice_written other = {0};
+	uint32_t first = round->written_count;
 	int status = find_losers(round, files, losers, &loser_count, err);
-	if (status != 0)
-		return status;
-	round->written_count += 2;
-	struct weir_str *removed = weir_arena_calloc(round->arena, loser_count, sizeof *removed);
-	if (history != UINT32_MAX) {
+	if (status == 0 && history != UINT32_MAX) {
 		round->history_table = ice_registry_table(jobs->config.registry, history);
 		rewrite.gone = weir_builder_new(ice_table_schema(round->history_table));
-		status = jobs_writer(jobs, round->history_table, 0, round->prefix, &rewrite.history, err);
+		status = round_writer(round, round->history_table, 0, &rewrite.history, err);
 	}
-	for (int32_t spec = round->gold->spec_id; status == 0; spec = 0) {
-		/* The landing spec first, with what is added; then files of the full one. */
-		struct ice_written *written = spec == round->gold->spec_id ? gold_written : &other;
-		status = jobs_writer(jobs, round->gold_table, spec, round->prefix, &rewrite.kept, err);
-		for (uint32_t i = 0; i < loser_count && status == 0; i++)
-			if (losers[i]->spec_id == spec)
-				status = rewrite_file(round, &rewrite, losers[i], err);
-		if (status == 0 && spec == round->gold->spec_id)
-			status = add_missing(round, rewrite.kept, err);
-		if (status == 0)
-			status = ice_writer_close(rewrite.kept, written, err);
-		else if (rewrite.kept != NULL)
-			ice_writer_abandon(rewrite.kept);
-		if (spec == 0)
-			break;
-	}
+	if (status == 0)
+		status = rewrite_losers(round, &rewrite, losers, loser_count, err);
+	if (status == 0)
+		status = write_missing(round, err);
+	struct weir_str *removed = weir_arena_calloc(round->arena, loser_count, sizeof *removed);
+	for (uint32_t i = 0; i < loser_count; i++) /* the list of files does not live until the commit */
+		removed[i] = weir_arena_str(round->arena, losers[i]->path);
+	struct ice_data_file *added = round_files(round, first, &added_count);
+	if (status == 0 && (added_count > 0 || loser_count > 0))
+		add_part(round, round->gold->table, loser_count > 0 ? ICE_OP_OVERWRITE : ICE_OP_APPEND, added, added_count, removed,
+			loser_count);
+	first = round->written_count;
 	if (status == 0 && rewrite.gone != NULL)
 		status = flush_gone(&rewrite, err);
-	if (status == 0 && rewrite.history != NULL)
-		status = ice_writer_close(rewrite.history, history_written, err);
-	else if (rewrite.history != NULL)
-		ice_writer_abandon(rewrite.history);
+	status = round_close(round, rewrite.history, status, err);
+	added = round_files(round, first, &added_count);
+	if (status == 0 && added_count > 0)
+		add_part(round, history, ICE_OP_APPEND, added, added_count, NULL, 0);
 	weir_builder_free(rewrite.gone);
 	if (round->history_table != NULL)
 		ice_table_unref(round->history_table);
 	round->history_table = NULL;
-	if (status == 0)
-		status = jobs_durable(jobs, gold_written, err);
-	if (status == 0)
-		status = jobs_durable(jobs, &other, err);
-	if (status == 0)
-		status = jobs_durable(jobs, history_written, err);
-	if (status == 0 && other.count > 0) { /* both specs' files are one list */
-		struct ice_data_file *both =
-			weir_arena_calloc(gold_written->arena, gold_written->count + other.count, sizeof *both);
-		memcpy(both, gold_written->files, gold_written->count * sizeof *both);
-		for (uint32_t i = 0; i < other.count; i++)
-			both[gold_written->count + i] = *ice_data_file_copy(gold_written->arena, &other.files[i]);
-		gold_written->files = both;
-		gold_written->count += other.count;
-	}
-	for (uint32_t i = 0; i < loser_count; i++)
-		removed[i] = losers[i]->path;
-	if (status == 0 && (gold_written->count > 0 || loser_count > 0)) {
-		add_part(round, round->gold->table, loser_count > 0 ? ICE_OP_OVERWRITE : ICE_OP_APPEND, gold_written, removed,
-			loser_count);
-		if (history_written->count > 0)
-			add_part(round, history, ICE_OP_APPEND, history_written, NULL, 0);
-	}
-	if (other.arena != NULL)
-		ice_written_free(&other);
 	return status;
 }
 
@@ -535,7 +567,7 @@ static int plan_table(struct round *round, const struct stream_gold *gold, struc
 	return status;
 }
 
-/* Readers may pin the versions until the commit; the names in parts point into their lists. */
+/* What the same transaction does besides moving the tables. */
 static void stage(void *context, struct control_change *change)
 {
 	struct round *round = context;
@@ -562,7 +594,7 @@ static int run_round(struct round *round, struct weir_error *err)
 	for (uint32_t t = 0; t < lake->table_count && status == 0; t++) {
 		if (lake->tables[t].kind != LAKE_GOLD || lake->tables[t].consent != round->section)
 			continue;
-		WEIR_ASSERT(round->written_count + 2 <= sizeof round->parts / sizeof round->parts[0]);
+		WEIR_ASSERT(round->part_count + 2 <= 2 * GOLDS_MAX);
 		status = plan_table(round, &jobs->golds[t], err);
 		drop_silver(round);
 		ice_table_unref(round->silver);
@@ -571,8 +603,9 @@ static int run_round(struct round *round, struct weir_error *err)
 	if (status == 0)
 		status = ice_commit(jobs->config.registry, CONTROL_CONSENT, round->parts, round->part_count, stage, NULL, round, NULL,
 			err);
-	for (uint32_t i = 0; i < sizeof round->written / sizeof round->written[0]; i++)
-		jobs_written_free(jobs, &round->written[i], status == 0);
+	for (uint32_t i = 0; i < round->written_count; i++)
+		jobs_written_free(jobs, round->written[i], status == 0);
+	free(round->written);
 	if (status != 0) {
 		struct weir_error ignored = WEIR_ERROR_INIT;
 		struct control_result result;

@@ -137,35 +137,68 @@ static void restore_batch(void *context, const struct weir_batch *batch)
 	remember_batch(restore->shard, restore->starts, batch);
 }
 
-/* Refused records of files: trace_id, stream, channel and payload of the dead letters. */
+/* What restoring needs of bronze.dead_letters: trace_id, failed_at, stream, channel, error_type, payload. */
+enum { LETTER_TRACE, LETTER_FAILED, LETTER_STREAM, LETTER_CHANNEL, LETTER_TYPE, LETTER_PAYLOAD, LETTER_COLUMNS };
+
+/* An event that was refused after its id was known (late, ahead, transform) has its letter: a repeat adds none. */
+static void remember_refused(struct stream_shard *shard, struct weir_str payload, int64_t failed_us)
+{
+	const struct stream *stream = shard->stream;
+	struct weir_arena *arena = weir_arena_new(0);
+	struct weir_builder *builder = weir_builder_new(json_decoder_schema(stream->decoder));
+	struct json_problem problem;
+	struct weir_error ignored = WEIR_ERROR_INIT;
+	if (json_decode_one(stream->decoder, payload, builder, arena, &problem, &ignored) == 0) {
+		weir_builder_end_row(builder);
+		struct weir_batch *batch = weir_builder_take(builder);
+		stream_dedup_add(shard->dedup, stream_row_id(stream, batch, 0), failed_us);
+		weir_batch_release(batch);
+	}
+	weir_builder_free(builder);
+	weir_arena_free(arena);
+}
+
+static void restore_letter(struct stream_shard *shard, const struct weir_batch *batch, uint32_t row, int64_t from_us)
+{
+	const struct stream *stream = shard->stream;
+	uint32_t number;
+	uint64_t offset;
+	if (!weir_str_equal(weir_column_str(&batch->columns[LETTER_STREAM], row), stream->lake_stream->name) ||
+		!stream_trace_parse(weir_column_str(&batch->columns[LETTER_TRACE], row), &number, &offset) ||
+		number % stream->shard_count != shard->index)
+		return;
+	struct weir_str type = weir_column_str(&batch->columns[LETTER_TYPE], row);
+	struct weir_str payload = weir_column_str(&batch->columns[LETTER_PAYLOAD], row);
+	int64_t failed_us = weir_column_i64(&batch->columns[LETTER_FAILED], row);
+	bool had_id = weir_str_is(type, "late") || weir_str_is(type, "ahead") || weir_str_is(type, "transform");
+	if (had_id && failed_us >= from_us)
+		remember_refused(shard, payload, failed_us);
+	if (!had_id && weir_str_is(weir_column_str(&batch->columns[LETTER_CHANNEL], row), "file"))
+		stream_dedup_add(shard->letters, stream_letter_id(payload), 0);
+}
+
 static int restore_letters(struct stream_shard *shard, struct weir_error *err)
 {
 	struct stream *stream = shard->stream;
 	struct ice_table *table = ice_registry_table(stream->config.registry, stream->config.dead_letters_table);
 	const struct weir_schema *schema = ice_table_schema(table);
-	struct weir_field fields[4] = {schema->fields[0], schema->fields[2], schema->fields[3], schema->fields[9]};
-	struct weir_schema projection = {.id = schema->id, .field_count = 4, .fields = fields};
+	struct weir_field fields[LETTER_COLUMNS] = {schema->fields[0], schema->fields[1], schema->fields[2], schema->fields[3],
+		schema->fields[4], schema->fields[9]};
+	struct weir_schema projection = {.id = schema->id, .field_count = LETTER_COLUMNS, .fields = fields};
 	struct expr_filter all = {NULL, 0};
 	struct ice_file_list *files = NULL;
 	struct ice_reader *reader = NULL;
 	struct weir_batch *batch;
+	int64_t from_us = weir_now_us(&stream->config.clock) - stream->lake_stream->dedup_us;
 	int status = ice_plan(table, -1, &all, &files, err);
 	if (status == 0)
 		status = ice_reader_open(table, files->files, files->count, &projection, &all, &reader, err);
 	while (status == 0 && (status = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
-		for (uint32_t row = 0; row < batch->row_count; row++) {
-			uint32_t number;
-			uint64_t offset;
-			if (weir_str_equal(weir_column_str(&batch->columns[1], row), stream->lake_stream->name) &&
-				weir_str_is(weir_column_str(&batch->columns[2], row), "file") &&
-				stream_trace_parse(weir_column_str(&batch->columns[0], row), &number, &offset) &&
-				number % stream->shard_count == shard->index)
-				stream_dedup_add(shard->letters, stream_letter_id(weir_column_str(&batch->columns[3], row)), 0);
-		}
+		for (uint32_t row = 0; row < batch->row_count; row++)
+			restore_letter(shard, batch, row, from_us);
 		weir_batch_release(batch);
 	}
-	if (reader != NULL)
-		ice_reader_close(reader);
+	ice_reader_close(reader);
 	ice_file_list_free(files);
 	ice_table_unref(table);
 	return status;

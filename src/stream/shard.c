@@ -163,7 +163,7 @@ static void take_rejected(struct stream_shard *shard, const struct stream_block 
 	json_decref(object);
 }
 
-static struct stream_id row_id(const struct stream *stream, const struct weir_batch *batch, uint32_t row)
+struct stream_id stream_row_id(const struct stream *stream, const struct weir_batch *batch, uint32_t row)
 {
 	const struct weir_column *id = &batch->columns[stream->id_column];
 	struct weir_str key = weir_column_str(&batch->columns[stream->key_column], row), text;
@@ -208,11 +208,12 @@ static void take_event(struct stream_shard *shard, struct stream_partition *part
 	int64_t received_us = block->log.attributes.received_us;
 	int64_t time_us = ((const int64_t *)batch->columns[stream->time_column].values)[row];
 	struct stream_counts *counts = epoch_counts(shard->epoch, block->log.attributes.channel);
-	struct stream_id id = row_id(stream, batch, row);
+	struct stream_id id = stream_row_id(stream, batch, row);
 	if (is_duplicate(shard, block, id)) {
 		counts->duplicates++;
 		return;
 	}
+	stream_dedup_add(shard->dedup, id, received_us); /* also where it is refused: it has one letter, however often it comes */
 	if (rules->late_max_ahead_us > 0 && time_us - rules->late_max_ahead_us > received_us) {
 		letter_of(shard, block, record, "ahead", rules->time,
 			WEIR_STR("the event's time is further ahead of its arrival than max_ahead allows; check the clock of its source"));
@@ -228,7 +229,6 @@ static void take_event(struct stream_shard *shard, struct stream_partition *part
 			return;
 		}
 	}
-	stream_dedup_add(shard->dedup, id, received_us);
 	if (live && time_us > partition->max_event_us)
 		partition->max_event_us = time_us;
 	taken->late[taken->count] = late;
@@ -473,6 +473,8 @@ int shard_close_epoch(struct stream_shard *shard, struct weir_error *err)
 		return err->code;
 	}
 	shard->epoch = NULL;
+	for (uint32_t i = 0; i < epoch->input_count; i++)
+		stream_dedup_expire(shard->dedup, epoch->inputs[i].block->log.attributes.received_us);
 	int status = epoch_write(shard, epoch, &output, err);
 	if (status != 0) {
 		epoch_free(epoch);

@@ -150,6 +150,8 @@ void epoch_free(struct stream_epoch *epoch);
 int stream_block_from_log(struct stream *stream, uint32_t partition, uint64_t offset, struct stream_block **ret_block,
 	struct weir_error *err);
 
+/* The identity of an event: its id within its key. */
+struct stream_id stream_row_id(const struct stream *stream, const struct weir_batch *batch, uint32_t row);
 /* The identity of a refused record: its bytes. */
 struct stream_id stream_letter_id(struct weir_str payload);
 
