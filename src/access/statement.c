@@ -134,6 +134,19 @@ static int open_attempt(struct access_sql *query, struct weir_error *err)
 	return status;
 }
 
+/* Why a statement that names a history table finds none. */
+static int explain_history(const struct access_sql *query, int status, struct weir_error *err)
+{
+	const struct lake *lake = query->access->config.lake;
+	for (uint32_t i = 0; i < lake->table_count && !query->as_auditor; i++) {
+		const struct lake_table *table = &lake->tables[i];
+		const char *name = weir_arena_printf(query->arena, "%.*s.%.*s", WEIR_STR_ARG(table->ns), WEIR_STR_ARG(table->name));
+		if (table->kind == LAKE_HISTORY_OF && memmem(query->text.data, query->text.size, name, strlen(name)) != NULL)
+			return weir_fail(err, WEIR_E_DENIED, "only an auditor may read %s: add --as auditor", name);
+	}
+	return status;
+}
+
 int access_sql_open(struct access *access, struct sql *sql, struct weir_str text, bool as_auditor, struct access_sql **ret_sql,
 	struct weir_error *err)
 {
@@ -148,6 +161,8 @@ int access_sql_open(struct access *access, struct sql *sql, struct weir_str text
 	int status = access_audit(access, &record, true, err);
 	if (status == 0)
 		status = open_attempt(query, err);
+	if (status != 0)
+		status = explain_history(query, status, err);
 	if (status != 0) {
 		access_sql_free(query);
 		return status;

@@ -4,32 +4,31 @@
 
 #include "base/hash.h"
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+/* The value of a hexadecimal digit with IS_HEX set; 0 for all other bytes. */
+#define IS_HEX 0x10
+static const uint8_t hex_values[256] = {
+	['0'] = IS_HEX, ['1'] = IS_HEX | 1, ['2'] = IS_HEX | 2, ['3'] = IS_HEX | 3, ['4'] = IS_HEX | 4, ['5'] = IS_HEX | 5,
+	['6'] = IS_HEX | 6, ['7'] = IS_HEX | 7, ['8'] = IS_HEX | 8, ['9'] = IS_HEX | 9, ['a'] = IS_HEX | 10,
+	['b'] = IS_HEX | 11, ['c'] = IS_HEX | 12, ['d'] = IS_HEX | 13, ['e'] = IS_HEX | 14, ['f'] = IS_HEX | 15,
+	['A'] = IS_HEX | 10, ['B'] = IS_HEX | 11, ['C'] = IS_HEX | 12, ['D'] = IS_HEX | 13, ['E'] = IS_HEX | 14,
+	['F'] = IS_HEX | 15,
+};
 
 bool weir_uuid_parse(struct weir_str text, struct weir_uuid *ret_uuid)
 {
+	static const uint8_t places[16] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
+	const unsigned char *p = (const unsigned char *)text.data;
 	struct weir_uuid uuid;
-	size_t at = 0;
-	if (text.size != 36)
+	unsigned all = IS_HEX;
+	if (text.size != 36 || p[8] != '-' || p[13] != '-' || p[18] != '-' || p[23] != '-')
 		return false;
 	for (size_t i = 0; i < 16; i++) {
-		if ((i == 4 || i == 6 || i == 8 || i == 10) && text.data[at++] != '-')
-			return false;
-		int high = hex_value(text.data[at]), low = hex_value(text.data[at + 1]);
-		if ((high | low) < 0)
-			return false;
-		uuid.bytes[i] = (uint8_t)(high << 4 | low);
-		at += 2;
+		unsigned high = hex_values[p[places[i]]], low = hex_values[p[places[i] + 1]];
+		all &= high & low;
+		uuid.bytes[i] = (uint8_t)(high << 4 | (low & 15));
 	}
+	if (all == 0)
+		return false;
 	*ret_uuid = uuid;
 	return true;
 }

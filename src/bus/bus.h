@@ -7,7 +7,7 @@
  * dense and begin at 0. A record is an event's payload or a rejected payload with its error.
  *
  * On disk (little-endian; the layout table stands in format.c): header with magic, sizes, stream, partition, base
- * offset, count, receive time, attributes and checksums; then one zstd-1 frame of the payloads, each with a
+ * offset, count, receive time, attributes and checksums; then one zstd frame of the payloads, each with a
  * 4-byte length before it (which is a Parquet PLAIN page of byte arrays); then the errors. A torn
  * tail is cut off on open; a damaged block in the middle is WEIR_E_CORRUPT with file and offset.
  *

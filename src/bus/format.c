@@ -106,7 +106,7 @@ int bus_block_seal(struct bus_block *block, struct codec_state *codecs, struct w
 {
 	WEIR_ASSERT(!block->sealed && block->count > 0);
 	int status =
-		codec_compress(codecs, CODEC_ZSTD, 1, block->payloads.data, block->payloads.size, &block->frame, err);
+		codec_compress(codecs, CODEC_ZSTD, BUS_ZSTD_LEVEL, block->payloads.data, block->payloads.size, &block->frame, err);
 	if (status != 0)
 		return status;
 	block->body_checksum = bus_body_checksum(weir_buf_str(&block->frame), weir_buf_str(&block->errors));

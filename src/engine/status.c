@@ -215,6 +215,28 @@ static int add_counter(void *context, const struct control_value *values, unsign
 	return 0;
 }
 
+static int add_letters(void *context, const struct control_value *values, unsigned count, struct weir_error *err)
+{
+	struct weir_buf *out = context;
+	(void)count;
+	(void)err;
+	weir_buf_printf(out, "weir_dead_letters_total{stream=\"%.*s\",reason=\"%.*s\"} %lld\n", WEIR_STR_ARG(values[0].text),
+		WEIR_STR_ARG(values[1].text), (long long)values[2].integer);
+	return 0;
+}
+
+static void watermark_metrics(struct engine *engine, struct weir_buf *out)
+{
+	header(out, "weir_watermark_lag_seconds", "gauge", "How far the watermark of a stream's live channels is behind now.");
+	for (uint32_t i = 0; i < engine->lake->stream_count; i++) {
+		int64_t watermark_us = stream_numbers(engine->streams[i]).watermark_us;
+		if (watermark_us != INT64_MIN) /* no live event yet */
+			weir_buf_printf(out, "weir_watermark_lag_seconds{stream=\"%.*s\"} %.3f\n",
+				WEIR_STR_ARG(engine->lake->streams[i].name),
+				(double)(weir_now_us(&engine->options.clock) - watermark_us) / 1e6);
+	}
+}
+
 static int consent_metrics(struct engine *engine, struct weir_buf *out, struct weir_error *err)
 {
 	uint64_t counts[CONSENT_PURPOSES_MAX] = {0};
@@ -251,6 +273,11 @@ int engine_metrics(struct engine *engine, struct weir_buf *out, struct weir_erro
 	int status = control_query(engine->control,
 		"SELECT stream, channel, result, count FROM weir_counters ORDER BY stream, channel, result", NULL, 0, add_counter, out,
 		err);
+	header(out, "weir_dead_letters_total", "counter", "Dead letters by stream and reason.");
+	if (status == 0)
+		status = control_query(engine->control, "SELECT stream, reason, count FROM weir_letter_counts ORDER BY stream, reason",
+			NULL, 0, add_letters, out, err);
+	watermark_metrics(engine, out);
 	header(out, "weir_log_behind_records", "gauge", "Records that are acknowledged and not yet committed.");
 	for (uint32_t i = 0; i < engine->lake->stream_count; i++)
 		weir_buf_printf(out, "weir_log_behind_records{stream=\"%.*s\"} %llu\n", WEIR_STR_ARG(engine->lake->streams[i].name),

@@ -12,7 +12,9 @@
 struct ice_registry {
 	struct store *store;
 	struct control *control;
-	pthread_mutex_t lock; /* tables and generation */
+	pthread_mutex_t lock;   /* tables, generation, in_flight */
+	pthread_cond_t settled; /* a commit was published, or failed */
+	uint32_t in_flight;     /* commits between their transaction and their publication */
 	struct ice_table **tables;
 	uint32_t count, capacity;
 	uint64_t generation;
@@ -24,6 +26,7 @@ struct ice_registry *ice_registry_new(struct store *store, struct control *contr
 	registry->store = store;
 	registry->control = control;
 	pthread_mutex_init(&registry->lock, NULL);
+	pthread_cond_init(&registry->settled, NULL);
 	return registry;
 }
 
@@ -34,6 +37,7 @@ void ice_registry_free(struct ice_registry *registry)
 	for (uint32_t i = 0; i < registry->count; i++)
 		ice_table_unref(registry->tables[i]);
 	free(registry->tables);
+	pthread_cond_destroy(&registry->settled);
 	pthread_mutex_destroy(&registry->lock);
 	free(registry);
 }
@@ -117,15 +121,39 @@ static int attempt_prepare(struct attempt *attempt, struct weir_error *err)
 	return 0;
 }
 
+/*
+ * Whether a table of the attempt has a newer version. A transaction is durable, and makes others conflict, a moment before
+ * its thread publishes the version: so while commits are in flight the answer may still become true, and is waited for.
+ */
 static bool attempt_moved(const struct attempt *attempt)
 {
+	struct ice_registry *registry = attempt->registry;
 	bool moved = false;
-	for (uint32_t i = 0; i < attempt->count; i++) {
-		struct ice_table *newest = ice_registry_table(attempt->registry, attempt->parts[i].table);
-		moved = moved || newest != attempt->bases[i];
-		ice_table_unref(newest);
+	pthread_mutex_lock(&registry->lock);
+	for (;;) {
+		for (uint32_t i = 0; i < attempt->count; i++)
+			moved = moved || registry->tables[attempt->parts[i].table] != attempt->bases[i];
+		if (moved || registry->in_flight == 0)
+			break;
+		pthread_cond_wait(&registry->settled, &registry->lock);
 	}
+	pthread_mutex_unlock(&registry->lock);
 	return moved;
+}
+
+static void attempt_begin(struct ice_registry *registry)
+{
+	pthread_mutex_lock(&registry->lock);
+	registry->in_flight++;
+	pthread_mutex_unlock(&registry->lock);
+}
+
+static void attempt_settled(struct ice_registry *registry)
+{
+	pthread_mutex_lock(&registry->lock);
+	registry->in_flight--;
+	pthread_cond_broadcast(&registry->settled);
+	pthread_mutex_unlock(&registry->lock);
 }
 
 static void attempt_publish(struct attempt *attempt, void (*published)(void *, const struct control_result *),
@@ -170,7 +198,7 @@ int ice_commit(struct ice_registry *registry, enum control_priority priority, co
 	attempt.prepared = weir_zalloc(count * sizeof(struct ice_prepared *));
 	attempt.bases = weir_zalloc(count * sizeof(struct ice_table *));
 	struct control_result result = {0};
-	bool committed = false;
+	bool committed = false, unknown = false;
 	int status = 0;
 	for (unsigned tries = 0; tries < COMMIT_ATTEMPTS; tries++) {
 		status = attempt_prepare(&attempt, err);
@@ -181,31 +209,31 @@ int ice_commit(struct ice_registry *registry, enum control_priority priority, co
 			ice_stage(attempt.prepared[i], change);
 		if (stage != NULL)
 			stage(context, change);
+		attempt_begin(registry);
 		status = control_commit(registry->control, change, &result, err);
 		control_change_free(change);
-		if (status == WEIR_E_UNKNOWN) {
+		unknown = status == WEIR_E_UNKNOWN;
+		if (unknown)
 			status = attempt_happened(&attempt, &committed, err);
-			if (status != 0 || committed)
-				break;
-			continue;
-		}
-		committed = status == 0 && result.outcome == CONTROL_DONE;
+		else
+			committed = status == 0 && result.outcome == CONTROL_DONE;
+		if (committed)
+			attempt_publish(&attempt, published, context, &result);
+		attempt_settled(registry);
 		if (status != 0 || committed)
 			break;
+		if (unknown)
+			continue;
 		if (!attempt_moved(&attempt)) {
 			status = weir_fail(err, WEIR_E_CONFLICT, "%s moved while the commit was prepared", result.conflict);
 			break;
 		}
 		status = weir_fail(err, WEIR_E_CONFLICT, "%s kept moving for %u attempts", result.conflict, tries + 1);
 	}
-	if (committed) {
-		status = 0;
-		attempt_publish(&attempt, published, context, &result);
-		if (ret_result != NULL)
-			*ret_result = result;
-	}
+	if (committed && ret_result != NULL)
+		*ret_result = result;
 	/* After an unknown outcome that could not be settled nothing may be cleaned. */
-	attempt_done(&attempt, committed || status == WEIR_E_UNKNOWN);
+	attempt_done(&attempt, committed || (unknown && status != 0));
 	return status;
 }
 

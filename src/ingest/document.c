@@ -435,6 +435,53 @@ static void mapping_done(struct mapping *mapping)
 
 /* ---- formats ---- */
 
+/* The value of a top-level member in valid JSON text; size 0 where there is none. */
+static struct weir_str top_level_member(struct weir_str text, struct weir_str name)
+{
+	unsigned depth = 0;
+	size_t start = 0;
+	bool in_text = false, wanted = false;
+	struct weir_str last = {NULL, 0}; /* the last string that ended at depth 1 */
+	for (size_t i = 0, from = 0; i < text.size; i++) {
+		char c = text.data[i];
+		if (in_text) {
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_text = false;
+			if (!in_text && depth == 1)
+				last = (struct weir_str){text.data + from, i - from};
+			continue;
+		}
+		if (c == '"') {
+			in_text = true;
+			from = i + 1;
+		} else if (c == ':' && depth == 1) {
+			wanted = weir_str_equal(last, name);
+			start = i + 1;
+		} else if (c == '{' || c == '[') {
+			depth++;
+		} else if (c == '}' || c == ']' || c == ',') {
+			depth -= c != ',';
+			bool ends = (c == ',' && depth == 1) || (c == '}' && depth == 0);
+			if (wanted && ends)
+				return (struct weir_str){text.data + start, i - start};
+		}
+	}
+	return (struct weir_str){NULL, 0};
+}
+
+/* A provider's page {"records": [...], ...} stands for its records. */
+static struct weir_str unwrap_page(struct weir_str body)
+{
+	struct weir_str records = top_level_member(body, WEIR_STR("records"));
+	while (records.size > 0 && isspace((unsigned char)records.data[0])) {
+		records.data++;
+		records.size--;
+	}
+	return records.size > 0 && records.data[0] == '[' ? records : body;
+}
+
 int ingest_document_json(const struct ingest_document *document, struct weir_str body, struct packer **packer,
 	struct weir_error *err)
 {
@@ -452,7 +499,10 @@ int ingest_document_json(const struct ingest_document *document, struct weir_str
 	const struct weir_schema *schema;
 	struct weir_batch **batches;
 	uint32_t count;
-	int status = json_document_rows(body, arena, &schema, &batches, &count, err);
+	uint64_t offset;
+	int status = json_validate(body, false, &offset, err);
+	if (status == 0)
+		status = json_document_rows(unwrap_page(body), arena, &schema, &batches, &count, err);
 	for (uint32_t i = 0; i < count && status == 0; i++)
 		status = take_batch(&mapping, batches[i], err);
 	mapping_done(&mapping);

@@ -234,10 +234,12 @@ static int make_block(struct block_plan *plan, struct codec_state *codecs, struc
 	}
 	plan->from = i;
 	if (rows > 0) { /* a copy of its own: the chunk may serve two partitions */
+		struct weir_arena *scratch = weir_arena_new(0);
 		struct weir_batch *batch = chunk->batch;
 		if (rows < batch->row_count)
-			batch = weir_batch_gather(arena, &batch, picks, rows);
+			batch = weir_batch_gather(scratch, &batch, picks, rows);
 		handed->batch = weir_batch_copy(arena, batch);
+		weir_arena_free(scratch);
 	}
 	attributes.channel = weir_arena_str(arena, attributes.channel);
 	attributes.input = weir_arena_str(arena, attributes.input);

@@ -135,6 +135,15 @@ int jobs_sweep(struct jobs *jobs, struct weir_error *err)
 	return status;
 }
 
+/* Ingest comes first: compaction waits while a stream has more to do than it can hold half of. */
+static bool streams_are_busy(const struct jobs *jobs)
+{
+	for (uint32_t i = 0; i < jobs->config.lake->stream_count; i++)
+		if (stream_is_busy(jobs->config.streams[i]))
+			return true;
+	return false;
+}
+
 int jobs_step(struct jobs *jobs, bool *ret_did, struct weir_error *err)
 {
 	int64_t now_us = weir_steady_us(&jobs->config.clock);
@@ -149,7 +158,8 @@ int jobs_step(struct jobs *jobs, bool *ret_did, struct weir_error *err)
 	status = jobs_audit(jobs, false, ret_did, err);
 	if (status != 0 || *ret_did)
 		return status;
-	status = jobs_compact(jobs, ret_did, err);
+	if (!streams_are_busy(jobs))
+		status = jobs_compact(jobs, ret_did, err);
 	if (status == 0 && now_us - jobs->swept_us > JOBS_SWEEP_EVERY_US)
 		status = jobs_sweep(jobs, err);
 	return status;

@@ -245,6 +245,23 @@ static int read_consent_name(
 	        yaml, draft->values[T_CONSENT], "consent section", name, names, lake->consent_count, err);
 }
 
+/* Rows are sorted once, for silver; gold is that order under a mask. */
+static int read_sort(struct lake_yaml *yaml, const struct draft *draft, struct lake_table *table, struct weir_error *err)
+{
+	int code = lake_yaml_names(yaml, draft->values[T_SORT], &table->sort, &table->sort_count, err);
+	if (code != 0 || draft->kind != LAKE_GOLD)
+		return code;
+	const struct lake_table *silver = &yaml->lake->tables[table->from];
+	bool same = table->sort_count == silver->sort_count;
+	for (uint32_t i = 0; same && i < table->sort_count; i++)
+		same = weir_str_equal(table->sort[i], silver->sort[i]);
+	if (!same)
+		return lake_yaml_fail(yaml, draft->entry->key, WEIR_E_INPUT, err,
+		        "gold is sorted as the table that it is made from; give it the sort of %.*s.%.*s", WEIR_STR_ARG(silver->ns),
+		        WEIR_STR_ARG(silver->name));
+	return 0;
+}
+
 static int read_table(
         struct lake_yaml *yaml, const struct draft *draft, struct lake_table *table, struct weir_error *err)
 {
@@ -257,13 +274,11 @@ static int read_table(
 	table->own_partition_from_bytes = 8U << 20;
 	table->keep_snapshots = 100;
 	if (draft->kind == LAKE_HISTORY_OF) {
-		/* Removed rows lie as they lay. */
+		/* Removed rows are few and come from many files: they lie together as gold's landing rows do, unsorted. */
 		const struct lake_table *gold = &lake->tables[table->from];
 		table->consent = gold->consent;
-		table->partition = gold->partition;
-		table->partition_count = gold->partition_count;
-		table->sort = gold->sort;
-		table->sort_count = gold->sort_count;
+		table->partition = gold->landing_count > 0 ? gold->landing : gold->partition;
+		table->partition_count = gold->landing_count > 0 ? gold->landing_count : gold->partition_count;
 	}
 	int code = lake_yaml_file(yaml, draft->values[T_SQL], LAKE_MAX_TEXT_BYTES, &table->sql_path, &table->sql, err);
 	if (code == 0)
@@ -277,7 +292,7 @@ static int read_table(
 	if (code == 0)
 		code = read_partitions(yaml, draft->values[T_LANDING], &table->landing, &table->landing_count, err);
 	if (code == 0)
-		code = lake_yaml_names(yaml, draft->values[T_SORT], &table->sort, &table->sort_count, err);
+		code = read_sort(yaml, draft, table, err);
 	if (code == 0)
 		code = read_files(yaml, draft->values[T_FILES], draft->values[T_SNAPSHOTS], table, err);
 	if (code == 0)

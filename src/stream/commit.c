@@ -102,6 +102,22 @@ static void stage_output(const struct commit *commit, struct control_change *cha
 		control_add_counter(change, name, counts->channel, WEIR_STR("dead_letter"), counts->dead_letters);
 		control_add_counter(change, name, counts->channel, WEIR_STR("late"), counts->late);
 	}
+	for (uint32_t i = 0; i < epoch->letter_count; i++) {
+		struct control_value values[] = {CONTROL_T(name), CONTROL_T(epoch->letters[i].type), CONTROL_I(0)};
+		bool first = true;
+		for (uint32_t k = 0; k < epoch->letter_count; k++) { /* kinds are few: one statement for each */
+			bool same = weir_str_equal(epoch->letters[i].type, epoch->letters[k].type);
+			first = first && !(same && k < i);
+			values[2].integer += same;
+			if (!first)
+				break;
+		}
+		if (first)
+			control_change_sql(change, "letters", 1,
+				"INSERT INTO weir_letter_counts (stream, reason, count) VALUES (?1, ?2, ?3)"
+				" ON CONFLICT (stream, reason) DO UPDATE SET count = count + excluded.count",
+				values, 3);
+	}
 }
 
 static void stage(void *context, struct control_change *change)
@@ -172,8 +188,11 @@ static void account(struct commit *commit, int64_t took_us)
 	for (uint32_t i = 0; i < commit->count; i++) {
 		struct stream_output *output = commit->outputs[i];
 		struct stream_shard *shard = output->shard;
-		for (uint32_t p = 0; p < shard->partition_count; p++)
-			stream->committed[output->epoch->ranges[p].partition] = output->epoch->ranges[p].to;
+		for (uint32_t p = 0; p < shard->partition_count; p++) {
+			const struct stream_range *range = &output->epoch->ranges[p];
+			stream->committed[range->partition] = range->to;
+			stream->watermarks[range->partition] = range->max_event_us;
+		}
 		for (uint32_t c = 0; c < output->epoch->count_count; c++) {
 			stream->numbers.accepted += output->epoch->counts[c].accepted;
 			stream->numbers.duplicates += output->epoch->counts[c].duplicates;

@@ -77,6 +77,12 @@ bool stream_dedup_seen(const struct stream_dedup *dedup, struct stream_id id, in
 	return false;
 }
 
+void stream_dedup_prefetch(const struct stream_dedup *dedup, struct stream_id id)
+{
+	for (uint32_t i = 0; i < dedup->count; i++)
+		__builtin_prefetch(&dedup->generations[i].slots[id.words[0] & (dedup->generations[i].slot_count - 1)]);
+}
+
 static void generation_grow(struct generation *generation)
 {
 	struct generation larger = *generation;

@@ -24,6 +24,8 @@ void stream_dedup_free(struct stream_dedup *dedup);
 struct stream_id stream_id_of(struct weir_str key, struct weir_str id);
 /* True where the id was seen within the window that ends at arrival_us. */
 bool stream_dedup_seen(const struct stream_dedup *dedup, struct stream_id id, int64_t arrival_us);
+/* Brings the id's slots nearer, for a look at it a little later. */
+void stream_dedup_prefetch(const struct stream_dedup *dedup, struct stream_id id);
 /* Remembers it; arrival times come in any order. */
 void stream_dedup_add(struct stream_dedup *dedup, struct stream_id id, int64_t arrival_us);
 /* Forgets generations that lie before the window that ends at now_us. */

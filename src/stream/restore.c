@@ -8,15 +8,42 @@
 
 /* ---- the window's ids, from bronze (when) and silver (key and id) ---- */
 
-/* For each partition of the shard: where a generation of the window begins. Offsets grow with time. */
-struct window_start {
-	uint64_t offset;      /* the first that is within the window; UINT64_MAX: none */
-	uint64_t *boundaries; /* offsets at which the arrival time was noted */
-	int64_t *arrivals;
-	uint32_t count, capacity;
+/* When the record at an offset arrived. */
+struct boundary {
+	uint64_t offset;
+	int64_t arrival_us;
 };
 
-/* One arrival time for each batch of bronze is enough: generations are hours wide. */
+/* For each partition of the shard: arrivals within the window, noted a small part of it apart. Offsets grow with time. */
+struct window_start {
+	uint64_t offset;      /* the first that is within the window; UINT64_MAX: none */
+	struct boundary *boundaries;
+	uint32_t count, capacity;
+	int64_t noted_us;     /* of the last boundary; INT64_MIN: none yet */
+	struct boundary newest;
+};
+
+#define BOUNDARIES_A_WINDOW 512
+
+static void note_arrival(struct window_start *start, uint64_t offset, int64_t arrival_us, int64_t apart_us)
+{
+	if (offset < start->offset)
+		start->offset = offset;
+	if (offset >= start->newest.offset)
+		start->newest = (struct boundary){offset, arrival_us};
+	if (start->noted_us != INT64_MIN && llabs(arrival_us - start->noted_us) <= apart_us)
+		return;
+	WEIR_GROW(start->boundaries, start->count, start->capacity);
+	start->boundaries[start->count++] = (struct boundary){offset, arrival_us};
+	start->noted_us = arrival_us;
+}
+
+static int compare_boundaries(const void *a, const void *b)
+{
+	const struct boundary *left = a, *right = b;
+	return left->offset < right->offset ? -1 : left->offset > right->offset;
+}
+
 static int note_arrivals(struct stream_shard *shard, struct window_start *starts, int64_t from_us, struct weir_error *err)
 {
 	struct stream *stream = shard->stream;
@@ -35,28 +62,16 @@ static int note_arrivals(struct stream_shard *shard, struct window_start *starts
 		status = ice_reader_open(table, files->files, files->count, &projection, &filter, &reader, err);
 	while (status == 0 && (status = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
 		const int64_t *received = batch->columns[1].values;
-		uint32_t last = UINT32_MAX;
 		for (uint32_t row = 0; row < batch->row_count; row++) {
 			uint32_t number;
 			uint64_t offset;
 			if (received[row] < from_us ||
 				!stream_trace_parse(weir_column_str(&batch->columns[0], row), &number, &offset))
 				continue;
-			for (uint32_t p = 0; p < shard->partition_count; p++) {
-				struct window_start *start = &starts[p];
-				if (shard->partitions[p].number != number)
-					continue;
-				if (offset < start->offset)
-					start->offset = offset;
-				if (last != number) { /* the first row of a run */
-					uint32_t capacity = start->capacity;
-					WEIR_GROW(start->boundaries, start->count, capacity);
-					WEIR_GROW(start->arrivals, start->count, start->capacity);
-					start->boundaries[start->count] = offset;
-					start->arrivals[start->count++] = received[row];
-					last = number;
-				}
-			}
+			for (uint32_t p = 0; p < shard->partition_count; p++)
+				if (shard->partitions[p].number == number)
+					note_arrival(&starts[p], offset, received[row],
+						stream->lake_stream->dedup_us / BOUNDARIES_A_WINDOW);
 		}
 		weir_batch_release(batch);
 	}
@@ -66,17 +81,18 @@ static int note_arrivals(struct stream_shard *shard, struct window_start *starts
 	return status;
 }
 
-/* The noted arrival nearest before an offset. */
+/* The noted arrival at or after an offset: an id may count a little longer than its window, never shorter. */
 static int64_t arrival_of(const struct window_start *start, uint64_t offset)
 {
-	int64_t arrival = start->arrivals[0];
-	uint64_t best = 0;
-	for (uint32_t i = 0; i < start->count; i++)
-		if (start->boundaries[i] <= offset && start->boundaries[i] >= best) {
-			best = start->boundaries[i];
-			arrival = start->arrivals[i];
-		}
-	return arrival;
+	uint32_t low = 0, high = start->count;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (start->boundaries[middle].offset < offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return start->boundaries[low < start->count ? low : start->count - 1].arrival_us;
 }
 
 static struct stream_id silver_row_id(const struct weir_batch *batch, uint32_t row)
@@ -212,17 +228,24 @@ int shard_restore(struct stream_shard *shard, struct weir_error *err)
 		return letters;
 	struct restore restore = {shard, weir_zalloc(shard->partition_count * sizeof *restore.starts)};
 	for (uint32_t p = 0; p < shard->partition_count; p++)
-		restore.starts[p].offset = UINT64_MAX;
+		restore.starts[p] = (struct window_start){.offset = UINT64_MAX, .noted_us = INT64_MIN};
 	int64_t from_us = weir_now_us(&stream->config.clock) - stream->lake_stream->dedup_us;
 	int status = note_arrivals(shard, restore.starts, from_us, err);
 	bool any = false;
-	for (uint32_t p = 0; p < shard->partition_count; p++)
-		any = any || restore.starts[p].count > 0;
+	for (uint32_t p = 0; p < shard->partition_count; p++) {
+		struct window_start *start = &restore.starts[p];
+		any = any || start->count > 0;
+		if (start->count > 0) {
+			WEIR_GROW(start->boundaries, start->count, start->capacity);
+			start->boundaries[start->count++] = start->newest;
+		}
+		if (start->count > 0)
+			qsort(start->boundaries, start->count, sizeof *start->boundaries, compare_boundaries);
+	}
 	if (status == 0 && any)
 		status = scan_silver(shard, &(struct expr_filter){NULL, 0}, restore_batch, &restore, err);
 	for (uint32_t p = 0; p < shard->partition_count; p++) {
 		free(restore.starts[p].boundaries);
-		free(restore.starts[p].arrivals);
 	}
 	free(restore.starts);
 	return status;

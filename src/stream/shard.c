@@ -179,7 +179,20 @@ struct taken {
 	uint16_t *rows; /* of the block's batch, that go on */
 	uint8_t *late;
 	uint32_t count;
+	struct stream_id *ids; /* of all events of the block */
 };
+
+/* The ids that the epoch took so far, from whatever channel. */
+static struct stream_dedup *ids_of_epoch(struct stream_shard *shard)
+{
+	struct stream_dedup *ids = stream_dedup_new(WEIR_US_PER_DAY);
+	for (uint32_t i = 0; i < shard->epoch->input_count; i++) {
+		const struct weir_batch *batch = shard->epoch->inputs[i].batch;
+		for (uint32_t row = 0; batch != NULL && row < batch->row_count; row++)
+			stream_dedup_add(ids, stream_row_id(shard->stream, batch, row), 0);
+	}
+	return ids;
+}
 
 /*
  * Seen within the window? A replay of a dead letter was seen, when it failed: it counts as seen only where it is
@@ -188,10 +201,14 @@ struct taken {
 static bool is_duplicate(struct stream_shard *shard, const struct stream_block *block, struct stream_id id)
 {
 	struct stream_epoch *epoch = shard->epoch;
-	if (!weir_str_is(block->log.attributes.channel, "dlq"))
-		return stream_dedup_seen(shard->dedup, id, block->log.attributes.received_us);
+	if (!weir_str_is(block->log.attributes.channel, "dlq")) {
+		if (stream_dedup_seen(shard->dedup, id, block->log.attributes.received_us))
+			return true;
+		if (epoch->replayed == NULL)
+			return false;
+	}
 	if (epoch->replayed == NULL)
-		epoch->replayed = stream_dedup_new(WEIR_US_PER_DAY);
+		epoch->replayed = ids_of_epoch(shard);
 	if (stream_dedup_seen(epoch->replayed, id, 0))
 		return true;
 	stream_dedup_add(epoch->replayed, id, 0);
@@ -208,7 +225,7 @@ static void take_event(struct stream_shard *shard, struct stream_partition *part
 	int64_t received_us = block->log.attributes.received_us;
 	int64_t time_us = ((const int64_t *)batch->columns[stream->time_column].values)[row];
 	struct stream_counts *counts = epoch_counts(shard->epoch, block->log.attributes.channel);
-	struct stream_id id = stream_row_id(stream, batch, row);
+	struct stream_id id = taken->ids[row];
 	if (is_duplicate(shard, block, id)) {
 		counts->duplicates++;
 		return;
@@ -287,9 +304,14 @@ static void shard_take(struct stream_shard *shard, struct stream_partition *part
 	struct stream_epoch *epoch = shard->epoch;
 	uint16_t rows[WEIR_BATCH_ROWS];
 	uint8_t late[WEIR_BATCH_ROWS];
-	struct taken taken = {rows, late, 0};
+	struct stream_id ids[WEIR_BATCH_ROWS];
+	struct taken taken = {rows, late, 0, ids};
 	bool live = channel_is_live(shard->stream->lake_stream, block->log.attributes.channel);
 	uint32_t row = 0, events = block->batch != NULL ? block->batch->row_count : 0;
+	for (uint32_t i = 0; i < events; i++) { /* all at once: each look at the window is a miss of the cache */
+		ids[i] = stream_row_id(shard->stream, block->batch, i);
+		stream_dedup_prefetch(shard->dedup, ids[i]);
+	}
 	for (uint32_t record = 0; record < block->log.count; record++) {
 		if (row < events && block->record_of[row] == record)
 			take_event(shard, partition, block, record, row++, live, &taken);
@@ -311,7 +333,8 @@ static void shard_take(struct stream_shard *shard, struct stream_partition *part
 	}
 	epoch->rows += taken.count;
 	epoch->records += block->log.count;
-	epoch->bytes += weir_arena_used(block->arena);
+	for (uint32_t i = 0; i < block->log.count; i++)
+		epoch->bytes += block->log.records[i].payload.size;
 	WEIR_GROW(epoch->inputs, epoch->input_count, epoch->input_capacity);
 	epoch->inputs[epoch->input_count++] = input;
 }

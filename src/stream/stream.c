@@ -10,7 +10,9 @@
 #define SHARDS_MAX 64
 
 static const char migration[] = "CREATE TABLE weir_watermarks (stream TEXT NOT NULL, partition INTEGER NOT NULL,"
-				" max_event_us INTEGER NOT NULL, PRIMARY KEY (stream, partition));";
+				" max_event_us INTEGER NOT NULL, PRIMARY KEY (stream, partition));"
+				"CREATE TABLE weir_letter_counts (stream TEXT NOT NULL, reason TEXT NOT NULL,"
+				" count INTEGER NOT NULL, PRIMARY KEY (stream, reason));";
 
 struct weir_schema *stream_input_schema(struct weir_arena *arena, const struct json_decoder *decoder)
 {
@@ -107,6 +109,7 @@ static int open_partition(struct stream *stream, struct stream_partition *partit
 	partition->next = (uint64_t)next;
 	partition->max_event_us = max_event_us;
 	stream->committed[partition->number] = (uint64_t)next;
+	stream->watermarks[partition->number] = max_event_us;
 	if (status == 0)
 		status = bus_release(stream->config.bus, stream->lake_stream->name, partition->number, (uint64_t)next, err);
 	return status;
@@ -192,6 +195,7 @@ int stream_open(const struct stream_config *config, struct stream **ret_stream, 
 		stream->shard_count = SHARDS_MAX;
 	stream->shards = weir_arena_calloc(stream->arena, stream->shard_count, sizeof *stream->shards);
 	stream->committed = weir_arena_calloc(stream->arena, stream->partition_count, sizeof *stream->committed);
+	stream->watermarks = weir_arena_calloc(stream->arena, stream->partition_count, sizeof *stream->watermarks);
 	stream->flush_to = weir_arena_calloc(stream->arena, stream->partition_count, sizeof *stream->flush_to);
 	stream->outputs = weir_queue_new(SHARDS_MAX);
 	pthread_mutex_init(&stream->lock, NULL);
@@ -272,6 +276,15 @@ bool stream_has_room(struct stream *stream)
 	return true;
 }
 
+bool stream_is_busy(struct stream *stream)
+{
+	for (unsigned i = 0; i < stream->shard_count; i++)
+		if (weir_queue_weight(stream->shards[i].queue) > STREAM_QUEUE_BYTES / 2 ||
+			__atomic_load_n(&stream->shards[i].behind, __ATOMIC_ACQUIRE))
+			return true;
+	return false;
+}
+
 static bool all_committed(const struct stream *stream, const uint64_t *targets)
 {
 	for (unsigned p = 0; p < stream->partition_count; p++)
@@ -344,6 +357,10 @@ struct stream_numbers stream_numbers(struct stream *stream)
 	numbers.failed = stream->failed;
 	for (unsigned p = 0; p < stream->partition_count; p++) {
 		uint64_t end = bus_next_offset(stream->config.bus, stream->lake_stream->name, p);
+		/* The stream's watermark is that of its slowest partition that has one. */
+		if (stream->watermarks[p] != INT64_MIN &&
+			(numbers.watermark_us == INT64_MIN || stream->watermarks[p] - stream->lake_stream->late_delay_us < numbers.watermark_us))
+			numbers.watermark_us = stream->watermarks[p] - stream->lake_stream->late_delay_us;
 		numbers.log_behind += end > stream->committed[p] ? end - stream->committed[p] : 0;
 	}
 	pthread_mutex_unlock(&stream->lock);

@@ -56,6 +56,8 @@ uint32_t stream_partition(const struct stream *stream, struct weir_str key);
 void stream_submit(struct stream *stream, struct stream_block *take_block);
 /* False where the queues are so full that a new request should be refused (503). */
 bool stream_has_room(struct stream *stream);
+/* True where a shard's queue is over half full: background work yields. */
+bool stream_is_busy(struct stream *stream);
 /* Waits until everything that the log held at the call is committed. */
 int stream_flush(struct stream *stream, struct weir_error *err);
 /* Runs shards and commits what is there on the caller's thread (no_thread); *ret_did false where nothing was to do. */
