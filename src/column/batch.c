@@ -76,6 +76,7 @@ double weir_column_double(const struct weir_column *column, uint32_t row)
 struct gather {
 	struct weir_arena *arena;
 	const struct weir_column **from; /* one a source */
+	const uint32_t *rows;            /* of each source's column */
 	const struct weir_pick *picks;
 	uint32_t count;
 };
@@ -90,32 +91,74 @@ static bool share_dict(const struct gather *gather, uint32_t sources)
 	return sources > 0;
 }
 
-static void gather_valid(const struct gather *gather, struct weir_column *to)
+static bool null_throughout(const uint64_t *valid, uint32_t rows)
 {
-	for (uint32_t i = 0; i < gather->count; i++)
-		if (!weir_column_is_valid(gather->from[gather->picks[i].batch], gather->picks[i].row))
-			weir_column_set_null(to, i);
+	uint64_t any = 0;
+	for (uint32_t i = 0; i < rows / 64; i++)
+		any |= valid[i];
+	if (rows % 64 != 0)
+		any |= valid[rows / 64] & ((1ULL << (rows % 64)) - 1);
+	return any == 0;
 }
 
-static void gather_flat(const struct gather *gather, struct weir_column *to, uint32_t width)
+static bool valid_throughout(const uint64_t *valid, uint32_t rows)
+{
+	uint64_t all = UINT64_MAX;
+	for (uint32_t i = 0; i < rows / 64; i++)
+		all &= valid[i];
+	if (rows % 64 != 0)
+		all &= valid[rows / 64] | ~((1ULL << (rows % 64)) - 1);
+	return all == UINT64_MAX;
+}
+
+/* Many columns are null throughout, or nowhere: a look at whole words of the sources says so. False: there is no value to gather. */
+static bool gather_valid(const struct gather *gather, uint32_t sources, struct weir_column *to)
+{
+	bool all = true, none = true;
+	for (uint32_t i = 0; i < sources && (all || none); i++) {
+		const uint64_t *valid = gather->from[i]->valid;
+		uint32_t rows = gather->rows[i];
+		all = all && (valid == NULL || valid_throughout(valid, rows));
+		none = none && valid != NULL && null_throughout(valid, rows);
+	}
+	if (all)
+		return true;
+	if (none) {
+		memset(to->valid, 0, ((size_t)gather->count + 63) / 64 * 8);
+		return false;
+	}
+	for (uint32_t i = 0; i < gather->count; i++) {
+		const uint64_t *valid = gather->from[gather->picks[i].batch]->valid;
+		uint32_t row = gather->picks[i].row;
+		if (valid != NULL && (valid[row / 64] >> (row % 64) & 1) == 0)
+			weir_column_set_null(to, i);
+	}
+	return true;
+}
+
+static void gather_flat(const struct gather *gather, uint32_t sources, struct weir_column *to, uint32_t width)
 {
 	char *out = to->values;
-	for (uint32_t i = 0; i < gather->count; i++) {
-		const char *in = gather->from[gather->picks[i].batch]->values;
-		size_t row = gather->picks[i].row;
-		switch (width) { /* constant sizes become plain moves */
-		case 1:
-			out[i] = in[row];
-			break;
-		case 4:
-			memcpy(out + (size_t)i * 4, in + row * 4, 4);
-			break;
-		case 8:
-			memcpy(out + (size_t)i * 8, in + row * 8, 8);
-			break;
-		default:
-			memcpy(out + (size_t)i * 16, in + row * 16, 16);
-		}
+	const char **bases = weir_arena_calloc(gather->arena, sources, sizeof *bases);
+	const struct weir_pick *picks = gather->picks;
+	for (uint32_t i = 0; i < sources; i++)
+		bases[i] = gather->from[i]->values;
+	switch (width) { /* constant sizes become plain moves */
+	case 1:
+		for (uint32_t i = 0; i < gather->count; i++)
+			out[i] = bases[picks[i].batch][picks[i].row];
+		break;
+	case 4:
+		for (uint32_t i = 0; i < gather->count; i++)
+			memcpy(out + (size_t)i * 4, bases[picks[i].batch] + (size_t)picks[i].row * 4, 4);
+		break;
+	case 8:
+		for (uint32_t i = 0; i < gather->count; i++)
+			memcpy(out + (size_t)i * 8, bases[picks[i].batch] + (size_t)picks[i].row * 8, 8);
+		break;
+	default:
+		for (uint32_t i = 0; i < gather->count; i++)
+			memcpy(out + (size_t)i * 16, bases[picks[i].batch] + (size_t)picks[i].row * 16, 16);
 	}
 }
 
@@ -125,7 +168,7 @@ static void gather_text(const struct gather *gather, uint32_t sources, struct we
 		to->layout = WEIR_DICT;
 		to->dict = gather->from[0]->dict;
 		to->values = weir_arena_alloc(gather->arena, (size_t)gather->count * 4);
-		gather_flat(gather, to, 4);
+		gather_flat(gather, sources, to, 4);
 		return;
 	}
 	struct weir_view *out = to->values;
@@ -162,10 +205,13 @@ static void gather_span(const struct gather *gather, uint32_t sources, struct we
 	}
 	to->child_rows = (uint32_t)total;
 	const struct weir_column **from = weir_arena_calloc(gather->arena, sources, sizeof *from);
+	uint32_t *rows = weir_arena_calloc(gather->arena, sources, sizeof *rows);
 	for (uint32_t child = 0; child < to->child_count; child++) {
-		for (uint32_t i = 0; i < sources; i++)
+		for (uint32_t i = 0; i < sources; i++) {
 			from[i] = &gather->from[i]->children[child];
-		struct gather inner = {gather->arena, from, picks, (uint32_t)total};
+			rows[i] = gather->from[i]->child_rows;
+		}
+		struct gather inner = {gather->arena, from, rows, picks, (uint32_t)total};
 		gather_column(&inner, sources, &to->children[child]);
 	}
 }
@@ -176,7 +222,7 @@ static void gather_group(const struct gather *gather, uint32_t sources, struct w
 	for (uint32_t child = 0; child < to->child_count; child++) {
 		for (uint32_t i = 0; i < sources; i++)
 			from[i] = &gather->from[i]->children[child];
-		struct gather inner = {gather->arena, from, gather->picks, gather->count};
+		struct gather inner = {gather->arena, from, gather->rows, gather->picks, gather->count};
 		gather_column(&inner, sources, &to->children[child]);
 	}
 }
@@ -187,7 +233,10 @@ static void gather_column(const struct gather *gather, uint32_t sources, struct 
 	uint32_t width = weir_type_width(to->type);
 	to->valid = weir_validity_new(gather->arena, gather->count);
 	to->values = weir_arena_alloc(gather->arena, (size_t)gather->count * width);
-	gather_valid(gather, to);
+	if (!gather_valid(gather, sources, to) && (to->layout == WEIR_FLAT || to->layout == WEIR_VIEW)) {
+		memset(to->values, 0, (size_t)gather->count * width);
+		return;
+	}
 	switch (to->layout) {
 	case WEIR_SPAN:
 		gather_span(gather, sources, to);
@@ -196,7 +245,7 @@ static void gather_column(const struct gather *gather, uint32_t sources, struct 
 		gather_group(gather, sources, to);
 		break;
 	case WEIR_FLAT:
-		gather_flat(gather, to, width);
+		gather_flat(gather, sources, to, width);
 		break;
 	default:
 		gather_text(gather, sources, to);
@@ -213,11 +262,14 @@ struct weir_batch *weir_batch_gather(struct weir_arena *arena, struct weir_batch
 	WEIR_ASSERT(count > 0 && count <= WEIR_BATCH_ROWS);
 	struct weir_batch *batch = weir_batch_new(arena, sources[0]->schema, 0);
 	const struct weir_column **from = weir_arena_calloc(arena, source_count, sizeof *from);
+	uint32_t *rows = weir_arena_calloc(arena, source_count, sizeof *rows);
+	for (uint32_t i = 0; i < source_count; i++)
+		rows[i] = sources[i]->row_count;
 	batch->row_count = count;
 	for (uint32_t c = 0; c < batch->schema->field_count; c++) {
 		for (uint32_t i = 0; i < source_count; i++)
 			from[i] = &sources[i]->columns[c];
-		struct gather gather = {arena, from, picks, count};
+		struct gather gather = {arena, from, rows, picks, count};
 		gather_column(&gather, source_count, &batch->columns[c]);
 	}
 	return batch;
