@@ -3,7 +3,7 @@
  * about as often as its file has tiers to climb. In a table with a landing spec, a cell of the full spec gets files of its own once it holds
  * `own_partition_from`; the rest goes on landing together.
  *
- * Order: files of a sorted table are merged in its order; others are joined as they are. Neighbours in time are merged, and
+ * Order: files of a sorted table are merged in its order; others are joined as they are, large row groups byte for byte. Neighbours in time are merged, and
  * past SPAN_FREE_BYTES only within a day: a question about a day must not read the files of a month. Memory is bounded by the
  * merge's open batches, one a file.
  */
@@ -18,6 +18,7 @@
 #define TIER_GROWTH_BITS 2        /* a tier is four times the one below it */
 #define MERGE_FILES_MAX 32
 #define CELLS_MAX 4096
+#define SPLICE_ROWS 8192          /* row groups of an unsorted table are copied as they are from this size on */
 #define SPAN_FREE_BYTES (8U << 20) /* smaller results may span any time */
 
 static unsigned tier_of(int64_t size_bytes)
@@ -122,38 +123,15 @@ static bool is_sorted(const struct merge *merge)
 	return merge->lake_table != NULL && merge->lake_table->sort_count > 0;
 }
 
-/* A stream of the merged rows, whichever way the table has. */
-struct rows {
-	struct ice_sorted *sorted;
-	struct ice_reader *reader;
-};
-
-static int rows_open(struct merge *merge, struct rows *rows, struct weir_error *err)
+static int sorted_open(struct merge *merge, struct ice_sorted **ret_sorted, struct weir_error *err)
 {
 	const struct weir_schema *schema = ice_table_schema(merge->version);
-	*rows = (struct rows){0};
-	if (!is_sorted(merge))
-		return ice_reader_open(merge->version, merge->files, merge->count, schema, &(struct expr_filter){NULL, 0},
-			&rows->reader, err);
 	struct ice_sorted_options options = {.projection = schema};
 	const struct lake_stream *stream = &merge->jobs->config.lake->streams[merge->lake_table->stream];
 	for (uint32_t i = 0; i < merge->lake_table->sort_count && i < 2; i++)
 		options.order.columns[options.order.count++] = weir_schema_find(schema, merge->lake_table->sort[i]);
 	options.order.columns[options.order.count++] = weir_schema_find(schema, stream->id);
-	return ice_sorted_open(merge->version, merge->files, merge->count, &options, &rows->sorted, err);
-}
-
-static int rows_next(struct rows *rows, struct weir_batch **ret_batch, struct weir_error *err)
-{
-	return rows->sorted != NULL ? ice_sorted_next(rows->sorted, WEIR_BATCH_ROWS, ret_batch, err)
-				    : ice_reader_next(rows->reader, ret_batch, NULL, NULL, err);
-}
-
-static void rows_close(struct rows *rows)
-{
-	ice_sorted_close(rows->sorted);
-	if (rows->reader != NULL)
-		ice_reader_close(rows->reader);
+	return ice_sorted_open(merge->version, merge->files, merge->count, &options, ret_sorted, err);
 }
 
 /* ---- cells of the full spec ---- */
@@ -191,10 +169,10 @@ static int count_cells(struct merge *merge, uint64_t total_bytes, uint64_t total
 {
 	struct cell *cells = weir_arena_calloc(arena, CELLS_MAX * 2, sizeof *cells);
 	uint32_t count = 0;
-	struct rows rows;
+	struct ice_sorted *rows = NULL;
 	struct weir_batch *batch;
-	int status = rows_open(merge, &rows, err);
-	while (status == 0 && (status = rows_next(&rows, &batch, err)) == 0 && batch != NULL) {
+	int status = sorted_open(merge, &rows, err);
+	while (status == 0 && (status = ice_sorted_next(rows, WEIR_BATCH_ROWS, &batch, err)) == 0 && batch != NULL) {
 		struct weir_arena *scratch = weir_arena_new(0);
 		for (uint32_t row = 0; row < batch->row_count; row++) {
 			uint64_t hash = cell_of(merge, scratch, batch, row);
@@ -210,7 +188,7 @@ static int count_cells(struct merge *merge, uint64_t total_bytes, uint64_t total
 		weir_arena_free(scratch);
 		weir_batch_release(batch);
 	}
-	rows_close(&rows);
+	ice_sorted_close(rows);
 	merge->own_cells = weir_arena_calloc(arena, count, sizeof *merge->own_cells);
 	for (uint32_t i = 0; i < CELLS_MAX * 2; i++)
 		if (cells[i].hash != 0 &&
@@ -250,22 +228,73 @@ static int write_batch(struct merge *merge, struct ice_writer *landing, struct i
 	return status;
 }
 
+static int write_sorted(struct merge *merge, struct ice_writer *landing, struct ice_writer *own, struct weir_error *err)
+{
+	struct ice_sorted *rows = NULL;
+	struct weir_batch *batch;
+	int status = sorted_open(merge, &rows, err);
+	while (status == 0 && (status = ice_sorted_next(rows, WEIR_BATCH_ROWS, &batch, err)) == 0 && batch != NULL) {
+		status = write_batch(merge, landing, own, batch, err);
+		weir_batch_release(batch);
+	}
+	ice_sorted_close(rows);
+	return status;
+}
+
+/* One row group: copied where it is large, else its rows are encoded together with its neighbours'. */
+static int join_group(struct merge *merge, struct ice_writer *writer, const struct ice_data_file *file,
+	const struct pq_file *parquet, uint32_t index, struct weir_error *err)
+{
+	struct pq_row_group *group;
+	int status;
+	if (pq_file_row_group_rows(parquet, index) >= SPLICE_ROWS) {
+		status = pq_file_row_group_copy(parquet, index, &group, err);
+		if (status != 0)
+			return status;
+		status = ice_writer_splice(writer, file->partition, group, err);
+		pq_row_group_free(group);
+		return status;
+	}
+	struct pq_read_options options = {.schema = ice_table_schema(merge->version), .row_groups = &index, .row_group_count = 1};
+	struct pq_reader *reader;
+	struct weir_batch *batch;
+	status = pq_reader_open(parquet, &options, &reader, err);
+	if (status != 0)
+		return status;
+	while (status == 0 && (status = pq_reader_next(reader, &batch, NULL, err)) == 0 && batch != NULL) {
+		status = ice_writer_add(writer, batch, NULL, err);
+		weir_batch_release(batch);
+	}
+	pq_reader_close(reader);
+	return status;
+}
+
+/* Files of an unsorted table, one after the other. */
+static int write_joined(struct merge *merge, struct ice_writer *writer, struct weir_error *err)
+{
+	int status = 0;
+	for (uint32_t i = 0; i < merge->count && status == 0; i++) {
+		struct ice_footer *footer;
+		const struct pq_file *parquet;
+		status = ice_footer_open(merge->version, merge->files[i], &footer, &parquet, err);
+		if (status != 0)
+			break;
+		for (uint32_t g = 0; g < pq_file_row_group_count(parquet) && status == 0; g++)
+			status = join_group(merge, writer, merge->files[i], parquet, g, err);
+		ice_footer_release(footer);
+	}
+	return status;
+}
+
 static int write_merged(struct merge *merge, struct weir_error *err)
 {
 	struct jobs *jobs = merge->jobs;
 	struct ice_writer *landing = NULL, *own = NULL;
-	struct rows rows = {0};
-	struct weir_batch *batch;
 	int status = jobs_writer(jobs, merge->version, merge->files[0]->spec_id, merge->prefix, &landing, err);
 	if (status == 0 && merge->own_count > 0)
 		status = jobs_writer(jobs, merge->version, 0, merge->prefix, &own, err);
 	if (status == 0)
-		status = rows_open(merge, &rows, err);
-	while (status == 0 && (status = rows_next(&rows, &batch, err)) == 0 && batch != NULL) {
-		status = write_batch(merge, landing, own, batch, err);
-		weir_batch_release(batch);
-	}
-	rows_close(&rows);
+		status = is_sorted(merge) ? write_sorted(merge, landing, own, err) : write_joined(merge, landing, err);
 	if (status == 0) {
 		status = ice_writer_close(landing, &merge->written, err);
 		landing = NULL;
