@@ -317,6 +317,13 @@ static void receive(struct load *load, struct connection *connection)
 	}
 }
 
+/* Until the next request is due, but at most a tenth of a second. */
+static int64_t until_us(const struct load *load, int64_t now)
+{
+	int64_t left_us = load->start_us + (int64_t)((double)load->next * 1e6 / load->rate) - now;
+	return left_us < 0 ? 0 : left_us < 100000 ? left_us : 100000;
+}
+
 static void run(struct load *load)
 {
 	struct epoll_event events[256];
@@ -326,8 +333,9 @@ static void run(struct load *load)
 		int64_t now = now_us(), wait_us = 100000;
 		dispatch_due(load, now);
 		if (load->next < load->request_count && load->idle_count > 0)
-			wait_us = load->start_us + (int64_t)((double)load->next * 1e6 / load->rate) - now;
-		int count = epoll_wait(load->epoll, events, 256, wait_us <= 0 ? 0 : (int)((wait_us + 999) / 1000));
+			wait_us = until_us(load, now);
+		struct timespec wait = {.tv_nsec = wait_us * 1000};
+		int count = epoll_pwait2(load->epoll, events, 256, &wait, NULL);
 		for (int i = 0; i < count; i++) {
 			struct connection *connection = events[i].data.ptr;
 			if ((events[i].events & EPOLLOUT) != 0)

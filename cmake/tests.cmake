@@ -6,6 +6,15 @@ if(support_sources)
 	target_link_libraries(weir_test_support PUBLIC weir_flags weir_base PkgConfig::SQLITE)
 endif()
 
+# tests/support/lake/*.c: a whole lake for tests, through the real engine; named in uses.txt as weir_test_lake.
+file(GLOB lake_support CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/lake/*.c)
+if(lake_support)
+	add_library(weir_test_lake STATIC ${lake_support})
+	target_include_directories(weir_test_lake PUBLIC ${PROJECT_SOURCE_DIR}/tests)
+	target_compile_definitions(weir_test_lake PRIVATE WEIR_TEST_DIRECTORY="${PROJECT_BINARY_DIR}/test-lakes")
+	target_link_libraries(weir_test_lake PUBLIC weir_engine weir_gen weir_test_support PkgConfig::CMOCKA)
+endif()
+
 # tests/unit/MODULE/NAME_test.c becomes the program test_MODULE_NAME, linked with weir_MODULE and all below it.
 # Where tests/data/ or other modules are needed, tests/unit/MODULE/uses.txt names further libraries.
 file(GLOB_RECURSE unit_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/unit/*_test.c)
@@ -17,7 +26,10 @@ foreach(source IN LISTS unit_tests)
 	set(program test_${module}_${name})
 	add_executable(${program} ${source})
 	target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-	set(uses weir_${module})
+	set(uses weir_base)
+	if(TARGET weir_${module})
+		set(uses weir_${module})
+	endif()
 	if(EXISTS ${dir}/uses.txt)
 		file(STRINGS ${dir}/uses.txt more)
 		list(APPEND uses ${more})
@@ -26,6 +38,10 @@ foreach(source IN LISTS unit_tests)
 	add_test(NAME ${module}/${name} COMMAND ${program} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 	set_tests_properties(${module}/${name} PROPERTIES TIMEOUT 300)
 endforeach()
+
+# Each header of src/ compiles alone.
+add_test(NAME layering/headers WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
+	COMMAND sh tests/unit/layering/headers.sh ${CMAKE_C_COMPILER} $<TARGET_PROPERTY:duckdb,INTERFACE_INCLUDE_DIRECTORIES>)
 
 # tests/fuzz/NAME_fuzz.c: a libFuzzer program under WEIR_FUZZ; else a program that runs its corpus once.
 file(GLOB fuzzers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/fuzz/*_fuzz.c)
@@ -68,3 +84,28 @@ foreach(source IN LISTS benches)
 		target_link_libraries(bench_${name} PRIVATE ${uses})
 	endif()
 endforeach()
+
+# tests/sim: the whole engine on the simulated disk and clock, by one seed, against a brute-force oracle.
+file(GLOB sim_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/sim/*.c)
+if(sim_sources)
+	add_executable(sim_lake ${sim_sources})
+	target_include_directories(sim_lake PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+	target_link_libraries(sim_lake PRIVATE weir_engine weir_test_support PkgConfig::JANSSON)
+	add_test(NAME sim/lake COMMAND sim_lake --seconds 40 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+	add_test(NAME sim/cuts COMMAND sim_lake --cuts 60 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+	add_test(NAME sim/epochs COMMAND sim_lake --epochs 300 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+	set_tests_properties(sim/lake sim/cuts sim/epochs PROPERTIES TIMEOUT 600)
+endif()
+
+# tests/e2e: the program from outside, by scripts; the program is what they need built. KILLS=n: more rounds of kill -9.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_Interpreter_FOUND)
+	foreach(lake athlete shop)
+		add_test(NAME e2e/${lake} COMMAND ${Python3_EXECUTABLE} tests/e2e/run ${lake} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+		set_tests_properties(e2e/${lake} PROPERTIES TIMEOUT 600 ENVIRONMENT WEIR=$<TARGET_FILE:weir> LABELS e2e)
+	endforeach()
+	add_test(NAME e2e/kill9 COMMAND ${Python3_EXECUTABLE} tests/e2e/kill9 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+	set_tests_properties(e2e/kill9 PROPERTIES TIMEOUT 1800 ENVIRONMENT WEIR=$<TARGET_FILE:weir> LABELS e2e)
+else()
+	message(STATUS "python3 is missing: the end-to-end tests (tests/e2e) are not run")
+endif()

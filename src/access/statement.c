@@ -61,13 +61,8 @@ static void hide(struct access_sql *query, const struct lake_table *table, struc
 
 static int add_view(struct access_sql *query, uint32_t index, struct sql_view *view, struct weir_error *err)
 {
-	struct access *access = query->access;
-	const struct lake *lake = access->config.lake;
-	struct store *store = ice_registry_store(access->config.registry);
-	*view = (struct sql_view){0};
-	if (index < lake->table_count)
-		hide(query, &lake->tables[index], view); /* before the version is taken */
-	struct ice_table *table = query->tables[index] = ice_registry_table(access->config.registry, index);
+	struct store *store = ice_registry_store(query->access->config.registry);
+	struct ice_table *table = query->tables[index];
 	struct ice_name name = ice_table_name(table);
 	int status = ice_plan(table, -1, &(struct expr_filter){NULL, 0}, &query->lists[index], err);
 	if (status != 0)
@@ -120,13 +115,20 @@ static int open_attempt(struct access_sql *query, struct weir_error *err)
 	query->lists = weir_zalloc(query->table_count * sizeof(struct ice_file_list *));
 	query->view_arena = weir_arena_new(0);
 	struct sql_view *views = weir_arena_calloc(query->view_arena, query->table_count, sizeof *views);
-	uint32_t count = 0;
+	uint32_t *shown = weir_arena_calloc(query->view_arena, query->table_count, sizeof *shown), count = 0;
 	int status = 0;
-	for (uint32_t i = 0; i < query->table_count && status == 0; i++) {
-		if (i < lake->table_count && lake->tables[i].kind == LAKE_HISTORY_OF && !query->as_auditor)
-			continue;
-		status = add_view(query, i, &views[count++], err);
-	}
+	for (uint32_t i = 0; i < query->table_count; i++)
+		if (i >= lake->table_count || lake->tables[i].kind != LAKE_HISTORY_OF || query->as_auditor)
+			shown[count++] = i;
+	for (uint32_t i = 0; i < count; i++) /* the fence before the versions */
+		if (shown[i] < lake->table_count)
+			hide(query, &lake->tables[shown[i]], &views[i]);
+	struct ice_table **versions = weir_arena_calloc(query->view_arena, count, sizeof(struct ice_table *));
+	ice_registry_tables(access->config.registry, shown, count, versions); /* of one moment: they may be joined */
+	for (uint32_t i = 0; i < count; i++)
+		query->tables[shown[i]] = versions[i];
+	for (uint32_t i = 0; i < count && status == 0; i++)
+		status = add_view(query, shown[i], &views[i], err);
 	if (status == 0)
 		status = sql_session_new(query->sql, views, count, &query->session, err);
 	if (status == 0)

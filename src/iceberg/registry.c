@@ -66,6 +66,16 @@ struct ice_table *ice_registry_table(struct ice_registry *registry, uint32_t ind
 	return table;
 }
 
+void ice_registry_tables(struct ice_registry *registry, const uint32_t *indices, uint32_t count, struct ice_table **ret_tables)
+{
+	pthread_mutex_lock(&registry->lock);
+	for (uint32_t i = 0; i < count; i++) {
+		WEIR_ASSERT(indices[i] < registry->count);
+		ret_tables[i] = ice_table_ref(registry->tables[indices[i]]);
+	}
+	pthread_mutex_unlock(&registry->lock);
+}
+
 struct store *ice_registry_store(const struct ice_registry *registry)
 {
 	return registry->store;
@@ -364,30 +374,56 @@ static int collect_pending(void *context, const struct store_object *object, str
 	return 0;
 }
 
+/* Deletes the objects of the prefixes, then their rows. */
+static int destroy_pending(struct ice_registry *registry, struct recovery *recovery, struct weir_error *err)
+{
+	struct control_result result;
+	if (recovery->prefix_count == 0)
+		return 0;
+	int status = store_list(registry->store, "", collect_pending, recovery, err);
+	if (status == 0 && recovery->name_count > 0)
+		status = store_delete_many(registry->store, recovery->names, recovery->name_count, err);
+	if (status != 0)
+		return status;
+	struct control_change *change = control_change_new(CONTROL_BACKGROUND);
+	for (size_t i = 0; i < recovery->prefix_count; i++)
+		ice_stage_prefix_done(change, recovery->prefixes[i]);
+	status = control_commit(registry->control, change, &result, err);
+	control_change_free(change);
+	return status;
+}
+
+static void recovery_done(struct recovery *recovery)
+{
+	free(recovery->prefixes);
+	free(recovery->names);
+	weir_arena_free(recovery->arena);
+}
+
+int ice_retire_prefix(struct ice_registry *registry, struct weir_str prefix, struct weir_error *err)
+{
+	struct recovery recovery = {.arena = weir_arena_new(0)};
+	struct control_value value = CONTROL_T(prefix);
+	int status = control_query(registry->control, "SELECT prefix FROM weir_pending_files WHERE prefix = ?1", &value, 1,
+		collect_prefix, &recovery, err);
+	if (status == 0)
+		status = destroy_pending(registry, &recovery, err);
+	recovery_done(&recovery);
+	return status;
+}
+
 int ice_recover_files(struct ice_registry *registry, uint64_t *ret_deleted, struct weir_error *err)
 {
 	struct recovery recovery = {.arena = weir_arena_new(0)};
-	struct control_result result;
 	uint64_t doomed = 0;
 	int status = control_query(registry->control, "SELECT prefix FROM weir_pending_files", NULL, 0, collect_prefix,
 		&recovery, err);
-	if (status == 0 && recovery.prefix_count > 0)
-		status = store_list(registry->store, "", collect_pending, &recovery, err);
-	if (status == 0 && recovery.name_count > 0)
-		status = store_delete_many(registry->store, recovery.names, recovery.name_count, err);
-	if (status == 0 && recovery.prefix_count > 0) {
-		struct control_change *change = control_change_new(CONTROL_BACKGROUND);
-		for (size_t i = 0; i < recovery.prefix_count; i++)
-			ice_stage_prefix_done(change, recovery.prefixes[i]);
-		status = control_commit(registry->control, change, &result, err);
-		control_change_free(change);
-	}
+	if (status == 0)
+		status = destroy_pending(registry, &recovery, err);
 	if (status == 0)
 		status = ice_sweep_doomed(registry, INT64_MAX / 2, 0, &doomed, err);
 	if (ret_deleted != NULL)
 		*ret_deleted = recovery.name_count + doomed;
-	free(recovery.prefixes);
-	free(recovery.names);
-	weir_arena_free(recovery.arena);
+	recovery_done(&recovery);
 	return status;
 }

@@ -19,6 +19,8 @@ uint32_t ice_registry_add(struct ice_registry *registry, struct ice_table *take_
 uint32_t ice_registry_count(const struct ice_registry *registry);
 /* The current version, referenced. */
 struct ice_table *ice_registry_table(struct ice_registry *registry, uint32_t index);
+/* The current versions of several tables at one moment: no commit is in one of them and not in another. */
+void ice_registry_tables(struct ice_registry *registry, const uint32_t *indices, uint32_t count, struct ice_table **ret_tables);
 struct store *ice_registry_store(const struct ice_registry *registry);
 struct control *ice_registry_control(const struct ice_registry *registry);
 /* Grows with each published version of any table. */
@@ -50,6 +52,8 @@ int ice_sweep_doomed(struct ice_registry *registry, int64_t now_us, int64_t grac
 int ice_reserve_prefix(struct control *control, int64_t now_us, char ret_prefix[32], struct weir_error *err);
 void ice_stage_prefix_done(struct control_change *change, struct weir_str prefix);          /* its files are committed */
 void ice_stage_prefix_new(struct control_change *change, int64_t now_us, char ret_prefix[32]); /* the successor's */
+/* A writer of this process gave up: deletes what is left of its prefix, and the row. After a failure both may be there still. */
+int ice_retire_prefix(struct ice_registry *registry, struct weir_str prefix, struct weir_error *err);
 /* On start: deletes every file of dead writers' prefixes and every doomed file; no writer of this process may run. */
 int ice_recover_files(struct ice_registry *registry, uint64_t *ret_deleted, struct weir_error *err);
 

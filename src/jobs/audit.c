@@ -107,7 +107,9 @@ int jobs_audit(struct jobs *jobs, bool now, bool *ret_did, struct weir_error *er
 		};
 		status = ice_commit(jobs->config.registry, CONTROL_BACKGROUND, &part, 1, stage, NULL, &drained, NULL, err);
 	}
-	jobs_written_free(jobs, &written, status == 0);
+	jobs_written_free(jobs, &written);
+	if (status != 0)
+		jobs_give_up(jobs, drained.prefix);
 	if (status == 0)
 		status = bus_release(jobs->config.bus, values[0].text, 0, drained.to, err);
 	*ret_did = status == 0;

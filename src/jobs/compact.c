@@ -248,13 +248,17 @@ static int join_group(struct merge *merge, struct ice_writer *writer, const stru
 	struct pq_row_group *group;
 	int status;
 	if (pq_file_row_group_rows(parquet, index) >= SPLICE_ROWS) {
-		status = pq_file_row_group_copy(parquet, index, &group, err);
-		if (status != 0)
+		struct weir_error other_schema = WEIR_ERROR_INIT;
+		status = pq_file_row_group_copy(parquet, index, &group, &other_schema);
+		if (status == 0) {
+			status = ice_writer_splice(writer, file->partition, group, &other_schema);
+			pq_row_group_free(group);
+		}
+		if (status != WEIR_E_UNSUPPORTED && status != WEIR_E_INPUT) {
+			*err = other_schema;
 			return status;
-		status = ice_writer_splice(writer, file->partition, group, err);
-		pq_row_group_free(group);
-		return status;
-	}
+		}
+	} /* a group of an older schema is decoded, and encoded as the newest */
 	struct pq_read_options options = {.schema = ice_table_schema(merge->version), .row_groups = &index, .row_group_count = 1};
 	struct pq_reader *reader;
 	struct weir_batch *batch;
@@ -361,8 +365,10 @@ static int merge_files(struct merge *merge, struct weir_error *err)
 		status = write_merged(merge, err);
 	if (status == 0)
 		status = commit_merged(merge, arena, err);
-	jobs_written_free(jobs, &merge->written, status == 0);
-	jobs_written_free(jobs, &merge->own, status == 0);
+	jobs_written_free(jobs, &merge->written);
+	jobs_written_free(jobs, &merge->own);
+	if (status != 0)
+		jobs_give_up(jobs, merge->prefix);
 	weir_arena_free(arena);
 	return status;
 }

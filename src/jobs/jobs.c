@@ -99,30 +99,33 @@ int jobs_durable(struct jobs *jobs, struct ice_written *written, struct weir_err
 	return status;
 }
 
-void jobs_written_free(struct jobs *jobs, struct ice_written *written, bool committed)
+void jobs_written_free(struct jobs *jobs, struct ice_written *written)
+{
+	if (written->arena != NULL && written->handles != NULL)
+		ice_written_abandon(ice_registry_store(jobs->config.registry), written);
+	else if (written->arena != NULL)
+		ice_written_free(written);
+}
+
+void jobs_give_up(struct jobs *jobs, const char *prefix)
 {
 	struct weir_error ignored = WEIR_ERROR_INIT;
-	struct store *store = ice_registry_store(jobs->config.registry);
-	if (written->arena == NULL)
+	if (prefix[0] == '\0' || ice_retire_prefix(jobs->config.registry, weir_str_from(prefix), &ignored) == 0)
 		return;
-	if (committed) {
-		ice_written_free(written);
-		return;
+	/* More than the array holds wait for the next start, whose recovery knows them by their rows. */
+	if (jobs->dead_count < JOBS_DEAD_MAX)
+		memcpy(jobs->dead[jobs->dead_count++], prefix, sizeof jobs->dead[0]);
+}
+
+int jobs_retire(struct jobs *jobs, struct weir_error *err)
+{
+	int status = 0;
+	while (jobs->dead_count > 0 && status == 0) {
+		status = ice_retire_prefix(jobs->config.registry, weir_str_from(jobs->dead[jobs->dead_count - 1]), err);
+		if (status == 0)
+			jobs->dead_count--;
 	}
-	if (written->handles != NULL) {
-		ice_written_abandon(store, written);
-		return;
-	}
-	/* Durable, and not to be: deleted by name. */
-	const char **names = weir_arena_calloc(written->arena, written->count, sizeof *names);
-	uint32_t count = 0;
-	for (uint32_t i = 0; i < written->count; i++) {
-		struct weir_str name;
-		if (store_name_of(store, written->arena, written->files[i].path, &name, &ignored) == 0)
-			names[count++] = name.data;
-	}
-	store_delete_many(store, names, count, &ignored);
-	ice_written_free(written);
+	return status;
 }
 
 int jobs_sweep(struct jobs *jobs, struct weir_error *err)

@@ -547,8 +547,12 @@ static int plan_table(struct round *round, const struct stream_gold *gold, struc
 	struct jobs *jobs = round->jobs;
 	struct ice_file_list *files = NULL;
 	round->gold = gold;
-	round->silver = ice_registry_table(jobs->config.registry, jobs->config.lake->tables[gold->table].from);
-	round->gold_table = ice_registry_table(jobs->config.registry, gold->table);
+	const uint32_t both[] = {jobs->config.lake->tables[gold->table].from, gold->table};
+	struct ice_table *versions[2];
+	/* Of one moment: a row of an epoch that is in gold's version and not in silver's would be taken for one that goes. */
+	ice_registry_tables(jobs->config.registry, both, 2, versions);
+	round->silver = versions[0];
+	round->gold_table = versions[1];
 	const struct weir_schema *schema = ice_table_schema(round->gold_table);
 	struct expr_term term = {.field_id = schema->fields[weir_schema_find(schema, gold->vocabulary->subject)].id,
 		.op = EXPR_IN, .values = round->subject_values, .value_count = round->subject_count};
@@ -604,15 +608,10 @@ static int run_round(struct round *round, struct weir_error *err)
 		status = ice_commit(jobs->config.registry, CONTROL_CONSENT, round->parts, round->part_count, stage, NULL, round, NULL,
 			err);
 	for (uint32_t i = 0; i < round->written_count; i++)
-		jobs_written_free(jobs, round->written[i], status == 0);
+		jobs_written_free(jobs, round->written[i]);
 	free(round->written);
 	if (status != 0) {
-		struct weir_error ignored = WEIR_ERROR_INIT;
-		struct control_result result;
-		struct control_change *change = control_change_new(CONTROL_BACKGROUND);
-		ice_stage_prefix_done(change, weir_str_from(round->prefix));
-		control_commit(jobs->config.control, change, &result, &ignored);
-		control_change_free(change);
+		jobs_give_up(jobs, round->prefix);
 		return status;
 	}
 	consent_tasks_finished(round->consent, round->tasks, round->task_count);
@@ -650,8 +649,8 @@ static int reindex_section(struct jobs *jobs, uint32_t section, bool *ret_did, s
 
 int jobs_reindex(struct jobs *jobs, bool *ret_did, struct weir_error *err)
 {
-	int status = 0;
 	*ret_did = false;
+	int status = jobs_retire(jobs, err); /* a removal is done only when no byte of a failed round is left */
 	for (uint32_t i = 0; i < jobs->config.lake->consent_count && status == 0; i++)
 		status = consent_tasks_open_count(jobs->config.consents[i]) > 0 ? reindex_section(jobs, i, ret_did, err) : 0;
 	return status;

@@ -63,10 +63,11 @@ const char *oracle_category(const char *page)
 
 /* ---- events: GUARANTEES.md, E2 and E5 ---- */
 
-static bool was_accepted(const struct oracle *oracle, const json_t *event)
+/* Taken before, or refused with a letter of its own? */
+static bool was_seen(const struct oracle *oracle, const json_t *event)
 {
 	for (size_t i = 0; i < oracle->record_count; i++)
-		if (oracle->records[i].fate == ORACLE_ACCEPTED &&
+		if (oracle->records[i].event != NULL && oracle->records[i].fate != ORACLE_DUPLICATE &&
 			strcmp(oracle_text(oracle->records[i].event, "visit_id"), oracle_text(event, "visit_id")) == 0 &&
 			strcmp(oracle_text(oracle->records[i].event, "customer_id"), oracle_text(event, "customer_id")) == 0)
 			return true;
@@ -78,7 +79,7 @@ static enum oracle_fate judge(struct oracle *oracle, struct oracle_record *recor
 	if (record->event == NULL)
 		return ORACLE_REFUSED;
 	record->time_us = oracle_time(oracle_text(record->event, "visited_at"));
-	if (was_accepted(oracle, record->event))
+	if (was_seen(oracle, record->event))
 		return ORACLE_DUPLICATE;
 	if (record->time_us > record->received_us + MAX_AHEAD_US)
 		return ORACLE_AHEAD;
@@ -277,6 +278,18 @@ bool oracle_permits(const struct oracle *oracle, const struct oracle_record *rec
 	return permitted;
 }
 
+void oracle_respell(struct oracle *oracle, const struct oracle_change *change)
+{
+	const struct oracle_change *rules[CHANGES_MAX];
+	size_t count = rules_as_of(oracle, change->subject, UINT64_MAX, rules);
+	for (size_t i = 0; i < count; i++)
+		for (size_t c = 0; c < oracle->change_count; c++)
+			if (rules[i] == &oracle->changes[c] && strcmp(rules[i]->rule_id, change->rule_id) == 0) {
+				json_decref(oracle->changes[c].rule);
+				oracle->changes[c].rule = json_incref(change->rule);
+			}
+}
+
 bool oracle_changes_nothing(const struct oracle *oracle, const struct oracle_change *change)
 {
 	const struct oracle_change *rules[CHANGES_MAX];
@@ -291,7 +304,7 @@ bool oracle_changes_nothing(const struct oracle *oracle, const struct oracle_cha
 				if (names_purpose(rule->rule, p) &&
 					withdrawn_at(oracle, change->subject, oracle_purposes[p], UINT64_MAX) > rule->lsn)
 					return false;
-			return json_equal(rule->rule, change->rule);
+			return true; /* whether it means the same, what follows will show: see oracle_respell */
 		}
 		if (change->kind == ORACLE_WITHDRAW && !is_deny(rule->rule))
 			for (unsigned p = 0; p < ORACLE_PURPOSES; p++)

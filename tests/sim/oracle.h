@@ -50,8 +50,10 @@ void oracle_add_record(struct oracle *oracle, const char *payload, bool valid, i
 /* The next change; takes the reference to change->rule. */
 void oracle_add_change(struct oracle *oracle, const struct oracle_change *take_change);
 uint64_t oracle_head(const struct oracle *oracle);
-/* Would it change nothing: an equal rule whose purposes were not withdrawn since, a purpose that no permit gives, no such rule? */
+/* Could it change nothing: a rule whose purposes were not withdrawn since, a purpose that no permit gives, no such rule? */
 bool oracle_changes_nothing(const struct oracle *oracle, const struct oracle_change *change);
+/* A rule was posted again in other words and got no number: from now on the newest version is taken by these words. */
+void oracle_respell(struct oracle *oracle, const struct oracle_change *change);
 /* Is the record's row permitted for the purpose by the changes up to number lsn? */
 bool oracle_permits(const struct oracle *oracle, const struct oracle_record *record, unsigned purpose, uint64_t lsn);
 /* How many changes the subject has up to a number. */

@@ -43,7 +43,7 @@ struct vfs_file {
 	int level;
 	unsigned shm_held; /* slots held shared, a bit each */
 	char *path;
-	bool sync_directory; /* created with this open: its first sync makes its name durable too */
+	bool sync_directory; /* opened to be created where missing: its first sync makes its name durable too */
 	bool delete_on_close;
 };
 
@@ -372,7 +372,8 @@ static int vfs_open(sqlite3_vfs *base, const char *name, sqlite3_file *base_file
 	if (vfs->os->open(vfs->os->self, name, mode, &file->file, NULL) != 0)
 		return SQLITE_CANTOPEN;
 	file->path = weir_strdup(name);
-	file->sync_directory = !there && (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
+	/* As SQLite's own: also where it is there already, for who made it may have died before it synced the directory. */
+	file->sync_directory = (flags & SQLITE_OPEN_CREATE) != 0 && (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
 	file->delete_on_close = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0;
 	if (flags & SQLITE_OPEN_MAIN_DB)
 		file->shared = ref_shared(vfs, name);

@@ -1,0 +1,49 @@
+# What people type; CMake (CMakePresets.json) does the building. `make help` lists the targets.
+BUILD := build
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+SET ?= quick
+SECONDS ?= 60
+
+.PHONY: all deps demo stop test bench interop mutants fuzz lint clean help
+.DEFAULT_GOAL := all
+
+all: deps ## build build/weir (release)
+	@[ -f $(BUILD)/build.ninja ] || cmake --preset release >/dev/null
+	@cmake --build --preset release --target weir -j $(JOBS)
+
+deps: ## install the Debian and npm packages that are missing
+	@tools/deps
+
+demo: all ## start the athlete lake with generated events and show it; FILES="a.fit b.csv" adds yours, KEEP=no stops it at the end
+	@tools/demo start
+
+stop: ## stop what `make demo` left running
+	@tools/demo stop
+
+test: deps ## unit tests, fuzz corpora, the same under address and undefined sanitizers, the page's tests
+	@tests/run
+
+bench: all ## run bench/ against the release build; ONLY="ingest query" picks some
+	@bench/run $(ONLY)
+
+interop: deps ## other engines read weir's files and weir theirs: SET=quick (PyIceberg, DuckDB) or SET=full (Spark, Trino too)
+	@tools/deps interop-$(SET)
+	@tests/interop/run $(SET)
+
+mutants: deps ## each patch of tests/mutants breaks one guard; its test must fail. ONLY=regex picks some
+	@tools/deps mutants
+	@tests/mutants/run $(ONLY)
+
+fuzz: deps ## libFuzzer on every parser, SECONDS=60 for each (needs clang)
+	@tools/deps fuzz
+	@tests/fuzz/run $(SECONDS)
+
+lint: ## clang-format and clang-tidy, where they are installed
+	@tools/lint
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  %-9s %s\n' "$$name" "$$text"; done
