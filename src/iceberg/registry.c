@@ -383,6 +383,8 @@ static int destroy_pending(struct ice_registry *registry, struct recovery *recov
 	int status = store_list(registry->store, "", collect_pending, recovery, err);
 	if (status == 0 && recovery->name_count > 0)
 		status = store_delete_many(registry->store, recovery->names, recovery->name_count, err);
+	if (status == 0) /* what is gone already may have been deleted without a sync, by a process that died then */
+		status = store_settle(registry->store, err);
 	if (status != 0)
 		return status;
 	struct control_change *change = control_change_new(CONTROL_BACKGROUND);

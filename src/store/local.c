@@ -356,6 +356,7 @@ struct listing {
 	void *context;
 	struct weir_str directory; /* the name of the one being listed, with a slash at its end; "" is the root */
 	struct paths below;        /* directories still to list */
+	bool sync;                 /* each directory, when it was listed */
 };
 
 static int list_entry(void *context, const char *entry, const struct weir_file_info *info, struct weir_error *err)
@@ -386,29 +387,49 @@ static int list_entry(void *context, const char *entry, const struct weir_file_i
 	return listing->object(listing->context, &object, err);
 }
 
-static int local_list(
-	struct store *store, const char *prefix, store_list_fn *object, void *context, struct weir_error *err)
+static int walk(struct listing *listing, struct weir_error *err)
 {
-	struct local *local = local_of(store);
-	struct listing listing = {local, weir_str_from(prefix), object, context, {"", 0}, {0}};
+	struct local *local = listing->local;
+	const char *prefix = listing->prefix.data;
 	char path[PATH_SIZE];
 	const char *slash = strrchr(prefix, '/');
 	char *directory = weir_strdup(prefix);
 	directory[slash != NULL ? slash + 1 - prefix : 0] = '\0';
 	int status = 0;
 	while (status == 0 && directory != NULL) {
-		listing.directory = weir_str_from(directory);
+		listing->directory = weir_str_from(directory);
 		make_path(local, directory, path);
 		path[strlen(path) - 1] = '\0'; /* its slash */
-		status = local->os->list(local->os->self, path, list_entry, &listing, err);
+		status = local->os->list(local->os->self, path, list_entry, listing, err);
+		if (status == 0 && listing->sync)
+			status = local->os->sync_dir(local->os->self, path, err);
 		if (status == WEIR_E_NOT_FOUND)
 			status = 0; /* nothing has that prefix, or it was removed since */
 		free(directory);
-		directory = listing.below.count > 0 ? listing.below.items[--listing.below.count] : NULL;
+		directory = listing->below.count > 0 ? listing->below.items[--listing->below.count] : NULL;
 	}
 	free(directory);
-	paths_done(&listing.below);
+	paths_done(&listing->below);
 	return status;
+}
+
+static int local_list(
+	struct store *store, const char *prefix, store_list_fn *object, void *context, struct weir_error *err)
+{
+	return walk(&(struct listing){local_of(store), weir_str_from(prefix), object, context, {"", 0}, {0}, false}, err);
+}
+
+static int no_object(void *context, const struct store_object *object, struct weir_error *err)
+{
+	(void)context;
+	(void)object;
+	(void)err;
+	return 0;
+}
+
+static int local_settle(struct store *store, struct weir_error *err)
+{
+	return walk(&(struct listing){local_of(store), WEIR_STR(""), no_object, NULL, {"", 0}, {0}, true}, err);
 }
 
 /* ---- deleting ---- */
@@ -480,6 +501,7 @@ static const struct store_ops local_ops = {
 	.source_open = local_source_open,
 	.list = local_list,
 	.delete_many = local_delete_many,
+	.settle = local_settle,
 	.close = local_close,
 	.scheme = "file://",
 	.has_local_path = true,

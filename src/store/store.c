@@ -158,6 +158,11 @@ int store_delete_many(struct store *store, const char *const *names, size_t coun
 	return count > 0 ? store->ops->delete_many(store, names, count, err) : 0;
 }
 
+int store_settle(struct store *store, struct weir_error *err)
+{
+	return store->ops->settle != NULL ? store->ops->settle(store, err) : 0;
+}
+
 struct weir_str store_uri(const struct store *store, struct weir_arena *arena, struct weir_str name)
 {
 	const char *uri = weir_arena_printf(arena, "%s%s/%.*s", store->ops->scheme, store->root, WEIR_STR_ARG(name));

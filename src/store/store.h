@@ -61,6 +61,8 @@ void store_source_close(struct weir_byte_source *source);
 int store_list(struct store *store, const char *prefix, store_list_fn *object, void *context, struct weir_error *err);
 /* Missing ones are fine. The deletions are durable on return; emptied directories go too. */
 int store_delete_many(struct store *store, const char *const *names, size_t count, struct weir_error *err);
+/* What is not there now stays away, also where a process died between a deletion and its sync. Looks at every directory. */
+int store_settle(struct store *store, struct weir_error *err);
 
 /* "file:///data/warehouse/gold/..." in arena. */
 struct weir_str store_uri(const struct store *store, struct weir_arena *arena, struct weir_str name);

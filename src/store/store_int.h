@@ -17,6 +17,7 @@ struct store_ops {
 	int (*list)(
 		struct store *store, const char *prefix, store_list_fn *object, void *context, struct weir_error *err);
 	int (*delete_many)(struct store *store, const char *const *names, size_t count, struct weir_error *err);
+	int (*settle)(struct store *store, struct weir_error *err); /* NULL: a deletion is durable when it is seen */
 	void (*close)(struct store *store);
 	const char *scheme;  /* "file://": before the root in a URI */
 	bool has_local_path; /* root + "/" + name is a path */

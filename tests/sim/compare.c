@@ -193,10 +193,11 @@ static bool check_access(struct world *world, const struct look *look, bool *ret
 bool world_look(struct world *world, bool *ret_read)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
+	bool good = true, racing = world->racing;
+	world->racing = false; /* a look that began before a change may still see what it takes */
 	struct consent_fence *fence = consent_fence_ref(engine_consent(world->engine, 0));
 	json_t *rows = world_rows(world, "gold", "visits", &err), *row;
 	struct look look = {.seen = calloc(PAIR_ROWS_MAX, sizeof(bool))};
-	bool good = true;
 	size_t i;
 	*ret_read = rows != NULL;
 	if (rows == NULL)
@@ -210,6 +211,7 @@ bool world_look(struct world *world, bool *ret_read)
 	consent_fence_unref(fence);
 	if (good && *ret_read)
 		good = check_access(world, &look, ret_read);
+	world->racing = racing;
 	json_decref(rows);
 	free(look.seen);
 	return good;
