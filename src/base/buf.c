@@ -13,11 +13,9 @@ void weir_buf_done(struct weir_buf *buf)
 	*buf = WEIR_BUF_INIT;
 }
 
-void weir_buf_reserve(struct weir_buf *buf, size_t more)
+void weir_buf_grow(struct weir_buf *buf, size_t more)
 {
 	size_t needed;
-	if (buf->capacity - buf->size >= more && buf->data != NULL)
-		return;
 	WEIR_ASSERT(!__builtin_add_overflow(buf->size, more, &needed));
 	size_t capacity = buf->capacity > 0 ? buf->capacity : 256;
 	while (capacity < needed)
@@ -26,30 +24,12 @@ void weir_buf_reserve(struct weir_buf *buf, size_t more)
 	buf->capacity = capacity;
 }
 
-void weir_buf_append(struct weir_buf *buf, const void *data, size_t size)
-{
-	weir_buf_reserve(buf, size);
-	if (size > 0)
-		memcpy(buf->data + buf->size, data, size);
-	buf->size += size;
-}
-
 void weir_buf_append_zero(struct weir_buf *buf, size_t size)
 {
 	weir_buf_reserve(buf, size);
 	if (size > 0)
 		memset(buf->data + buf->size, 0, size);
 	buf->size += size;
-}
-
-void weir_buf_puts(struct weir_buf *buf, const char *text)
-{
-	weir_buf_append(buf, text, strlen(text));
-}
-
-void weir_buf_putc(struct weir_buf *buf, char c)
-{
-	weir_buf_append(buf, &c, 1);
 }
 
 void weir_buf_printf(struct weir_buf *buf, const char *format, ...)

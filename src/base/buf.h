@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/str.h"
@@ -20,11 +21,8 @@ struct weir_buf {
 #define WEIR_BUF_INIT ((struct weir_buf){0})
 
 void weir_buf_done(struct weir_buf *buf);                              /* frees; may be used again */
-void weir_buf_reserve(struct weir_buf *buf, size_t more_bytes);        /* room after size */
-void weir_buf_append(struct weir_buf *buf, const void *data, size_t size_bytes);
+void weir_buf_grow(struct weir_buf *buf, size_t more_bytes);           /* what weir_buf_reserve does where there is no room */
 void weir_buf_append_zero(struct weir_buf *buf, size_t size_bytes);
-void weir_buf_puts(struct weir_buf *buf, const char *text);
-void weir_buf_putc(struct weir_buf *buf, char c);
 void weir_buf_printf(struct weir_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Little-endian integers, as all of weir's own formats have them. */
 void weir_buf_u8(struct weir_buf *buf, uint8_t value);
@@ -33,6 +31,32 @@ void weir_buf_u32(struct weir_buf *buf, uint32_t value);
 void weir_buf_u64(struct weir_buf *buf, uint64_t value);
 /* A zero byte after the content (not counted), so that data can be used as a C string. */
 char *weir_buf_cstr(struct weir_buf *buf);
+
+/* Room after size. The usual case is inlined: text is written a few bytes at a time. */
+static inline void weir_buf_reserve(struct weir_buf *buf, size_t more_bytes)
+{
+	if (buf->capacity - buf->size < more_bytes || buf->data == NULL)
+		weir_buf_grow(buf, more_bytes);
+}
+
+static inline void weir_buf_append(struct weir_buf *buf, const void *data, size_t size_bytes)
+{
+	weir_buf_reserve(buf, size_bytes);
+	if (size_bytes > 0)
+		memcpy(buf->data + buf->size, data, size_bytes);
+	buf->size += size_bytes;
+}
+
+static inline void weir_buf_puts(struct weir_buf *buf, const char *text)
+{
+	weir_buf_append(buf, text, strlen(text));
+}
+
+static inline void weir_buf_putc(struct weir_buf *buf, char c)
+{
+	weir_buf_reserve(buf, 1);
+	buf->data[buf->size++] = c;
+}
 
 static inline struct weir_str weir_buf_str(const struct weir_buf *buf)
 {

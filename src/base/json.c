@@ -102,8 +102,46 @@ static void write_repaired(struct weir_buf *out, struct weir_str text)
 	weir_buf_done(&repaired);
 }
 
+#define EACH_BYTE(byte) (0x0101010101010101ULL * (byte))
+
+/* Eight bytes of ASCII that stand for themselves in a string? Bit 7 of a byte is set where it is none of them. */
+static bool plain_word(uint64_t word)
+{
+	uint64_t quote = word ^ EACH_BYTE('"'), backslash = word ^ EACH_BYTE('\\');
+	uint64_t control = word - EACH_BYTE(0x20);
+	uint64_t found = (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1)) | control | word;
+	return (found & EACH_BYTE(0x80)) == 0;
+}
+
+/* True only where nothing needs to be escaped or repaired. */
+static bool is_plain(struct weir_str text)
+{
+	uint64_t word;
+	size_t at = 0;
+	for (; at + sizeof word <= text.size; at += sizeof word) {
+		memcpy(&word, text.data + at, sizeof word);
+		if (!plain_word(word))
+			return false;
+	}
+	if (at == text.size)
+		return true;
+	word = EACH_BYTE('x');
+	memcpy(&word, text.data + at, text.size - at);
+	return plain_word(word);
+}
+
 static void write_text(struct weir_buf *out, struct weir_str text)
 {
+	if (is_plain(text)) {
+		weir_buf_reserve(out, text.size + 2);
+		char *to = out->data + out->size;
+		to[0] = '"';
+		if (text.size > 0)
+			memcpy(to + 1, text.data, text.size);
+		to[text.size + 1] = '"';
+		out->size += text.size + 2;
+		return;
+	}
 	if (weir_utf8_valid(text))
 		write_escaped(out, text);
 	else
@@ -232,7 +270,7 @@ void weir_json_bool(struct weir_json *json, bool value)
 void weir_json_null(struct weir_json *json)
 {
 	before_value(json);
-	weir_buf_puts(json->out, "null");
+	weir_buf_append(json->out, "null", 4);
 }
 
 void weir_json_time(struct weir_json *json, int64_t time_us)

@@ -319,8 +319,9 @@ static bool check_history(struct world *world)
 					oracle_purposes[purpose], (long long)json_integer_value(revoked));
 		}
 	}
+	/* Between a restart and the look after it a stay may begin and end: then history alone saw it. */
 	for (i = 0; i < world->row_count && good; i++)
-		if (found[i] != world->rows[i].stays)
+		if (found[i] < world->rows[i].stays || found[i] > world->rows[i].stays + world->restarts)
 			good = world_fail(world, "offset %zu left gold for %s %u times; history has %u rows", world->rows[i].record,
 				oracle_purposes[world->rows[i].purpose], world->rows[i].stays, found[i]);
 	free(found);
