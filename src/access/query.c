@@ -238,7 +238,8 @@ static int parse_cursor(struct parsing *parsing, struct weir_error *err)
 		char c = hex.data[i];
 		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 		fine = digit >= 0;
-		text[i / 2] = (char)(i % 2 == 0 ? digit << 4 : text[i / 2] | digit);
+		if (fine)
+			text[i / 2] = (char)(i % 2 == 0 ? digit << 4 : text[i / 2] | digit);
 	}
 	json_t *key = fine ? json_loadb(text, hex.size / 2, 0, NULL) : NULL;
 	fine = json_is_array(key) && json_array_size(key) == plan->order.count;
