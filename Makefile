@@ -41,8 +41,9 @@ fuzz: deps ## libFuzzer on every parser, SECONDS=60 for each (needs clang)
 lint: ## clang-format and clang-tidy, where they are installed
 	@tools/lint
 
-clean: ## remove what was built
-	rm -rf $(BUILD)
+clean: stop ## stop the demo, and remove all that was built or installed here
+	rm -rf $(BUILD) web/dist web/build web/node_modules third_party/duckdb/node_modules
+	@find tools tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
