@@ -26,6 +26,7 @@ int at_page(struct serve_call *call, struct weir_error *err)
 	snprintf(etag, sizeof etag, "\"%016llx\"", (unsigned long long)weir_hash64(weir_page, weir_page_size));
 	call_header(call, "ETag", weir_str_from(etag));
 	call_header(call, "Cache-Control", WEIR_STR("no-cache"));
+	/* The page narrows this to its own script and style, by their hashes, and to requests of its own origin. */
 	call_header(call, "Content-Security-Policy",
 		WEIR_STR("default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
 			 "img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"));

@@ -1,4 +1,4 @@
-// What the page asks of weir, and the shapes of the answers: docs/reference/page-api.md.
+// What the page asks of weir, and the shapes of the answers: docs/reference/page-api.md. The answers are trusted to have them.
 
 export interface StreamStatus {
   name: string;
@@ -58,6 +58,9 @@ export interface Rule {
   lsn: number;
 }
 
+// A rule as the page posts it.
+export type NewRule = Omit<Rule, "version" | "lsn"> & { userId: string };
+
 export interface Rules {
   userId: string;
   lsn: number;
@@ -68,7 +71,6 @@ export interface Rules {
 export interface SubjectRows {
   subject: string;
   rows: Record<string, number>;
-  at_us: number;
 }
 
 export interface Change {
@@ -76,20 +78,21 @@ export interface Change {
   state: "fenced" | "removing" | "backfilling" | "done";
   rows_done: number;
   rows_todo: number;
-  at_us: number;
-  invisible_at_us: number | null;
-  done_at_us: number | null;
 }
 
-// An answer that is no success: its status, and the problem's own words where it has some.
+// An answer that is no success: its status, and the problem's own words where it has some. Status 0: there was no answer.
 export class ApiError extends Error {
   constructor(readonly status: number, message: string) {
     super(message);
   }
 }
 
+export const wordsOf = (problem: unknown) => (problem instanceof Error ? problem.message : String(problem));
+
 const TOKEN_KEY = "weir-token";
 const TIMEOUT_MS = 10_000;
+
+export const hasToken = () => sessionStorage.getItem(TOKEN_KEY) !== null;
 
 export function setToken(token: string): void {
   if (token === "") sessionStorage.removeItem(TOKEN_KEY);
@@ -103,16 +106,19 @@ async function call<T>(method: string, path: string, body?: unknown): Promise<T>
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
+  let status: number, text: string;
   try {
-    const options: RequestInit = { method, headers, signal: abort.signal, cache: "no-store" };
-    if (body !== undefined) options.body = JSON.stringify(body);
-    const response = await fetch(path, options);
-    const text = await response.text();
-    if (!response.ok) throw new ApiError(response.status, problemText(response.status, text));
-    return (text === "" ? {} : JSON.parse(text)) as T;
+    const sent = body === undefined ? null : JSON.stringify(body);
+    const response = await fetch(path, { method, headers, body: sent, signal: abort.signal });
+    status = response.status;
+    text = await response.text();
+  } catch {
+    throw new ApiError(0, "the server does not answer");
   } finally {
     clearTimeout(timer);
   }
+  if (status >= 400) throw new ApiError(status, problemText(status, text));
+  return JSON.parse(text) as T;
 }
 
 // The sentence of an application/problem+json answer.
@@ -134,19 +140,8 @@ export const getRules = (subject: string) => call<Rules>("GET", `/api/consent/ru
 export const getRows = (subject: string) => call<SubjectRows>("GET", `/api/subjects/${part(subject)}/rows`);
 export const getChange = (lsn: number) => call<Change>("GET", `/api/consent/changes/${lsn}`);
 
-export const withdraw = (subject: string, purpose: string) =>
-  call<{ lsn: number }>("DELETE", `/api/consent/rules/${part(subject)}/${part(purpose)}`);
-
-// One posted rule is answered by one object, an array by an array; the page posts one.
-export async function permit(subject: string, purpose: string): Promise<{ lsn: number }> {
-  const rule = {
-    userId: subject,
-    ruleId: `page-${purpose}`,
-    effect: "permit",
-    dimensions: { purpose: { operator: "EQUALS", value: purpose } },
-  };
-  const answer = await call<{ lsn: number } | { lsn: number }[]>("POST", "/api/consent/rules", rule);
-  const one = Array.isArray(answer) ? answer[0] : answer;
-  if (one === undefined) throw new ApiError(200, "the answer names no change");
-  return one;
-}
+// Both answer the numbers of the changes that they made.
+export const withdraw = async (subject: string, purpose: string) =>
+  [(await call<{ lsn: number }>("DELETE", `/api/consent/rules/${part(subject)}/${part(purpose)}`)).lsn];
+export const post = async (rules: NewRule[]) =>
+  (await call<{ lsn: number }[]>("POST", "/api/consent/rules", rules)).map((one) => one.lsn);

@@ -1,5 +1,5 @@
-// What the page computes, apart from how it looks: histories, stacks, the state of a consent, words and numbers.
-import type { Condition, Rule, Rules, Status } from "./api.js";
+// What the page computes, apart from how it looks: words and numbers, histories and their charts, the state of a consent.
+import type { Condition, NewRule, Rule, Rules, Status } from "./api.js";
 
 // ---- numbers as text ----
 
@@ -7,8 +7,8 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 export const count = (value: number) => whole.format(value);
-// Whole numbers up to 99,999, then 123.5K.
-export const compact = (value: number) => (Math.abs(value) < 100_000 ? whole.format(value) : short.format(value));
+// Whole numbers up to 999,999, then 1.2M.
+export const compact = (value: number) => (Math.abs(value) < 1_000_000 ? whole.format(value) : short.format(value));
 
 export function bytes(value: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -20,46 +20,73 @@ export function bytes(value: number): string {
   return `${at === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[at]}`;
 }
 
-export function duration(ms: number): string {
-  if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
-  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min ${Math.floor((ms % 60_000) / 1000)} s`;
-  if (ms < 86_400_000) return `${Math.floor(ms / 3_600_000)} h ${Math.floor((ms % 3_600_000) / 60_000)} min`;
-  return `${Math.floor(ms / 86_400_000)} d ${Math.floor((ms % 86_400_000) / 3_600_000)} h`;
+// A time that was measured: 12 ms, 1.23 s.
+export const measured = (ms: number) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`);
+
+// A time that goes on, in its two largest units: 35 s, 2 h 1 min.
+export function age(seconds: number): string {
+  const s = Math.max(0, Math.floor(seconds));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  if (s < 86_400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3600)} h`;
 }
 
 // ---- histories ----
 
-// Columns of numbers over time (seconds), the last `limit` of them; a name that appears later begins with nulls.
-export interface History {
-  readonly limit: number;
-  readonly times: readonly number[];
-  readonly series: Readonly<Record<string, readonly (number | null)[]>>;
+// What was seen over time: at each time (in seconds) a number for each name.
+export type History = readonly { readonly time: number; readonly values: Readonly<Record<string, number>> }[];
+
+const KEPT_SECONDS = 120;
+const GAP_SECONDS = 10; // longer than any wait between two questions: nothing is known of the time between
+
+export const extend = (history: History, time: number, values: Readonly<Record<string, number>>): History =>
+  [...history.filter((point) => point.time >= time - KEPT_SECONDS - GAP_SECONDS), { time, values }];
+
+// How much of the past a chart shows: it widens with what there is to show.
+export function windowOf(history: History): number {
+  const seen = (history.at(-1)?.time ?? 0) - (history[0]?.time ?? 0);
+  return [15, 30, 60].find((seconds) => seen <= seconds) ?? KEPT_SECONDS;
 }
 
-export const emptyHistory = (limit: number): History => ({ limit, times: [], series: {} });
+const valueOf = (values: Readonly<Record<string, number>>, names: readonly string[]) =>
+  names.reduce((sum, name) => sum + (values[name] ?? 0), 0);
 
-export function extend(history: History, time: number, values: Readonly<Record<string, number>>): History {
-  const cut = Math.max(0, history.times.length + 1 - history.limit);
-  const names = new Set([...Object.keys(history.series), ...Object.keys(values)]);
-  const series: Record<string, (number | null)[]> = {};
-  for (const name of names) {
-    const before = history.series[name] ?? history.times.map(() => null);
-    series[name] = [...before.slice(cut), values[name] ?? null];
-  }
-  return { limit: history.limit, times: [...history.times.slice(cut), time], series };
+// The axis from 0 in up to five steps of 1, 2 or 5 times a power of ten, the highest stack below its top.
+export function axisTop(history: History, names: readonly string[]): { top: number; step: number } {
+  const highest = Math.max(4, ...history.map((point) => valueOf(point.values, names)));
+  const power = 10 ** Math.floor(Math.log10(highest / 4));
+  const step = power * ([1, 2, 5].find((times) => times * power * 4 >= highest) ?? 10);
+  return { top: step * Math.ceil(highest / step), step };
 }
 
-// Sums from the first name up, so that each line is the top of its band.
-export function stack(history: History, names: readonly string[]): (number | null)[][] {
-  const tops: number[] = history.times.map(() => 0);
-  return names.map((name) =>
-    history.times.map((_, at) => {
-      const value = history.series[name]?.[at] ?? 0;
-      tops[at] = (tops[at] ?? 0) + value;
-      return tops[at] ?? 0;
-    }),
-  );
+export const axisText = (value: number, top: number) => (top >= 10_000 && value > 0 ? short.format(value) : count(value));
+
+export interface Area {
+  band: string;
+  edge: string;
+}
+
+// For each name, from below, SVG paths in a drawing of 100 by 100: its band of the stack, and the band's upper edge.
+export function areas(history: History, names: readonly string[], seconds: number, top: number): Area[] {
+  const now = history.at(-1)?.time ?? 0;
+  const seen = history.filter((point) => point.time >= now - seconds);
+  const runs: (typeof seen)[] = [];
+  seen.forEach((point, at) => {
+    const before = seen[at - 1];
+    if (before === undefined || point.time - before.time > GAP_SECONDS) runs.push([]);
+    runs.at(-1)?.push(point);
+  });
+  const place = (time: number, value: number) =>
+    `${(100 - (100 * (now - time)) / seconds).toFixed(2)} ${(100 - (100 * value) / top).toFixed(2)}`;
+  return names.map((_, at) => {
+    const line = (run: typeof seen, bands: number) =>
+      run.map(({ time, values }) => place(time, valueOf(values, names.slice(0, bands))));
+    return {
+      band: runs.map((run) => `M${[...line(run, at + 1), ...line(run, at).reverse()].join("L")}Z`).join(""),
+      edge: runs.map((run) => `M${line(run, at + 1).join("L")}`).join(""),
+    };
+  });
 }
 
 // ---- what the lake does ----
@@ -69,17 +96,16 @@ export interface State {
   tone: "good" | "busy" | "bad";
 }
 
-export function stateOf(status: Status | null, error: string | null): State {
-  if (error !== null) return { word: error, tone: "bad" };
+export function stateOf(status: Status | null, problem: string | null): State {
+  if (problem !== null) return { word: problem, tone: "bad" };
   if (status === null) return { word: "connecting", tone: "busy" };
-  const tasks = status.consent?.tasks_open ?? 0;
-  if (tasks > 0) return { word: `re-indexing, ${count(tasks)} open`, tone: "busy" };
+  const rows = status.consent?.backlog_rows ?? 0;
+  if ((status.consent?.tasks_open ?? 0) > 0) return { word: rows > 0 ? `re-indexing ${count(rows)} rows` : "re-indexing", tone: "busy" };
   if (status.events.per_second > 0) return { word: "receiving", tone: "good" };
   return { word: "ready", tone: "good" };
 }
 
-export const backlogOf = (status: Status) => status.streams.reduce((sum, stream) => sum + stream.backlog, 0);
-export const filesOf = (status: Status) => status.tables.reduce((sum, table) => sum + table.files, 0);
+export const sum = <T>(list: readonly T[], value: (one: T) => number) => list.reduce((total, one) => total + value(one), 0);
 
 // ---- consent ----
 
@@ -97,18 +123,38 @@ export function names(rule: Rule, purpose: string): boolean {
   return condition.operator.startsWith("NOT_") ? !listed : listed;
 }
 
+const withdrawnAt = (rules: Rules, purpose: string) =>
+  Math.max(-1, ...rules.withdrawn.filter((one) => one.purpose === purpose).map((one) => one.lsn));
+
 export type ConsentState = "on" | "limited" | "off" | "denied";
 
 // Whether some permit of the purpose holds that is younger than its withdrawal; limited where each of them has conditions,
 // denied where a deny without any other condition rules it out whatever is permitted.
 export function consentOf(rules: Rules, purpose: string): ConsentState {
-  const withdrawn = rules.withdrawn.reduce((newest, one) => (one.purpose === purpose ? Math.max(newest, one.lsn) : newest), -1);
   const plain = (rule: Rule) => Object.keys(rule.dimensions).every((name) => name === "purpose");
   const about = rules.rules.filter((rule) => names(rule, purpose));
   if (about.some((rule) => rule.effect === "deny" && plain(rule))) return "denied";
-  const permits = about.filter((rule) => rule.effect !== "deny" && rule.lsn > withdrawn);
+  const permits = about.filter((rule) => rule.effect !== "deny" && rule.lsn > withdrawnAt(rules, purpose));
   if (permits.length === 0) return "off";
   return permits.some(plain) && !about.some((rule) => rule.effect === "deny") ? "on" : "limited";
+}
+
+// What a switch posts to permit a purpose: the permits that its withdrawal ended, each with its own conditions and for this
+// purpose alone, so that no more is permitted than before. Where there never was one, a permit without conditions.
+export function rulesToPermit(rules: Rules, purpose: string): NewRule[] {
+  const only = { operator: "EQUALS", value: purpose };
+  const permitOf = (ruleId: string, dimensions: Rule["dimensions"]): NewRule => ({
+    userId: rules.userId, ruleId, effect: "permit", dimensions: { ...dimensions, purpose: only },
+  });
+  const permits = rules.rules.filter((rule) => rule.effect !== "deny" && names(rule, purpose));
+  const found = new Map<string, NewRule>();
+  for (const { ruleId, dimensions } of permits.filter((rule) => rule.lsn <= withdrawnAt(rules, purpose))) {
+    const condition = dimensions["purpose"];
+    const alone = isCondition(condition) && !condition.operator.startsWith("NOT_") && literals(condition).length === 1;
+    const id = alone ? ruleId : `${ruleId}-${purpose}`;
+    found.set(id, permitOf(id, dimensions));
+  }
+  return found.size > 0 ? [...found.values()] : [permitOf(`page-${purpose}`, {})];
 }
 
 const OPERATORS: Record<string, string> = {

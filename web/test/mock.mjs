@@ -57,9 +57,6 @@ export function createMock({ clock = Date.now } = {}) {
       state: age >= REMOVAL_MS ? "done" : "removing",
       rows_done: done,
       rows_todo: change.rows - done,
-      at_us: change.at * 1000,
-      invisible_at_us: change.at * 1000 + 900,
-      done_at_us: age >= REMOVAL_MS ? (change.at + REMOVAL_MS) * 1000 : null,
     };
   }
 
@@ -94,15 +91,13 @@ export function createMock({ clock = Date.now } = {}) {
 
   function postRule(rule) {
     const subject = subjects.get(rule.userId);
-    if (subject === undefined) return [422, { title: "unknown subject" }];
     const purpose = rule.dimensions.purpose.value;
     const before = subject.rules.find((one) => one.ruleId === rule.ruleId);
-    subject.rules = subject.rules.filter((one) => one !== before);
-    const number = addChange(subject.base[purpose]);
     const { userId, ...body } = rule;
-    subject.rules.push({ ...body, version: (before?.version ?? 0) + 1, lsn: number });
+    const posted = { ...body, version: (before?.version ?? 0) + 1, lsn: addChange(subject.base[purpose]) };
+    subject.rules = [...subject.rules.filter((one) => one !== before), posted];
     subject.backfill = { ...subject.backfill, [purpose]: clock() };
-    return [200, { subject: userId, ruleId: rule.ruleId, version: (before?.version ?? 0) + 1, lsn: number }];
+    return { subject: userId, ruleId: rule.ruleId, version: posted.version, lsn: posted.lsn };
   }
 
   // [status, answer] of a request, or null for what is not the API's.
@@ -114,10 +109,13 @@ export function createMock({ clock = Date.now } = {}) {
       const change = changeOf(Number(id));
       return change === null ? [404, { title: "no such change" }] : [200, change];
     }
-    if (area === "consent" && kind === "rules" && method === "POST") return postRule(body);
+    if (area === "consent" && kind === "rules" && method === "POST") {
+      if (!body.every((rule) => subjects.has(rule.userId))) return [422, { title: "unknown subject" }];
+      return [200, body.map(postRule)];
+    }
     const subject = subjects.get(area === "subjects" ? kind : id);
     if (area === "subjects")
-      return [200, { subject: kind, rows: subject === undefined ? {} : rowsOf(subject), at_us: clock() * 1000 }];
+      return [200, { subject: kind, rows: subject === undefined ? {} : rowsOf(subject) }];
     if (subject === undefined) return [200, { userId: id, lsn, rules: [], withdrawn: [] }];
     if (method === "GET") return [200, { userId: id, lsn, rules: subject.rules, withdrawn: subject.withdrawn }];
     const number = addChange(rowsOf(subject)[purpose]);

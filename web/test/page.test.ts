@@ -1,17 +1,27 @@
 // The built page as a file, and the stand-in server against the shapes that the page reads.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import type { Change, Rules, Status, SubjectRows } from "../src/api.js";
-import { consentOf } from "../src/model.js";
+import { consentOf, rulesToPermit } from "../src/model.js";
 import { createMock } from "./mock.mjs";
 
 test("the page is one file that asks nobody else", async () => {
   const page = await readFile("dist/index.html", "utf8");
-  assert.ok(Buffer.byteLength(page) < 150_000);
   assert.doesNotMatch(page, /<script[^>]+src=|<link[^>]+stylesheet|@import|url\(["']?http/);
-  assert.doesNotMatch(page, /\/\*(STYLE|SCRIPT)\*\//);
+  assert.doesNotMatch(page, /\/\*(POLICY|STYLE|SCRIPT)\*\//);
   assert.equal(page.split("</script>").length, 2);
+});
+
+test("its policy permits its own script and style by their hashes, and nothing else", async () => {
+  const page = await readFile("dist/index.html", "utf8");
+  const policy = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(page)?.[1] ?? "";
+  assert.ok(policy.startsWith("default-src 'none';") && !policy.includes("unsafe"));
+  for (const tag of ["script", "style"]) {
+    const text = new RegExp(`<${tag}>([^]*)</${tag}>`).exec(page)?.[1] ?? "";
+    assert.ok(policy.includes(`${tag}-src 'sha256-${createHash("sha256").update(text).digest("base64")}'`), tag);
+  }
 });
 
 test("a withdrawal takes the rows away, a permit brings them back", () => {
@@ -28,9 +38,7 @@ test("a withdrawal takes the rows away, a permit brings them back", () => {
   assert.equal(get<Change>(`/api/consent/changes/${gone.lsn}`).state, "removing");
   now += 2000;
   assert.equal(get<Change>(`/api/consent/changes/${gone.lsn}`).state, "done");
-  mock.answer("POST", "/api/consent/rules", {
-    userId: subject, ruleId: "page-education", effect: "permit", dimensions: { purpose: { operator: "EQUALS", value: "education" } },
-  });
+  mock.answer("POST", "/api/consent/rules", rulesToPermit(get<Rules>(`/api/consent/rules/${subject}`), "education"));
   now += 2000;
   assert.ok(rows() > 0 && state() === "on");
 });
