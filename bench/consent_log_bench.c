@@ -69,7 +69,7 @@ static void post_all(struct consent *consent, uint32_t subjects)
 static void open_all(const char *path, struct control **ret_control, struct consent **ret_consent)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct control_options options = {.path = path};
+	struct control_options options = {.url = path};
 	check(control_open(&options, ret_control, &err), &err);
 	check(consent_open(*ret_control, &vocabulary, weir_clock_system(), ret_consent, &err), &err);
 }

@@ -149,7 +149,7 @@ int main(int argc, char **argv)
 	run.bus = NULL;
 	char path[600];
 	snprintf(path, sizeof path, "%s/control.db", directory);
-	struct control_options control = {.path = path};
+	struct control_options control = {.url = path};
 	if (control_open(&control, &run.control, &err) != 0)
 		stop(&err);
 	measure(&run, 1, seconds);

@@ -3,7 +3,15 @@ file(GLOB support_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/
 if(support_sources)
 	add_library(weir_test_support STATIC ${support_sources})
 	target_include_directories(weir_test_support PUBLIC ${PROJECT_SOURCE_DIR}/tests)
-	target_link_libraries(weir_test_support PUBLIC weir_flags weir_base PkgConfig::SQLITE)
+	target_link_libraries(weir_test_support PUBLIC weir_flags weir_base PkgConfig::SQLITE PkgConfig::POSTGRES)
+endif()
+
+# tests/support/store/*.c: the rules of stores; named in uses.txt as weir_test_store.
+file(GLOB store_support CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/store/*.c)
+if(store_support)
+	add_library(weir_test_store STATIC ${store_support})
+	target_include_directories(weir_test_store PUBLIC ${PROJECT_SOURCE_DIR}/tests)
+	target_link_libraries(weir_test_store PUBLIC weir_store weir_test_support PkgConfig::CMOCKA)
 endif()
 
 # tests/support/lake/*.c: a whole lake for tests, through the real engine; named in uses.txt as weir_test_lake.
@@ -67,8 +75,12 @@ endforeach()
 file(GLOB interop_tools CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/interop/*.c)
 foreach(source IN LISTS interop_tools)
 	get_filename_component(name ${source} NAME_WE)
+	file(STRINGS ${source} uses REGEX "^// uses: ")
+	string(REGEX REPLACE "^// uses: " "" uses "${uses}")
+	separate_arguments(uses)
 	add_executable(${name} ${source})
-	target_link_libraries(${name} PRIVATE weir_iceberg)
+	target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+	target_link_libraries(${name} PRIVATE weir_iceberg ${uses})
 endforeach()
 
 # bench/NAME_bench.c becomes the program bench_NAME, linked as its first line says; built on request only.

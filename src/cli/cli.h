@@ -157,5 +157,17 @@ int cmd_token_revoke(const struct cli_args *args);
 int cmd_dlq_list(const struct cli_args *args);
 int cmd_dlq_show(const struct cli_args *args);
 int cmd_dlq_replay(const struct cli_args *args);
+int cmd_parquet(const struct cli_args *args);
+int cmd_schema(const struct cli_args *args);
+int cmd_partitions(const struct cli_args *args);
+int cmd_refs(const struct cli_args *args);
+int cmd_evolve(const struct cli_args *args);
+int cmd_compact(const struct cli_args *args);
+int cmd_expire(const struct cli_args *args);
+int cmd_orphans(const struct cli_args *args);
+int cmd_rollback(const struct cli_args *args);
+int cmd_branch(const struct cli_args *args);
+int cmd_tag(const struct cli_args *args);
+int cmd_catalog(const struct cli_args *args);
 
 #endif

@@ -60,7 +60,8 @@ static void show_file(const char *path, const struct totals *totals)
 	cli_count_text(totals->accepted, accepted);
 	cli_count_text(totals->duplicates, duplicates);
 	cli_count_text(totals->rejected, rejected);
-	printf("%s: %s accepted, %s duplicates, %s rejected\n", path, accepted, duplicates, rejected);
+	printf("%s: %s accepted, %s duplicates, %s rejected%s\n", path, accepted, duplicates, rejected,
+		totals->accepted + totals->duplicates + totals->rejected == 0 ? "; the file has no events in it" : "");
 }
 
 /* ---- with the engine in this process ---- */

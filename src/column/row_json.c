@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/time.h"
+#include "column/text.h"
 
 static void write_decimal(struct weir_json *json, weir_int128 value, unsigned scale)
 {
@@ -85,7 +86,7 @@ static void write_time_of_day(struct weir_json *json, int64_t us)
 
 void weir_cell_json(struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
-	char text[WEIR_UUID_TEXT];
+	char text[WEIR_UUID_TEXT], long_text[WEIR_VALUE_TEXT];
 	if (!weir_column_is_valid(column, row)) {
 		weir_json_null(json);
 		return;
@@ -119,6 +120,10 @@ void weir_cell_json(struct weir_json *json, const struct weir_field *field, cons
 	}
 	case WEIR_TIMESTAMPTZ:
 		weir_json_time(json, weir_column_i64(column, row));
+		break;
+	case WEIR_TIMESTAMP_NS:
+	case WEIR_TIMESTAMPTZ_NS:
+		weir_json_string(json, weir_column_text(field, column, row, long_text));
 		break;
 	case WEIR_UUID:
 		weir_uuid_format(&((const struct weir_uuid *)column->values)[row], text);

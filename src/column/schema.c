@@ -7,6 +7,7 @@ static const char *const type_names[] = {
 	[WEIR_BOOL] = "boolean",     [WEIR_INT32] = "int",           [WEIR_INT64] = "long",
 	[WEIR_FLOAT] = "float",      [WEIR_DOUBLE] = "double",       [WEIR_DATE] = "date",
 	[WEIR_TIME] = "time",        [WEIR_TIMESTAMP] = "timestamp", [WEIR_TIMESTAMPTZ] = "timestamptz",
+	[WEIR_TIMESTAMP_NS] = "timestamp_ns", [WEIR_TIMESTAMPTZ_NS] = "timestamptz_ns",
 	[WEIR_STRING] = "string",    [WEIR_UUID] = "uuid",           [WEIR_BINARY] = "binary",
 	[WEIR_DECIMAL] = "decimal",  [WEIR_FIXED] = "fixed",         [WEIR_LIST] = "list",
 	[WEIR_MAP] = "map",          [WEIR_STRUCT] = "struct",
@@ -34,6 +35,9 @@ static struct weir_field *copy_fields(struct weir_arena *arena, const struct wei
 	for (uint32_t i = 0; i < count; i++) {
 		copy[i] = fields[i];
 		copy[i].name = weir_arena_str(arena, fields[i].name);
+		copy[i].doc = weir_arena_str(arena, fields[i].doc);
+		copy[i].initial_default = weir_arena_str(arena, fields[i].initial_default);
+		copy[i].write_default = weir_arena_str(arena, fields[i].write_default);
 		copy[i].children = copy_fields(arena, fields[i].children, fields[i].child_count);
 	}
 	return copy;
@@ -44,6 +48,8 @@ struct weir_schema *weir_schema_copy(struct weir_arena *arena, const struct weir
 	struct weir_schema *copy = weir_arena_zalloc(arena, sizeof *copy);
 	*copy = *schema;
 	copy->fields = copy_fields(arena, schema->fields, schema->field_count);
+	copy->identifier_ids =
+		weir_arena_copy(arena, schema->identifier_ids, schema->identifier_count * sizeof *schema->identifier_ids);
 	return copy;
 }
 
@@ -106,7 +112,8 @@ uint32_t weir_type_width(enum weir_type type)
 	static const uint8_t widths[] = {
 		[WEIR_BOOL] = 1,    [WEIR_INT32] = 4,     [WEIR_INT64] = 8,        [WEIR_FLOAT] = 4,
 		[WEIR_DOUBLE] = 8,  [WEIR_DECIMAL] = 16,  [WEIR_DATE] = 4,         [WEIR_TIME] = 8,
-		[WEIR_TIMESTAMP] = 8, [WEIR_TIMESTAMPTZ] = 8, [WEIR_STRING] = 16,  [WEIR_UUID] = 16,
+		[WEIR_TIMESTAMP] = 8, [WEIR_TIMESTAMPTZ] = 8, [WEIR_TIMESTAMP_NS] = 8, [WEIR_TIMESTAMPTZ_NS] = 8,
+		 [WEIR_STRING] = 16,  [WEIR_UUID] = 16,
 		[WEIR_FIXED] = 16,  [WEIR_BINARY] = 16,   [WEIR_LIST] = 16,        [WEIR_MAP] = 16,
 		[WEIR_STRUCT] = 0,
 	};

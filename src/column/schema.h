@@ -24,6 +24,8 @@ enum weir_type {
 	WEIR_TIME,        /* int64_t microseconds of a day */
 	WEIR_TIMESTAMP,   /* int64_t microseconds, no zone */
 	WEIR_TIMESTAMPTZ, /* int64_t microseconds, UTC */
+	WEIR_TIMESTAMP_NS, /* int64_t nanoseconds, no zone */
+	WEIR_TIMESTAMPTZ_NS, /* int64_t nanoseconds, UTC */
 	WEIR_STRING,      /* view or dictionary code, UTF-8 */
 	WEIR_UUID,        /* struct weir_uuid */
 	WEIR_FIXED,       /* view of field.fixed_size bytes */
@@ -42,12 +44,17 @@ struct weir_field {
 	uint32_t fixed_size;      /* fixed */
 	struct weir_field *children;
 	uint32_t child_count;
+	struct weir_str doc;             /* size 0: none */
+	struct weir_str initial_default; /* Iceberg's single value as JSON, for rows older than the field; size 0: none */
+	struct weir_str write_default;   /* the same, for writers that leave the field out */
 };
 
 struct weir_schema {
 	int32_t id;
 	uint32_t field_count;
 	struct weir_field *fields;
+	uint32_t identifier_count;
+	int32_t *identifier_ids; /* fields that tell rows apart */
 };
 
 #define WEIR_NO_FIELD UINT32_MAX

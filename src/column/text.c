@@ -40,6 +40,23 @@ static size_t time_of_day_text(int64_t time_us, char buffer[WEIR_VALUE_TEXT])
 	return (size_t)size;
 }
 
+/* As weir_time_format, with nine digits of a second where six do not do. */
+static size_t nanos_text(int64_t time_ns, bool zone, char buffer[WEIR_VALUE_TEXT])
+{
+	int64_t rest = time_ns % 1000000000, seconds = time_ns / 1000000000;
+	if (rest < 0) {
+		rest += 1000000000;
+		seconds--;
+	}
+	bool fine = rest % 1000 != 0;
+	size_t size = weir_time_format(seconds * WEIR_US_PER_SECOND + (fine ? 0 : rest / 1000), buffer) - 1;
+	if (fine)
+		size += (size_t)snprintf(buffer + size, WEIR_VALUE_TEXT - size, ".%09lld", (long long)rest);
+	if (zone)
+		buffer[size++] = 'Z';
+	return size;
+}
+
 struct weir_str weir_column_text(
         const struct weir_field *field, const struct weir_column *column, uint32_t row, char buffer[WEIR_VALUE_TEXT])
 {
@@ -75,6 +92,10 @@ struct weir_str weir_column_text(
 		break;
 	case WEIR_TIMESTAMPTZ:
 		size = weir_time_format(weir_column_i64(column, row), buffer);
+		break;
+	case WEIR_TIMESTAMP_NS:
+	case WEIR_TIMESTAMPTZ_NS:
+		size = nanos_text(weir_column_i64(column, row), column->type == WEIR_TIMESTAMPTZ_NS, buffer);
 		break;
 	case WEIR_UUID:
 		weir_uuid_format(&uuids[row], buffer);

@@ -277,6 +277,7 @@ struct progress {
 	int64_t at_us;
 	uint64_t open, open_removing, rows_done, rows_todo, removing;
 	int64_t done_us;
+	int64_t doomed; /* files out of the tables that may hold what was removed, and are not destroyed yet */
 };
 
 static int read_change(void *context, const struct control_value *values, unsigned count, struct weir_error *err)
@@ -305,6 +306,15 @@ static int read_sums(void *context, const struct control_value *values, unsigned
 	return 0;
 }
 
+static int read_doomed(void *context, const struct control_value *values, unsigned count, struct weir_error *err)
+{
+	struct progress *progress = context;
+	(void)count;
+	(void)err;
+	progress->doomed = values[0].integer;
+	return 0;
+}
+
 /* Tasks that cover change ?1: opened by it or before it, and not closed before it. */
 #define COVER_SQL                                                                                                      \
 	"SELECT COUNT(CASE WHEN state = 'open' THEN 1 END), COUNT(CASE WHEN state = 'open' AND removes = 1 THEN 1 "    \
@@ -328,13 +338,17 @@ int consent_change_progress(
 		code = control_read_query(read, COVER_SQL " AND subject = ?2", values, 2, read_sums, &progress, err);
 	else if (code == 0)
 		code = control_read_query(read, COVER_SQL, values, 1, read_sums, &progress, err);
+	/* The tasks are done when their rows are in no table; the files that had them are destroyed right after that. */
+	if (code == 0 && progress.open == 0 && progress.removing > 0 && progress.rows_done > 0)
+		code = control_read_query(read, "SELECT COUNT(*) FROM weir_doomed_files WHERE doomed_us <= ?1",
+			(struct control_value[]){CONTROL_I(progress.done_us)}, 1, read_doomed, &progress, err);
 	control_read_end(read);
 	if (code == 0) {
-		bool done = progress.open == 0;
-		const char *state = done                          ? "done"
-				    : progress.open_removing == 0 ? "backfilling"
-				    : progress.rows_done > 0      ? "removing"
-								  : "fenced";
+		bool done = progress.open == 0 && progress.doomed == 0;
+		const char *state = done                                               ? "done"
+				    : progress.open > 0 && progress.open_removing == 0 ? "backfilling"
+				    : progress.rows_done > 0                           ? "removing"
+										       : "fenced";
 		*ret_progress = (struct consent_progress){.state = state,
 			.rows_done = progress.rows_done,
 			.rows_todo = progress.rows_todo,

@@ -10,6 +10,7 @@
 struct control_read {
 	struct control *control;
 	struct control_connection *connection;
+	bool querying; /* within a row of a query */
 };
 
 static int take_connection(struct control *control, struct control_connection **ret_connection, struct weir_error *err)
@@ -27,7 +28,7 @@ static int take_connection(struct control *control, struct control_connection **
 	}
 	pthread_mutex_unlock(&control->lock);
 	if (connection == NULL) {
-		int status = control_connect(&control->options, true, &connection, err);
+		int status = control->backend->open(&control->options, true, &connection, err);
 		if (status != 0)
 			return status;
 	}
@@ -50,14 +51,17 @@ static void give_back(struct control *control, struct control_connection *connec
 	}
 	pthread_mutex_unlock(&control->lock);
 	if (!keep)
-		control_disconnect(connection);
+		control->backend->close(connection);
 }
 
-int control_read_begin(struct control *control, struct control_read **ret_read, struct weir_error *err)
+static int begin(struct control *control, bool single, struct control_read **ret_read, struct weir_error *err)
 {
+	struct weir_error own = WEIR_ERROR_INIT;
+	if (err == NULL)
+		err = &own;
 	/*
-	 * After a failed sync what this process sees and what a restart would find may differ. Nobody may
-	 * draw conclusions from a read until a later commit has made it one.
+	 * After a failed sync what this process sees and what a restart would find may differ, and what a lost
+	 * connection was to commit may come yet. Nobody may draw conclusions from a read until that is settled.
 	 */
 	if (atomic_load(&control->unsettled)) {
 		struct control_job job = {.kind = CONTROL_JOB_SETTLE};
@@ -69,14 +73,13 @@ int control_read_begin(struct control *control, struct control_read **ret_read, 
 	int status = take_connection(control, &connection, err);
 	if (status != 0)
 		return status;
-	int rc = control_exec(connection, "BEGIN");
-	if (rc != SQLITE_OK) {
-		status = control_fail(err, connection, rc, "begin reading");
+	status = control->backend->read_begin(connection, single, err);
+	if (status != 0) {
 		give_back(control, connection, false);
 		return status;
 	}
 	struct control_read *read = weir_alloc(sizeof *read);
-	*read = (struct control_read){control, connection};
+	*read = (struct control_read){control, connection, false};
 	pthread_mutex_lock(&control->lock);
 	control->reading_count++;
 	pthread_mutex_unlock(&control->lock);
@@ -84,13 +87,17 @@ int control_read_begin(struct control *control, struct control_read **ret_read, 
 	return 0;
 }
 
+int control_read_begin(struct control *control, struct control_read **ret_read, struct weir_error *err)
+{
+	return begin(control, false, ret_read, err);
+}
+
 void control_read_end(struct control_read *take_read)
 {
 	if (take_read == NULL)
 		return;
 	struct control *control = take_read->control;
-	bool usable = sqlite3_get_autocommit(take_read->connection->db) != 0 ||
-		      control_exec(take_read->connection, "ROLLBACK") == SQLITE_OK;
+	bool usable = control->backend->read_end(take_read->connection);
 	give_back(control, take_read->connection, usable);
 	pthread_mutex_lock(&control->lock);
 	control->reading_count--;
@@ -98,54 +105,21 @@ void control_read_end(struct control_read *take_read)
 	free(take_read);
 }
 
-static struct control_value column(sqlite3_stmt *statement, int index)
-{
-	switch (sqlite3_column_type(statement, index)) {
-	case SQLITE_NULL:
-		return CONTROL_N;
-	case SQLITE_INTEGER:
-		return CONTROL_I(sqlite3_column_int64(statement, index));
-	case SQLITE_BLOB: {
-		const char *data = sqlite3_column_blob(statement, index);
-		return CONTROL_B(((struct weir_str){data, (size_t)sqlite3_column_bytes(statement, index)}));
-	}
-	default: {
-		const char *data = (const char *)sqlite3_column_text(statement, index);
-		return CONTROL_T(((struct weir_str){data, (size_t)sqlite3_column_bytes(statement, index)}));
-	}
-	}
-}
-
 int control_read_query(struct control_read *read, const char *sql, const struct control_value *values,
-	unsigned value_count, control_row_fn *row, void *context, struct weir_error *err)
+        unsigned value_count, control_row_fn *row, void *context, struct weir_error *err)
 {
-	struct control_running running;
-	int status = control_start(read->connection, sql, values, value_count, &running, err);
-	if (status != 0)
-		return status;
-	unsigned count = (unsigned)sqlite3_column_count(running.statement);
-	struct control_value *cells = weir_alloc(count * sizeof *cells);
-	int rc;
-	while (status == 0 && (rc = sqlite3_step(running.statement)) != SQLITE_DONE) {
-		if (rc != SQLITE_ROW) {
-			status = control_fail(err, read->connection, rc, "read the control database");
-			break;
-		}
-		for (unsigned i = 0; i < count; i++)
-			cells[i] = column(running.statement, (int)i);
-		int answer = row(context, cells, count, err);
-		status = answer < 0 ? answer : 0;
-	}
-	free(cells);
-	control_finish(&running);
+	WEIR_ASSERT(!read->querying);
+	read->querying = true;
+	int status = read->control->backend->query(read->connection, sql, values, value_count, row, context, err);
+	read->querying = false;
 	return status;
 }
 
 int control_query(struct control *control, const char *sql, const struct control_value *values, unsigned value_count,
-	control_row_fn *row, void *context, struct weir_error *err)
+        control_row_fn *row, void *context, struct weir_error *err)
 {
 	struct control_read *read;
-	int status = control_read_begin(control, &read, err);
+	int status = begin(control, true, &read, err);
 	if (status != 0)
 		return status;
 	status = control_read_query(read, sql, values, value_count, row, context, err);
@@ -178,7 +152,7 @@ static int keep_first(void *context, const struct control_value *values, unsigne
 }
 
 int control_query_int(struct control *control, const char *sql, const struct control_value *values,
-	unsigned value_count, int64_t *ret_value, struct weir_error *err)
+        unsigned value_count, int64_t *ret_value, struct weir_error *err)
 {
 	struct first first = {0};
 	int status = control_query(control, sql, values, value_count, keep_first, &first, err);
@@ -191,7 +165,7 @@ int control_query_int(struct control *control, const char *sql, const struct con
 }
 
 int control_query_text(struct control *control, struct weir_arena *arena, const char *sql,
-	const struct control_value *values, unsigned value_count, struct weir_str *ret_value, struct weir_error *err)
+        const struct control_value *values, unsigned value_count, struct weir_str *ret_value, struct weir_error *err)
 {
 	struct first first = {.arena = arena};
 	int status = control_query(control, sql, values, value_count, keep_first, &first, err);

@@ -1,15 +1,13 @@
 /*
- * The writer: one thread, the only writing connection.
+ * The writer: one thread, the only writing connection, whichever database it leads to.
  *
  * It takes all changes that wait, by priority, runs each under a savepoint of one transaction and
  * commits them with one sync. Invariants:
- *   1. weir_guard.open is 1 only between BEGIN and COMMIT of this thread, so no other connection ever sees it 1.
- *   2. A change whose counts do not fit leaves nothing: its savepoint is rolled back, the others go on.
- *   3. A caller hears "done" only after COMMIT returned success, which is after the sync of the log.
- *   4. When COMMIT fails at a sync, the frames may or may not be on disk, and a restart would find
- *      out only then. So the writer settles it: a further commit writes over those frames; when that is
- *      durable, the failed one certainly did not happen (WEIR_E_IO). Only where settling fails too is the
- *      outcome WEIR_E_UNKNOWN; then nothing is read and nothing else is committed before it settles.
+ *   1. A change whose counts do not fit leaves nothing: its savepoint is rolled back, the others go on.
+ *   2. A caller hears "done" only after COMMIT returned success, which is after the sync of the log.
+ *   3. When the outcome of COMMIT is in doubt (its sync failed, the connection was lost) the writer settles it at
+ *      once: the database says whether it happened, for ever. Only where settling fails too is the outcome
+ *      WEIR_E_UNKNOWN; then nothing is read and nothing else is committed before it settles.
  */
 #include "control/control_int.h"
 
@@ -20,7 +18,7 @@
 /* ---- the queue ---- */
 
 int control_job_run(
-	struct control *control, enum control_priority priority, struct control_job *job, struct weir_error *err)
+        struct control *control, enum control_priority priority, struct control_job *job, struct weir_error *err)
 {
 	WEIR_ASSERT((unsigned)priority < CONTROL_PRIORITIES);
 	pthread_cond_init(&job->finished, NULL);
@@ -106,98 +104,54 @@ static void conflict(struct control_job *job, const char *what)
 	snprintf(job->result.conflict, sizeof job->result.conflict, "%s", what);
 }
 
-static bool is_taken(int rc)
-{
-	return rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY || rc == SQLITE_CONSTRAINT_ROWID;
-}
-
-/* Runs one statement: 0 and perhaps a conflict in job->result, or an error. */
-static int run_statement(struct control_connection *writer, const struct control_statement *statement,
-	struct control_job *job, struct weir_error *err)
-{
-	struct control_running running;
-	int status = control_start(writer, statement->sql, statement->values, statement->value_count, &running, err);
-	if (status != 0)
-		return weir_error_wrap(err, "%s", statement->what);
-	int64_t rows = 0, value = 0;
-	int rc;
-	while ((rc = sqlite3_step(running.statement)) == SQLITE_ROW) {
-		if (rows++ == 0)
-			value = sqlite3_column_int64(running.statement, 0);
-	}
-	if (rc == SQLITE_DONE && sqlite3_column_count(running.statement) == 0)
-		rows = sqlite3_changes64(writer->db);
-	if (is_taken(rc)) {
-		conflict(job, statement->what);
-	} else if (rc != SQLITE_DONE) {
-		status = control_fail(err, writer, rc, "change the control database");
-		weir_error_wrap(err, "%s", statement->what);
-	} else if (statement->returning ? rows == 0 : statement->rows != CONTROL_ANY && rows != statement->rows) {
-		conflict(job, statement->what);
-	} else if (statement->returning) {
-		job->result.returned[job->result.returned_count++] = value;
-	}
-	control_finish(&running);
-	return status;
-}
-
 /* Runs the change under a savepoint. False when the transaction itself is lost. */
-static bool run_change(struct control_connection *writer, struct control_job *job)
+static bool run_change(struct control *control, struct control_job *job)
 {
+	const struct control_backend *backend = control->backend;
+	const struct control_change *change = job->change;
+	size_t ran = 0;
 	job->result = (struct control_result){.outcome = CONTROL_DONE};
-	job->status = 0;
-	int rc = control_exec(writer, "SAVEPOINT change");
-	if (rc != SQLITE_OK) {
-		job->status = control_fail(&job->err, writer, rc, "begin a change");
-		return false;
+	if (change->count > control->ran_capacity) {
+		control->ran = weir_realloc(control->ran, change->count, sizeof *control->ran);
+		control->ran_capacity = change->count;
 	}
-	for (size_t i = 0; i < job->change->count; i++) {
-		job->status = run_statement(writer, &job->change->statements[i], job, &job->err);
-		if (job->status != 0 || job->result.outcome == CONTROL_CONFLICT)
-			break;
+	job->status = backend->run(control->writer, change->statements, change->count, control->ran, &ran, &job->err);
+	for (size_t i = 0; i < ran && job->result.outcome == CONTROL_DONE; i++) {
+		const struct control_statement *statement = &change->statements[i];
+		if (!control_fits(statement, &control->ran[i])) {
+			conflict(job, statement->what);
+			job->status = 0; /* what failed after it was built on what did not fit */
+		} else if (statement->returning) {
+			job->result.returned[job->result.returned_count++] = control->ran[i].value;
+		}
 	}
-	if (sqlite3_get_autocommit(writer->db) != 0)
-		return false; /* a full disk or an I/O error makes SQLite roll everything back */
-	if (job->status != 0 || job->result.outcome == CONTROL_CONFLICT) {
+	if (job->status != 0 && ran < change->count)
+		weir_error_wrap(&job->err, "%s", change->statements[ran].what);
+	if (!backend->in_transaction(control->writer))
+		return false; /* a full disk, an I/O error or a lost connection takes everything back */
+	bool keep = job->status == 0 && job->result.outcome == CONTROL_DONE;
+	if (!keep)
 		job->result.returned_count = 0;
-		if (control_exec(writer, "ROLLBACK TO change") != SQLITE_OK)
-			return false;
+	struct weir_error err = WEIR_ERROR_INIT;
+	if (backend->end_change(control->writer, keep, &err) == 0)
+		return true;
+	if (job->status == 0) {
+		job->status = err.code;
+		job->err = err;
 	}
-	return control_exec(writer, "RELEASE change") == SQLITE_OK;
+	return false;
 }
 
 /* ---- transactions ---- */
 
-static int begin(struct control_connection *writer, struct weir_error *err)
+/* 0: the doubtful commit is known now, and *ret_happened what became of it. */
+static int settle(struct control *control, bool *ret_happened, struct weir_error *err)
 {
-	int rc = control_exec(writer, "BEGIN IMMEDIATE");
-	if (rc == SQLITE_OK)
-		rc = control_exec(writer, "UPDATE weir_guard SET open = 1");
-	if (rc == SQLITE_OK)
-		return 0;
-	int status = control_fail(err, writer, rc, "begin a transaction");
-	if (sqlite3_get_autocommit(writer->db) == 0)
-		control_exec(writer, "ROLLBACK");
-	return status;
-}
-
-static int settle(struct control *control, struct weir_error *err)
-{
-	struct control_connection *writer = control->writer;
-	int rc = control_exec(writer, "BEGIN IMMEDIATE");
-	if (rc == SQLITE_OK)
-		rc = control_exec(writer, "INSERT INTO weir_meta(key, value) VALUES ('settled', '1') ON CONFLICT (key)"
-					  " DO UPDATE SET value = CAST(CAST(weir_meta.value AS INTEGER) + 1 AS TEXT)");
-	if (rc == SQLITE_OK)
-		rc = control_exec(writer, "COMMIT");
-	if (rc == SQLITE_OK) {
+	if (control->backend->settle(control->writer, ret_happened, err) == 0) {
 		atomic_store(&control->unsettled, false);
 		return 0;
 	}
 	atomic_store(&control->unsettled, true);
-	control_fail(err, writer, rc, "settle a commit whose sync failed");
-	if (sqlite3_get_autocommit(writer->db) == 0)
-		control_exec(writer, "ROLLBACK");
 	err->code = WEIR_E_UNKNOWN;
 	return err->code;
 }
@@ -205,33 +159,30 @@ static int settle(struct control *control, struct weir_error *err)
 /* Ends the transaction. On error everything is rolled back; WEIR_E_UNKNOWN where it may have happened all the same. */
 static int commit(struct control *control, struct weir_error *err)
 {
-	struct control_connection *writer = control->writer;
-	int rc = control_exec(writer, "UPDATE weir_guard SET open = 0");
-	bool reached = rc == SQLITE_OK;
-	if (reached)
-		rc = control_exec(writer, "COMMIT");
-	if (rc == SQLITE_OK) {
+	bool doubtful = false, happened = false;
+	int status = control->backend->commit(control->writer, &doubtful, err);
+	if (status == 0) {
 		atomic_store(&control->unsettled, false);
 		return 0;
 	}
-	int status = control_fail(err, writer, rc, "commit to the control database");
-	if (sqlite3_get_autocommit(writer->db) == 0)
-		control_exec(writer, "ROLLBACK");
-	/* A full disk stops at a frame before the one that commits; nothing of it counts. */
-	if (!reached || (rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_BUSY)
+	if (control->backend->in_transaction(control->writer))
+		control->backend->rollback(control->writer);
+	if (!doubtful)
 		return status;
 	struct weir_error unsettled = WEIR_ERROR_INIT;
-	if (settle(control, &unsettled) == 0)
-		return status;
+	if (settle(control, &happened, &unsettled) == 0)
+		return happened ? 0 : status;
 	err->code = WEIR_E_UNKNOWN;
 	return weir_error_wrap(err, "it may or may not have happened");
 }
 
 static void run_changes(struct control *control, struct control_job *const *jobs, size_t count)
 {
-	struct control_connection *writer = control->writer;
+	const struct control_backend *backend = control->backend;
 	struct weir_error err = WEIR_ERROR_INIT;
-	if ((atomic_load(&control->unsettled) && settle(control, &err) != 0) || begin(writer, &err) != 0) {
+	bool happened;
+	if ((atomic_load(&control->unsettled) && settle(control, &happened, &err) != 0) ||
+	        backend->begin(control->writer, &err) != 0) {
 		if (err.code == WEIR_E_UNKNOWN)
 			err.code = WEIR_E_IO; /* these have certainly not happened */
 		fail_all(jobs, count, &err);
@@ -239,19 +190,19 @@ static void run_changes(struct control *control, struct control_job *const *jobs
 	}
 	size_t done = 0;
 	for (size_t i = 0; i < count; i++) {
-		if (!run_change(writer, jobs[i])) {
+		if (!run_change(control, jobs[i])) {
 			err = jobs[i]->status != 0 ? jobs[i]->err : WEIR_ERROR_INIT;
 			if (err.code == 0)
-				control_fail(&err, writer, sqlite3_extended_errcode(writer->db), "run a change");
-			if (sqlite3_get_autocommit(writer->db) == 0)
-				control_exec(writer, "ROLLBACK");
+				weir_fail(&err, WEIR_E_IO, "the control database took the transaction back");
+			if (backend->in_transaction(control->writer))
+				backend->rollback(control->writer);
 			fail_all(jobs, count, &err);
 			return;
 		}
 		done += jobs[i]->status == 0 && jobs[i]->result.outcome == CONTROL_DONE;
 	}
 	if (done == 0) {
-		control_exec(writer, "ROLLBACK");
+		backend->rollback(control->writer);
 		return;
 	}
 	if (commit(control, &err) == 0)
@@ -270,105 +221,68 @@ static void run_changes(struct control *control, struct control_job *const *jobs
 
 /* ---- migrations ---- */
 
-static int meta_version(
-	struct control_connection *writer, struct weir_str key, int64_t *ret_version, struct weir_error *err)
+/* One statement within the transaction, which a failure loses. */
+static int run_alone(struct control *control, const struct control_statement *statement, struct control_ran *ret_ran,
+        struct weir_error *err)
 {
-	struct control_value value = CONTROL_T(key);
-	struct control_running running;
-	int status = control_start(
-		writer, "SELECT CAST(value AS INTEGER) FROM weir_meta WHERE key = ?1", &value, 1, &running, err);
-	if (status != 0)
-		return status;
-	int rc = sqlite3_step(running.statement);
-	*ret_version = rc == SQLITE_ROW ? sqlite3_column_int64(running.statement, 0) : 0;
-	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-		status = control_fail(err, writer, rc, "read the schema's version");
-	control_finish(&running);
-	return status;
+	size_t count;
+	int status = control->backend->run(control->writer, statement, 1, ret_ran, &count, err);
+	return status == 0 ? control->backend->end_change(control->writer, true, err) : status;
 }
 
-static int migrate_open(struct control *control, struct control_job *job, struct weir_str key, struct weir_error *err)
+static int migrate_open(struct control *control, struct control_job *job, struct weir_str key, bool *ret_changed,
+        struct weir_error *err)
 {
-	struct control_connection *writer = control->writer;
-	int rc = control_exec(writer, job->sql);
-	if (rc != SQLITE_OK)
-		return control_fail(err, writer, rc, "change the schema");
 	char digits[16];
 	snprintf(digits, sizeof digits, "%u", job->version);
 	struct control_value values[] = {CONTROL_T(key), CONTROL_T(weir_str_from(digits))};
-	struct control_running running;
-	int status = control_start(writer,
-		"INSERT INTO weir_meta(key, value) VALUES (?1, ?2)"
-		" ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-		values, 2, &running, err);
-	if (status != 0)
+	struct control_statement get = {.sql = "SELECT CAST(value AS INTEGER) FROM weir_meta WHERE key = ?1",
+	        .rows = CONTROL_ANY,
+	        .values = values,
+	        .value_count = 1};
+	struct control_statement put = {.sql = "INSERT INTO weir_meta(key, value) VALUES (?1, ?2)"
+	                                       " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+	        .rows = 1,
+	        .values = values,
+	        .value_count = 2};
+	struct control_ran ran;
+	int status = run_alone(control, &get, &ran, err);
+	if (status != 0 || (ran.rows > 0 && ran.value >= (int64_t)job->version))
 		return status;
-	rc = sqlite3_step(running.statement);
-	if (rc != SQLITE_DONE)
-		status = control_fail(err, writer, rc, "remember the schema's version");
-	control_finish(&running);
-	return status;
+	*ret_changed = true;
+	status = control->backend->script(control->writer, job->sql, err);
+	return status == 0 ? run_alone(control, &put, &ran, err) : status;
 }
 
 static int run_migration(struct control *control, struct control_job *job, struct weir_error *err)
 {
-	struct control_connection *writer = control->writer;
+	const struct control_backend *backend = control->backend;
 	char key[128];
-	int64_t version = 0;
+	bool changed = false;
 	snprintf(key, sizeof key, "schema.%s", job->name);
-	int status = meta_version(writer, weir_str_from(key), &version, err);
-	if (status != 0 || version >= (int64_t)job->version)
-		return status;
-	status = begin(writer, err);
+	int status = backend->begin(control->writer, err);
 	if (status != 0)
 		return status;
-	status = migrate_open(control, job, weir_str_from(key), err);
-	if (status == 0)
+	status = migrate_open(control, job, weir_str_from(key), &changed, err);
+	if (status == 0 && changed)
 		status = commit(control, err);
-	else if (sqlite3_get_autocommit(writer->db) == 0)
-		control_exec(writer, "ROLLBACK");
+	else if (backend->in_transaction(control->writer))
+		backend->rollback(control->writer);
 	return status == 0 ? 0 : weir_error_wrap(err, "schema %s version %u", job->name, job->version);
-}
-
-/* ---- scrubbing ---- */
-
-/* The truncation itself must survive a power cut, else the log's old bytes come back. */
-static int sync_wal(struct control_connection *writer)
-{
-	sqlite3_file *wal = NULL;
-	int rc = sqlite3_file_control(writer->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
-	if (rc != SQLITE_OK || wal == NULL || wal->pMethods == NULL)
-		return rc;
-	return wal->pMethods->xSync(wal, SQLITE_SYNC_FULL);
-}
-
-static int run_scrub(struct control *control, struct weir_error *err)
-{
-	struct control_connection *writer = control->writer;
-	sqlite3_busy_timeout(writer->db, CONTROL_SCRUB_MS);
-	int rc = sqlite3_wal_checkpoint_v2(writer->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	sqlite3_busy_timeout(writer->db, CONTROL_BUSY_MS);
-	if (rc == SQLITE_OK)
-		rc = sync_wal(writer);
-	if (rc == SQLITE_OK)
-		return 0;
-	if ((rc & 0xff) == SQLITE_BUSY)
-		return weir_fail(err, WEIR_E_BUSY,
-			"a reader holds an old snapshot of the control database: end it and scrub again");
-	return control_fail(err, writer, rc, "scrub the control database");
 }
 
 static void run_other(struct control *control, struct control_job *job)
 {
+	bool happened;
 	if (atomic_load(&control->unsettled)) {
-		job->status = settle(control, &job->err);
+		job->status = settle(control, &happened, &job->err);
 		if (job->status != 0)
 			return;
 	}
 	if (job->kind == CONTROL_JOB_MIGRATE)
 		job->status = run_migration(control, job, &job->err);
 	else if (job->kind == CONTROL_JOB_SCRUB)
-		job->status = run_scrub(control, &job->err);
+		job->status = control->backend->scrub(control->writer, &job->err);
 }
 
 void *control_writer_main(void *context)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "engine/engine_int.h"
+#include "engine/warehouse.h"
 
 #define CACHE_BYTES (256U << 20)
 #define TRANSFORM_MEMORY_BYTES (256U << 20)
@@ -45,11 +46,11 @@ static int open_stores(struct engine *engine, struct weir_error *err)
 {
 	const struct lake *lake = engine->lake;
 	const struct weir_os *os = engine->options.os;
-	struct control_options control = {.path = lake->control, .sqlite_vfs = engine->options.sqlite_vfs,
+	struct control_options control = {.url = lake->control, .sqlite_vfs = engine->options.sqlite_vfs,
 		.exclusive = engine->options.exclusive_control};
 	int status = control_open(&control, &engine->control, err);
 	if (status == 0)
-		status = store_local_open(os, lake->warehouse, &engine->store, err);
+		status = engine_open_warehouse(lake, os, &engine->options.clock, &engine->store, err);
 	if (status == 0) {
 		struct bus_options bus = {.os = os, .clock = engine->options.clock, .no_thread = engine->options.no_background,
 			.directory = weir_arena_printf(engine->arena, "%s/log", lake->data)};

@@ -30,10 +30,25 @@ static int view_open(struct ice_commit *commit, uint32_t index, struct view *ret
 	        commit->base, ret_view->snapshot, &ret_view->cached, &ret_view->manifests, &ret_view->count, err);
 }
 
+/* Deletion vectors may share a file that lives on when one of them goes: such tables are not told from neighbours. */
+static bool has_deletes(const struct ice_commit *commit)
+{
+	const struct ice_metadata *metadata = commit->base->metadata;
+	for (uint32_t i = 0; i < commit->manifest_count; i++)
+		if (commit->manifests[i].content != 0)
+			return true;
+	for (uint32_t i = 0; i < metadata->snapshot_count; i++)
+		if (!weir_str_is(ice_summary(&metadata->snapshots[i], "total-delete-files"), "0"))
+			return true;
+	return false;
+}
+
 static bool is_line(const struct ice_commit *commit, const bool *is_kept)
 {
 	const struct ice_metadata *metadata = commit->base->metadata;
 	uint32_t count = metadata->snapshot_count;
+	if (commit->edit->branch.size > 0 || has_deletes(commit))
+		return false;
 	for (uint32_t i = 0; i < metadata->ref_count; i++)
 		if (!weir_str_is(metadata->refs[i].name, "main"))
 			return false;
@@ -138,7 +153,7 @@ static int reach_new(struct ice_commit *commit, struct ice_name_set *files, stru
 	for (uint32_t i = 0; i < edit->added_count; i++)
 		ice_name_set_add(files, edit->added[i].path);
 	int code = ice_table_manifests(
-	        commit->base, ice_metadata_current(commit->base->metadata), &list, &manifests, &count, err);
+	        commit->base, ice_commit_parent(commit), &list, &manifests, &count, err);
 	for (uint32_t i = 0; i < count && code == 0; i++) {
 		struct ice_cached *cached;
 		code = ice_cached_manifest(commit->base, &manifests[i], &cached, err);
@@ -188,4 +203,31 @@ int ice_commit_expire(struct ice_commit *commit, const bool *is_kept, struct wei
 	if (dropped == 0)
 		return 0;
 	return is_line(commit, is_kept) ? expire_line(commit, is_kept, err) : expire_any(commit, is_kept, err);
+}
+
+int ice_commit_doom_dropped(struct ice_commit *commit, const struct ice_metadata *next, struct weir_error *err)
+{
+	const struct ice_metadata *base = commit->base->metadata;
+	struct ice_name_set manifests = {0}, files = {0};
+	uint32_t dropped = 0;
+	int code = 0;
+	for (uint32_t i = 0; i < base->snapshot_count; i++)
+		dropped += ice_metadata_snapshot(next, base->snapshots[i].id) == NULL;
+	for (unsigned pass = 0; pass < 2 && code == 0 && dropped > 0; pass++) {
+		bool doom = pass == 1;
+		for (uint32_t i = 0; i < base->snapshot_count && code == 0; i++) {
+			struct view view = {0};
+			if ((ice_metadata_snapshot(next, base->snapshots[i].id) != NULL) == doom)
+				continue;
+			code = view_open(commit, i, &view, err);
+			if (code == 0 && doom)
+				ice_commit_doom(commit, view.snapshot->manifest_list);
+			if (code == 0)
+				code = reach(commit, &view, &manifests, &files, doom, err);
+			ice_cached_release(view.cached);
+		}
+	}
+	ice_name_set_done(&manifests);
+	ice_name_set_done(&files);
+	return code;
 }

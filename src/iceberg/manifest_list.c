@@ -1,4 +1,4 @@
-/* Manifest lists (table specification, "Manifest Lists"): written as version 2, read as versions 1 to 3. */
+/* Manifest lists (table specification, "Manifest Lists"): written as versions 2 and 3, read as versions 1 to 3. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,8 +26,9 @@ static const char list_schema[] =
         "{\"name\":\"lower_bound\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":510},"
         "{\"name\":\"upper_bound\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":511}"
         "]}}],\"default\":null,\"field-id\":507},"
-        "{\"name\":\"key_metadata\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":519}"
-        "]}";
+        "{\"name\":\"key_metadata\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":519}";
+static const char row_id_field[] =
+        ",{\"name\":\"first_row_id\",\"type\":[\"null\",\"long\"],\"default\":null,\"field-id\":520}";
 
 static void put_summaries(struct weir_buf *out, const struct ice_manifest *manifest)
 {
@@ -50,7 +51,7 @@ static void put_summaries(struct weir_buf *out, const struct ice_manifest *manif
 	avro_put_long(out, 0);
 }
 
-static void put_manifest(struct weir_buf *out, const struct ice_manifest *manifest)
+static void put_manifest(struct weir_buf *out, const struct ice_manifest *manifest, int32_t format_version)
 {
 	avro_put_bytes(out, manifest->path);
 	avro_put_long(out, manifest->length);
@@ -67,6 +68,11 @@ static void put_manifest(struct weir_buf *out, const struct ice_manifest *manife
 	avro_put_long(out, manifest->deleted_rows);
 	put_summaries(out, manifest);
 	avro_put_long(out, 0); /* key_metadata */
+	if (format_version < 3)
+		return;
+	avro_put_long(out, manifest->first_row_id >= 0);
+	if (manifest->first_row_id >= 0)
+		avro_put_long(out, manifest->first_row_id);
 }
 
 int ice_manifest_list_write(struct weir_byte_sink sink, const struct ice_snapshot *snapshot, int32_t format_version,
@@ -87,12 +93,15 @@ int ice_manifest_list_write(struct weir_byte_sink sink, const struct ice_snapsho
 	        {"sequence-number", weir_str_from(sequence)},
 	        {"format-version", weir_str_from(version)},
 	};
+	struct weir_buf schema = WEIR_BUF_INIT;
+	weir_buf_printf(&schema, "%s%s]}", list_schema, format_version > 2 ? row_id_field : "");
 	int code = avro_writer_open(
-	        sink, weir_str_from(list_schema), keys, sizeof keys / sizeof keys[0], CODEC_GZIP, &writer, err);
+	        sink, weir_buf_str(&schema), keys, sizeof keys / sizeof keys[0], CODEC_GZIP, &writer, err);
+	weir_buf_done(&schema);
 	if (code != 0)
 		return code;
 	for (uint32_t i = 0; i < count; i++) {
-		put_manifest(avro_writer_record(writer), &manifests[i]);
+		put_manifest(avro_writer_record(writer), &manifests[i], format_version);
 		code = avro_writer_end_record(writer, err);
 		if (code != 0) {
 			avro_writer_abandon(writer);

@@ -264,3 +264,16 @@ int ice_manifest_read(struct weir_arena *arena, struct weir_byte_source source, 
 	avro_reader_close(reader);
 	return code;
 }
+
+int ice_manifest_spec_id(struct weir_byte_source source, int32_t *ret_spec_id, struct weir_error *err)
+{
+	struct avro_reader *reader;
+	int64_t id = 0;
+	int code = avro_reader_open(source, ICE_MANIFEST_BYTES_MAX, &reader, err);
+	if (code != 0)
+		return code;
+	weir_str_to_i64(avro_reader_metadata(reader, "partition-spec-id"), &id);
+	*ret_spec_id = id >= 0 && id <= INT32_MAX ? (int32_t)id : 0;
+	avro_reader_close(reader);
+	return 0;
+}

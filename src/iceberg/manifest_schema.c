@@ -51,6 +51,12 @@ static void write_partition_type(const struct weir_field *type, struct weir_json
 		        "{\"type\":\"long\",\"logicalType\":\"timestamp-micros\",\"adjust-to-utc\":%s}",
 		        type->type == WEIR_TIMESTAMPTZ ? "true" : "false");
 		break;
+	case WEIR_TIMESTAMP_NS:
+	case WEIR_TIMESTAMPTZ_NS:
+		snprintf(text, sizeof text,
+		        "{\"type\":\"long\",\"logicalType\":\"timestamp-nanos\",\"adjust-to-utc\":%s}",
+		        type->type == WEIR_TIMESTAMPTZ_NS ? "true" : "false");
+		break;
 	case WEIR_UUID:
 		snprintf(text, sizeof text,
 		        "{\"type\":\"fixed\",\"size\":16,\"logicalType\":\"uuid\",\"name\":\"uuid_%d\"}", type->id);
@@ -108,7 +114,8 @@ static void write_partition(const struct ice_metadata *metadata, const struct ic
 	"{\"name\":\"key\",\"type\":\"int\",\"field-id\":" key "},"                                                    \
 	"{\"name\":\"value\",\"type\":\"" type "\",\"field-id\":" value "}]}}],\"default\":null,\"field-id\":" id "}"
 
-void ice_manifest_schema(const struct ice_metadata *metadata, const struct ice_spec *spec, struct weir_buf *out)
+void ice_manifest_schema(
+        const struct ice_metadata *metadata, const struct ice_spec *spec, bool is_wide, struct weir_buf *out)
 {
 	static const char before[] =
 	        "{\"type\":\"record\",\"name\":\"manifest_entry\",\"fields\":["
@@ -136,13 +143,19 @@ void ice_manifest_schema(const struct ice_metadata *metadata, const struct ice_s
 	                                 "\"int\",\"element-id\":136}],"
 	                                 "\"default\":null,\"field-id\":135},"
 	                                 "{\"name\":\"sort_order_id\",\"type\":[\"null\",\"int\"],\"default\":null,"
-	                                 "\"field-id\":140}"
-	                                 "]}}]}";
+	                                 "\"field-id\":140}";
+	static const char wide[] =
+	        ",{\"name\":\"first_row_id\",\"type\":[\"null\",\"long\"],\"default\":null,\"field-id\":142},"
+	        "{\"name\":\"referenced_data_file\",\"type\":[\"null\",\"string\"],\"default\":null,\"field-id\":143},"
+	        "{\"name\":\"content_offset\",\"type\":[\"null\",\"long\"],\"default\":null,\"field-id\":144},"
+	        "{\"name\":\"content_size_in_bytes\",\"type\":[\"null\",\"long\"],\"default\":null,\"field-id\":145}";
 	struct weir_buf partition = WEIR_BUF_INIT;
 	struct weir_json json = weir_json_to(&partition);
 	write_partition(metadata, spec, &json);
 	weir_buf_puts(out, before);
 	weir_buf_append(out, partition.data, partition.size);
 	weir_buf_puts(out, after);
+	weir_buf_puts(out, is_wide ? wide : "");
+	weir_buf_puts(out, "]}}]}");
 	weir_buf_done(&partition);
 }

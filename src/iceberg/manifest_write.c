@@ -25,10 +25,11 @@ struct ice_manifest_writer {
 	const struct ice_spec *spec;
 	struct summary *summaries; /* spec->field_count */
 	struct ice_manifest manifest;
+	bool is_wide; /* with row lineage and deletion vectors */
 };
 
 int ice_manifest_writer_open(struct weir_byte_sink sink, const struct ice_metadata *metadata,
-        const struct ice_spec *spec, struct weir_arena *arena, struct ice_manifest_writer **ret_writer,
+        const struct ice_spec *spec, bool deletes, struct weir_arena *arena, struct ice_manifest_writer **ret_writer,
         struct weir_error *err)
 {
 	struct weir_buf avro_schema = WEIR_BUF_INIT, schema = WEIR_BUF_INIT, fields = WEIR_BUF_INIT;
@@ -37,18 +38,23 @@ int ice_manifest_writer_open(struct weir_byte_sink sink, const struct ice_metada
 	writer->spec = spec;
 	writer->summaries = weir_arena_calloc(arena, spec->field_count, sizeof *writer->summaries);
 	writer->manifest =
-	        (struct ice_manifest){.spec_id = spec->id, .min_sequence_number = INT64_MAX, .first_row_id = -1};
+	        (struct ice_manifest){.spec_id = spec->id,
+	                .content = deletes,
+	                .min_sequence_number = INT64_MAX,
+	                .first_row_id = -1};
+	writer->is_wide = deletes || metadata->format_version > 2;
 	for (uint32_t i = 0; i < spec->field_count; i++) {
 		writer->summaries[i].type.type = WEIR_STRING;
 		ice_partition_type(metadata, &spec->fields[i], &writer->summaries[i].type);
 	}
-	ice_manifest_schema(metadata, spec, &avro_schema);
+	ice_manifest_schema(metadata, spec, writer->is_wide, &avro_schema);
 	const struct weir_schema *current = ice_metadata_current_schema(metadata);
 	struct weir_json json = weir_json_to(&schema);
 	ice_schema_write(current, &json);
 	json = weir_json_to(&fields);
 	ice_spec_fields_write(spec, &json);
-	char schema_id[16], spec_id[16];
+	char schema_id[16], spec_id[16], version[16];
+	snprintf(version, sizeof version, "%d", metadata->format_version);
 	snprintf(schema_id, sizeof schema_id, "%d", current->id);
 	snprintf(spec_id, sizeof spec_id, "%d", spec->id);
 	const struct avro_metadata keys[] = {
@@ -56,8 +62,8 @@ int ice_manifest_writer_open(struct weir_byte_sink sink, const struct ice_metada
 	        {"schema-id", weir_str_from(schema_id)},
 	        {"partition-spec", weir_buf_str(&fields)},
 	        {"partition-spec-id", weir_str_from(spec_id)},
-	        {"format-version", WEIR_STR("2")},
-	        {"content", WEIR_STR("data")},
+	        {"format-version", weir_str_from(version)},
+	        {"content", deletes ? WEIR_STR("deletes") : WEIR_STR("data")},
 	};
 	int code = avro_writer_open(
 	        sink, weir_buf_str(&avro_schema), keys, sizeof keys / sizeof keys[0], CODEC_GZIP, &writer->avro, err);
@@ -237,8 +243,26 @@ static void put_metrics(struct weir_buf *out, const struct ice_data_file *file)
 			avro_put_long(out, file->split_offsets[i]);
 		avro_put_long(out, 0);
 	}
-	avro_put_long(out, 0); /* equality_ids: data files have none */
+	avro_put_long(out, file->equality_id_count > 0);
+	if (file->equality_id_count > 0) {
+		avro_put_long(out, file->equality_id_count);
+		for (uint32_t i = 0; i < file->equality_id_count; i++)
+			avro_put_long(out, file->equality_ids[i]);
+		avro_put_long(out, 0);
+	}
 	put_optional_long(out, file->sort_order_id >= 0, file->sort_order_id);
+}
+
+/* Row lineage and deletion vectors. */
+static void put_wide(struct weir_buf *out, const struct ice_data_file *file)
+{
+	bool is_vector = file->content_offset >= 0;
+	put_optional_long(out, file->first_row_id >= 0, file->first_row_id);
+	avro_put_long(out, file->referenced_data_file.size > 0);
+	if (file->referenced_data_file.size > 0)
+		avro_put_bytes(out, file->referenced_data_file);
+	put_optional_long(out, is_vector, file->content_offset);
+	put_optional_long(out, is_vector, file->content_size_bytes);
 }
 
 static void count_entry(struct ice_manifest *manifest, const struct ice_data_file *file)
@@ -266,12 +290,12 @@ int ice_manifest_writer_add(
 {
 	struct weir_buf *out = avro_writer_record(writer->avro);
 	bool is_added = file->status == ICE_ADDED;
-	WEIR_ASSERT(file->content == ICE_DATA);
+	WEIR_ASSERT((file->content != ICE_DATA) == (writer->manifest.content != 0));
 	WEIR_ASSERT(
 	        is_added || (file->sequence_number >= 0 && file->file_sequence_number >= 0 && file->snapshot_id >= 0));
 	avro_put_long(out, file->status);
 	put_optional_long(out, file->snapshot_id >= 0, file->snapshot_id);
-	put_optional_long(out, !is_added, file->sequence_number);
+	put_optional_long(out, !is_added || file->sequence_number >= 0, file->sequence_number);
 	put_optional_long(out, !is_added, file->file_sequence_number);
 	avro_put_long(out, file->content);
 	avro_put_bytes(out, file->path);
@@ -282,6 +306,8 @@ int ice_manifest_writer_add(
 	avro_put_long(out, file->record_count);
 	avro_put_long(out, file->size_bytes);
 	put_metrics(out, file);
+	if (writer->is_wide)
+		put_wide(out, file);
 	count_entry(&writer->manifest, file);
 	return avro_writer_end_record(writer->avro, err);
 }

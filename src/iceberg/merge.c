@@ -16,6 +16,7 @@
 
 struct group {
 	int32_t spec_id;
+	bool is_deletes;               /* delete files never share a manifest with data files */
 	bool is_null;                  /* of the value; files of specs without the field have the empty text */
 	struct weir_str key;           /* single-value binary, in the commit's arena */
 	struct ice_data_file *entries; /* shallow: what they point to is pinned, or the edit's */
@@ -34,6 +35,8 @@ struct work {
 	uint32_t pin_count, pin_capacity;
 	struct ice_name_set removed;
 	uint32_t found; /* removed files seen so far */
+	struct ice_name_set removed_deletes; /* as delete_key has them */
+	uint32_t found_deletes;
 };
 
 /* Index of the manifest-by field in a spec; WEIR_NO_FIELD where it has none. */
@@ -45,17 +48,19 @@ static uint32_t group_field(const struct work *work, const struct ice_spec *spec
 	return WEIR_NO_FIELD;
 }
 
-static struct group *group_for(struct work *work, int32_t spec_id, bool is_null, struct weir_str key)
+static struct group *group_for(
+        struct work *work, int32_t spec_id, bool is_deletes, bool is_null, struct weir_str key)
 {
 	for (uint32_t i = 0; i < work->group_count; i++) {
 		struct group *group = &work->groups[i];
-		if (group->spec_id == spec_id && group->is_null == is_null && weir_str_equal(group->key, key))
+		if (group->spec_id == spec_id && group->is_deletes == is_deletes && group->is_null == is_null &&
+		        weir_str_equal(group->key, key))
 			return group;
 	}
 	WEIR_GROW(work->groups, work->group_count, work->group_capacity);
 	struct group *group = &work->groups[work->group_count++];
 	*group =
-	        (struct group){.spec_id = spec_id, .is_null = is_null, .key = weir_arena_str(work->commit->arena, key)};
+	        (struct group){.spec_id = spec_id, .is_deletes = is_deletes, .is_null = is_null, .key = weir_arena_str(work->commit->arena, key)};
 	return group;
 }
 
@@ -74,7 +79,7 @@ static int add_entry(struct work *work, const struct ice_data_file *file, struct
 		if (!is_null)
 			ice_value_encode(&file->partition[index].value, &type, &key);
 	}
-	struct group *group = group_for(work, file->spec_id, is_null, weir_buf_str(&key));
+	struct group *group = group_for(work, file->spec_id, file->content != ICE_DATA, is_null, weir_buf_str(&key));
 	weir_buf_done(&key);
 	WEIR_GROW(group->entries, group->count, group->capacity);
 	group->entries[group->count++] = *file;
@@ -84,7 +89,7 @@ static int add_entry(struct work *work, const struct ice_data_file *file, struct
 /* The group that all of a manifest's files belong to, by its summary; false where they are of several. */
 static bool is_of_group(const struct work *work, const struct ice_manifest *manifest, const struct group *group)
 {
-	if (manifest->content != 0 || manifest->spec_id != group->spec_id)
+	if ((manifest->content != 0) != group->is_deletes || manifest->spec_id != group->spec_id)
 		return false;
 	uint32_t index = group_field(work, ice_metadata_spec(work->metadata, manifest->spec_id));
 	if (index == WEIR_NO_FIELD)
@@ -111,11 +116,43 @@ static int pin_manifest(struct work *work, const struct ice_manifest *manifest, 
 	return 0;
 }
 
+/* What tells a delete file from others: its path, and its place in it where it is a deletion vector. */
+static struct weir_str delete_key(struct weir_arena *arena, const struct ice_data_file *file)
+{
+	return weir_str_from(weir_arena_printf(
+	        arena, "%lld:%.*s", (long long)file->content_offset, WEIR_STR_ARG(file->path)));
+}
+
+static bool is_removed(const struct work *work, const struct ice_data_file *file)
+{
+	if (file->content == ICE_DATA)
+		return ice_name_set_has(&work->removed, file->path);
+	return work->removed_deletes.count > 0 &&
+	       ice_name_set_has(&work->removed_deletes, delete_key(work->commit->arena, file));
+}
+
+static void count_removed(struct work *work, const struct ice_data_file *file)
+{
+	struct ice_commit *commit = work->commit;
+	if (file->content == ICE_DATA) {
+		commit->removed_rows += file->record_count;
+		commit->removed_bytes += file->size_bytes;
+		work->found++;
+		return;
+	}
+	commit->removed_delete_files++;
+	commit->removed_bytes += file->content_size_bytes >= 0 ? file->content_size_bytes : file->size_bytes;
+	*(file->content == ICE_POSITION_DELETES ? &commit->removed_positions : &commit->removed_equalities) +=
+	        file->record_count;
+	work->found_deletes++;
+}
+
 /* The live entries of a manifest as EXISTING, or DELETED by this snapshot, into their groups. */
 static int take_entries(struct work *work, const struct ice_manifest *manifest, const struct ice_entries *entries,
         struct weir_error *err)
 {
 	struct ice_commit *commit = work->commit;
+	int64_t next_row = manifest->content == 0 ? manifest->first_row_id : -1;
 	int code = 0;
 	for (uint32_t i = 0; i < entries->count && code == 0; i++) {
 		struct ice_data_file file = entries->files[i];
@@ -127,18 +164,20 @@ static int take_entries(struct work *work, const struct ice_manifest *manifest, 
 			file.sequence_number = manifest->sequence_number;
 		if (file.file_sequence_number < 0)
 			file.file_sequence_number = manifest->sequence_number;
-		if (file.content != ICE_DATA || file.snapshot_id < 0 || file.sequence_number < 0 ||
+		if (file.first_row_id < 0 && next_row >= 0) {
+			file.first_row_id = next_row;
+			next_row += file.record_count;
+		}
+		if ((file.content != ICE_DATA) != (manifest->content != 0) || file.snapshot_id < 0 || file.sequence_number < 0 ||
 		        file.file_sequence_number < 0)
 			return weir_fail_at(err, WEIR_E_CORRUPT, manifest->path, WEIR_ERROR_NO_OFFSET,
-			        "entry %u of the manifest lacks a snapshot id or sequence number, or is no data file",
+			        "entry %u of the manifest lacks a snapshot id or sequence number, or is not of its content",
 			        i);
 		file.status = ICE_EXISTING;
-		if (ice_name_set_has(&work->removed, file.path)) {
+		if (is_removed(work, &file)) {
 			file.status = ICE_DELETED;
 			file.snapshot_id = commit->snapshot->id;
-			commit->removed_rows += file.record_count;
-			commit->removed_bytes += file.size_bytes;
-			work->found++;
+			count_removed(work, &file);
 		}
 		code = add_entry(work, &file, err);
 	}
@@ -148,7 +187,7 @@ static int take_entries(struct work *work, const struct ice_manifest *manifest, 
 static bool holds_removed(const struct work *work, const struct ice_entries *entries)
 {
 	for (uint32_t i = 0; i < entries->count; i++)
-		if (entries->files[i].status != ICE_DELETED && ice_name_set_has(&work->removed, entries->files[i].path))
+		if (entries->files[i].status != ICE_DELETED && is_removed(work, &entries->files[i]))
 			return true;
 	return false;
 }
@@ -164,14 +203,21 @@ static int sort_manifests(
 		const struct ice_entries *entries = NULL;
 		if (manifest->added_files == 0 && manifest->existing_files == 0)
 			continue; /* only of files that an earlier snapshot deleted */
-		bool look = manifest->content == 0 && (edit->erase || work->found < work->removed.count);
+		bool is_missing = manifest->content == 0 ? work->found < work->removed.count
+		                                         : work->found_deletes < work->removed_deletes.count;
+		bool anew = edit->erase || edit->rewrite_manifests;
+		bool look = anew || is_missing;
 		if (look)
 			code = pin_manifest(work, manifest, &entries, err);
-		if (code == 0 && look && (edit->erase || holds_removed(work, entries)))
+		if (code == 0 && look && (anew || holds_removed(work, entries)))
 			code = take_entries(work, manifest, entries, err);
 		else
 			work->kept[work->kept_count++] = *manifest;
 	}
+	if (code == 0 && work->found_deletes != work->removed_deletes.count)
+		code = weir_fail(err, WEIR_E_CONFLICT,
+		        "%u of the %zu delete files to remove are no longer in the table; plan anew",
+		        (uint32_t)work->removed_deletes.count - work->found_deletes, work->removed_deletes.count);
 	if (code == 0 && work->found != work->removed.count)
 		code = weir_fail(err, WEIR_E_CONFLICT,
 		        "%u of the %zu files to remove are no longer in the table; plan anew",
@@ -188,6 +234,8 @@ static int add_new_files(struct work *work, struct weir_error *err)
 		file.status = ICE_ADDED;
 		file.snapshot_id = work->commit->snapshot->id;
 		file.sequence_number = file.file_sequence_number = -1;
+		if (edit->data_sequence_number > 0 && file.content == ICE_DATA)
+			file.sequence_number = edit->data_sequence_number;
 		code = add_entry(work, &file, err);
 	}
 	return code;
@@ -237,7 +285,7 @@ static int write_manifest(
 	if (code != 0)
 		return code;
 	code = ice_manifest_writer_open(store_file_sink(file), work->metadata,
-	        ice_metadata_spec(work->metadata, group->spec_id), commit->arena, &writer, err);
+	        ice_metadata_spec(work->metadata, group->spec_id), group->is_deletes, commit->arena, &writer, err);
 	if (code != 0)
 		return code;
 	for (uint32_t i = first; i < end; i++) {
@@ -292,6 +340,51 @@ static uint32_t count_partitions(const struct work *work)
 	return count;
 }
 
+/* Does any live entry of the manifest reference one of the names: a data file by its path, a vector by what it is of? */
+static int cross_off(struct work *work, const struct ice_manifest *manifest, const struct ice_name_set *names,
+        uint32_t *found, struct weir_error *err)
+{
+	const struct ice_entries *entries;
+	int code = pin_manifest(work, manifest, &entries, err);
+	for (uint32_t i = 0; code == 0 && i < entries->count; i++) {
+		const struct ice_data_file *file = &entries->files[i];
+		if (file->status == ICE_DELETED || is_removed(work, file))
+			continue;
+		bool is_data = file->content == ICE_DATA;
+		if (is_data && ice_name_set_has(names, file->path))
+			++*found;
+		else if (!is_data && file->content_offset >= 0 && ice_name_set_has(names, file->referenced_data_file))
+			code = weir_fail_at(err, WEIR_E_CONFLICT, file->referenced_data_file, WEIR_ERROR_NO_OFFSET,
+			        "the data file has another deletion vector by now; read it again and merge");
+	}
+	return code;
+}
+
+/* The data files that added position deletes reference are live, and have no vector that would stand beside the new one. */
+static int check_delta(
+        struct work *work, const struct ice_manifest *manifests, uint32_t count, struct weir_error *err)
+{
+	const struct ice_edit *edit = work->commit->edit;
+	struct ice_name_set names = {0};
+	uint32_t found = 0;
+	int code = 0;
+	for (uint32_t i = 0; i < edit->added_count; i++)
+		if (edit->added[i].content == ICE_POSITION_DELETES && edit->added[i].referenced_data_file.size > 0 &&
+		        !ice_name_set_add(&names, edit->added[i].referenced_data_file) &&
+		        edit->added[i].content_offset >= 0)
+			code = weir_fail_at(err, WEIR_E_INPUT, edit->added[i].referenced_data_file, WEIR_ERROR_NO_OFFSET,
+			        "the change has two deletion vectors of one data file");
+	for (uint32_t i = 0; i < count && code == 0 && names.count > 0; i++)
+		if (manifests[i].content != 0 || found < names.count)
+			code = cross_off(work, &manifests[i], &names, &found, err);
+	if (code == 0 && found != names.count)
+		code = weir_fail(err, WEIR_E_CONFLICT,
+		        "%u of the %zu data files whose rows are deleted are no longer in the table; plan anew",
+		        (uint32_t)names.count - found, names.count);
+	ice_name_set_done(&names);
+	return code;
+}
+
 int ice_commit_manifests(struct ice_commit *commit, struct weir_error *err)
 {
 	struct work work = {.commit = commit,
@@ -300,8 +393,7 @@ int ice_commit_manifests(struct ice_commit *commit, struct weir_error *err)
 	struct ice_cached *list = NULL;
 	const struct ice_manifest *manifests;
 	uint32_t count;
-	int code =
-	        ice_table_manifests(commit->base, ice_metadata_current(work.metadata), &list, &manifests, &count, err);
+	int code = ice_table_manifests(commit->base, ice_commit_parent(commit), &list, &manifests, &count, err);
 	if (code != 0)
 		return code;
 	work.kept = weir_arena_calloc(commit->arena, count, sizeof *work.kept);
@@ -309,6 +401,10 @@ int ice_commit_manifests(struct ice_commit *commit, struct weir_error *err)
 		if (!ice_name_set_add(&work.removed, commit->edit->removed[i]))
 			code = weir_fail_at(err, WEIR_E_INPUT, commit->edit->removed[i], WEIR_ERROR_NO_OFFSET,
 			        "the file is named twice among the files to remove");
+	for (uint32_t i = 0; i < commit->edit->removed_delete_count; i++)
+		ice_name_set_add(&work.removed_deletes, delete_key(commit->arena, &commit->edit->removed_deletes[i]));
+	if (code == 0)
+		code = check_delta(&work, manifests, count, err);
 	if (code == 0)
 		code = sort_manifests(&work, manifests, count, err);
 	if (code == 0)
@@ -335,6 +431,7 @@ int ice_commit_manifests(struct ice_commit *commit, struct weir_error *err)
 	free(work.groups);
 	free(work.pins);
 	ice_name_set_done(&work.removed);
+	ice_name_set_done(&work.removed_deletes);
 	ice_cached_release(list);
 	return code;
 }

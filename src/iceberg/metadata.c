@@ -49,6 +49,11 @@ struct weir_str ice_property(const struct ice_metadata *metadata, const char *ke
 	return find_pair(metadata->properties, metadata->property_count, key);
 }
 
+struct weir_str ice_metadata_extra(const struct ice_metadata *metadata, const char *key)
+{
+	return find_pair(metadata->extras, metadata->extra_count, key);
+}
+
 struct weir_str ice_summary(const struct ice_snapshot *snapshot, const char *key)
 {
 	return find_pair(snapshot->summary, snapshot->summary_count, key);

@@ -1,12 +1,13 @@
 /*
  * metadata.json into struct ice_metadata (table specification, "Table Metadata Fields" and appendix C). Versions 1 to
- * 3: what version 1 has in other words (schema, partition-spec) becomes what version 2 says; of version 3 what has no
- * place in the model (row lineage, keys, column defaults) is passed over.
+ * 3: what version 1 has in other words (schema, partition-spec) becomes what version 2 says. Members that the model has
+ * no place for (statistics, encryption keys, what later versions add) are kept as JSON.
  *
  * Errors are sticky in the parser: the first one is kept, and reading goes on with harmless values, so that the
  * code reads like the document. Nothing of the JSON tree is kept: texts are copied into the arena.
  */
 #include <jansson.h>
+#include <stdlib.h>
 
 #include "codec/codec.h"
 #include "iceberg/internal.h"
@@ -117,6 +118,17 @@ static struct ice_kv *texts(struct parser *parser, const json_t *object, uint32_
 	return pairs;
 }
 
+/* A value as JSON text; size 0 where it is absent or null. */
+static struct weir_str verbatim(struct parser *parser, const json_t *value)
+{
+	if (value == NULL || json_is_null(value))
+		return (struct weir_str){0};
+	char *dump = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+	struct weir_str copy = weir_arena_str(parser->arena, weir_str_from(dump));
+	free(dump);
+	return copy;
+}
+
 /* ---- schemas ---- */
 
 static void parse_fields(struct parser *parser, const json_t *fields, unsigned depth, struct weir_field *parent);
@@ -178,6 +190,9 @@ static void parse_fields(struct parser *parser, const json_t *fields, unsigned d
 		field->name = text(parser, item, "name", true);
 		field->id = need_i32(parser, item, "id");
 		field->required = json_is_true(member(parser, item, "required", JSON_TRUE, true));
+		field->doc = text(parser, item, "doc", false);
+		field->initial_default = verbatim(parser, json_object_get(item, "initial-default"));
+		field->write_default = verbatim(parser, json_object_get(item, "write-default"));
 		parse_type(parser, json_object_get(item, "type"), depth, field);
 	}
 }
@@ -191,6 +206,11 @@ static void parse_schema(struct parser *parser, const json_t *json, int32_t abse
 	*ret_schema = (struct weir_schema){.id = may_i32(parser, json, "schema-id", absent_id),
 	        .field_count = root.child_count,
 	        .fields = root.children};
+	const json_t *ids = list(parser, json, "identifier-field-ids", false, &ret_schema->identifier_count);
+	ret_schema->identifier_ids =
+	        weir_arena_calloc(parser->arena, ret_schema->identifier_count, sizeof *ret_schema->identifier_ids);
+	for (uint32_t i = 0; i < ret_schema->identifier_count; i++)
+		ret_schema->identifier_ids[i] = (int32_t)json_integer_value(json_array_get(ids, i));
 }
 
 static void parse_schemas(struct parser *parser, const json_t *root, struct ice_metadata *metadata)
@@ -238,6 +258,16 @@ static int32_t parse_source(struct parser *parser, const json_t *json)
 	return need_i32(parser, json, "source-id");
 }
 
+/* What the model has no words for: an unknown transform's text, and the sources of one that takes several. */
+static void keep_text(struct parser *parser, const json_t *json, struct ice_transform transform,
+        struct weir_str *ret_text, struct weir_str *ret_sources)
+{
+	if (transform.kind == ICE_UNKNOWN_TRANSFORM)
+		*ret_text = text(parser, json, "transform", true);
+	if (json_array_size(json_object_get(json, "source-ids")) > 1)
+		*ret_sources = verbatim(parser, json_object_get(json, "source-ids"));
+}
+
 static void parse_spec(struct parser *parser, const json_t *fields, int32_t id, struct ice_spec *ret_spec)
 {
 	size_t count = json_array_size(fields);
@@ -253,6 +283,8 @@ static void parse_spec(struct parser *parser, const json_t *fields, int32_t id, 
 		        .field_id = may_i32(parser, item, "field-id", 1000 + (int32_t)i),
 		        .name = text(parser, item, "name", true),
 		        .transform = parse_transform(parser, item)};
+		keep_text(parser, item, ret_spec->fields[i].transform, &ret_spec->fields[i].text,
+		        &ret_spec->fields[i].sources);
 	}
 }
 
@@ -298,6 +330,7 @@ static void parse_sort_order(struct parser *parser, const json_t *json, struct i
 		        .transform = parse_transform(parser, item),
 		        .descending = weir_str_is(text(parser, item, "direction", true), "desc"),
 		        .nulls_last = weir_str_is(text(parser, item, "null-order", true), "nulls-last")};
+		keep_text(parser, item, order->fields[i].transform, &order->fields[i].text, &order->fields[i].sources);
 	}
 }
 
@@ -320,6 +353,19 @@ static void parse_sort_orders(struct parser *parser, const json_t *root, struct 
 
 /* ---- snapshots ---- */
 
+/* Version 1, and tables that were upgraded from it, may have old snapshots without a manifest list. */
+static void parse_inline_manifests(struct parser *parser, const json_t *item, struct ice_snapshot *snapshot)
+{
+	const json_t *paths = list(parser, item, "manifests", snapshot->manifest_list.size == 0, &snapshot->manifest_count);
+	snapshot->manifest_paths =
+	        weir_arena_calloc(parser->arena, snapshot->manifest_count, sizeof *snapshot->manifest_paths);
+	for (uint32_t i = 0; i < snapshot->manifest_count; i++)
+		if (json_is_string(json_array_get(paths, i)))
+			snapshot->manifest_paths[i] = copy_text(parser, json_array_get(paths, i));
+		else
+			refuse(parser, WEIR_E_CORRUPT, "manifests", "holds what is no path");
+}
+
 static void parse_snapshots(struct parser *parser, const json_t *root, struct ice_metadata *metadata)
 {
 	const json_t *snapshots = list(parser, root, "snapshots", false, &metadata->snapshot_count);
@@ -331,8 +377,12 @@ static void parse_snapshots(struct parser *parser, const json_t *root, struct ic
 		        .parent_id = may_i64(parser, item, "parent-snapshot-id", -1),
 		        .sequence_number = may_i64(parser, item, "sequence-number", 0),
 		        .timestamp_ms = need_i64(parser, item, "timestamp-ms"),
-		        .manifest_list = text(parser, item, "manifest-list", metadata->format_version > 1),
-		        .schema_id = may_i32(parser, item, "schema-id", -1)};
+		        .manifest_list = text(parser, item, "manifest-list", false),
+		        .schema_id = may_i32(parser, item, "schema-id", -1),
+		        .first_row_id = may_i64(parser, item, "first-row-id", -1),
+		        .added_rows = may_i64(parser, item, "added-rows", -1),
+		        .key_id = text(parser, item, "key-id", false)};
+		parse_inline_manifests(parser, item, snapshot);
 		snapshot->summary =
 		        texts(parser, member(parser, item, "summary", JSON_OBJECT, false), &snapshot->summary_count);
 	}
@@ -384,6 +434,28 @@ static struct ice_log_entry *parse_log(
 	return log;
 }
 
+static void parse_extras(struct parser *parser, const json_t *root, struct ice_metadata *metadata)
+{
+	static const char *const known[] = {"format-version", "table-uuid", "location", "last-sequence-number",
+	        "last-updated-ms", "last-column-id", "schema", "schemas", "current-schema-id", "partition-spec",
+	        "partition-specs", "default-spec-id", "last-partition-id", "sort-orders", "default-sort-order-id",
+	        "properties", "snapshots", "current-snapshot-id", "refs", "snapshot-log", "metadata-log",
+	        "next-row-id"};
+	const char *key;
+	json_t *value;
+	metadata->extras = weir_arena_calloc(parser->arena, json_object_size(root), sizeof *metadata->extras);
+	json_object_foreach((json_t *)(uintptr_t)root, key, value)
+	{
+		size_t i = 0;
+		while (i < sizeof known / sizeof known[0] && strcmp(known[i], key) != 0)
+			i++;
+		if (i < sizeof known / sizeof known[0] || json_is_null(value))
+			continue;
+		metadata->extras[metadata->extra_count].key = weir_arena_str(parser->arena, weir_str_from(key));
+		metadata->extras[metadata->extra_count++].value = verbatim(parser, value);
+	}
+}
+
 static void parse_root(struct parser *parser, const json_t *root, struct ice_metadata *metadata)
 {
 	metadata->format_version = need_i32(parser, root, "format-version");
@@ -397,6 +469,7 @@ static void parse_root(struct parser *parser, const json_t *root, struct ice_met
 	        integer(parser, root, "last-sequence-number", 0, INT64_MAX, 0, metadata->format_version > 1);
 	metadata->last_updated_ms = need_i64(parser, root, "last-updated-ms");
 	metadata->last_column_id = need_i32(parser, root, "last-column-id");
+	metadata->next_row_id = integer(parser, root, "next-row-id", 0, INT64_MAX, 0, false);
 	parse_schemas(parser, root, metadata);
 	parse_specs(parser, root, metadata);
 	parse_sort_orders(parser, root, metadata);
@@ -405,13 +478,48 @@ static void parse_root(struct parser *parser, const json_t *root, struct ice_met
 	parse_snapshots(parser, root, metadata);
 	parse_refs(parser, root, metadata);
 	metadata->snapshot_log = parse_log(parser, root, "snapshot-log", true, &metadata->snapshot_log_count);
+	parse_extras(parser, root, metadata);
 	metadata->metadata_log = parse_log(parser, root, "metadata-log", false, &metadata->metadata_log_count);
+}
+
+/*
+ * Some writers have snapshot ids of 64 unsigned bits. They are taken as the signed number of the same bits; documents
+ * without such a number (nearly all) are left as they are.
+ */
+static struct weir_str wrap_integers(struct weir_str json, struct weir_buf *out)
+{
+	bool in_text = false;
+	size_t copied = 0;
+	for (size_t i = 0; i < json.size; i++) {
+		char c = json.data[i];
+		if (c == '"')
+			in_text = !in_text;
+		if (in_text && c == '\\')
+			i++;
+		if (in_text || c < '0' || c > '9')
+			continue;
+		size_t start = i;
+		while (i + 1 < json.size && json.data[i + 1] >= '0' && json.data[i + 1] <= '9')
+			i++;
+		uint64_t number;
+		struct weir_str digits = {json.data + start, i + 1 - start};
+		if (digits.size < 19 || (start > 0 && json.data[start - 1] == '-') || !weir_str_to_u64(digits, &number) ||
+		        number <= INT64_MAX)
+			continue;
+		weir_buf_append(out, json.data + copied, start - copied);
+		weir_buf_printf(out, "%lld", (long long)number);
+		copied = i + 1;
+	}
+	if (copied == 0)
+		return json;
+	weir_buf_append(out, json.data + copied, json.size - copied);
+	return weir_buf_str(out);
 }
 
 int ice_metadata_parse(struct weir_arena *arena, struct weir_str json, struct weir_str name,
         struct ice_metadata **ret_metadata, struct weir_error *err)
 {
-	struct weir_buf plain = WEIR_BUF_INIT;
+	struct weir_buf plain = WEIR_BUF_INIT, wrapped = WEIR_BUF_INIT;
 	struct parser parser = {.arena = arena, .name = name, .err = err};
 	json_error_t problem;
 	json_t *root = NULL;
@@ -423,6 +531,7 @@ int ice_metadata_parse(struct weir_arena *arena, struct weir_str json, struct we
 		}
 		json = weir_buf_str(&plain);
 	}
+	json = wrap_integers(json, &wrapped);
 	root = json_loadb(json.size > 0 ? json.data : "", json.size, 0, &problem);
 	if (root == NULL || !json_is_object(root)) {
 		parser.code = weir_fail_at(err, WEIR_E_CORRUPT, name, root == NULL ? (uint64_t)problem.position : 0,
@@ -436,5 +545,6 @@ int ice_metadata_parse(struct weir_arena *arena, struct weir_str json, struct we
 done:
 	json_decref(root);
 	weir_buf_done(&plain);
+	weir_buf_done(&wrapped);
 	return parser.code;
 }

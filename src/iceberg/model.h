@@ -30,6 +30,8 @@ struct ice_partition_field {
 	int32_t field_id; /* from 1000 */
 	struct weir_str name;
 	struct ice_transform transform;
+	struct weir_str text;    /* of an unknown transform, as it was read */
+	struct weir_str sources; /* JSON of "source-ids" where a transform has several arguments */
 };
 
 struct ice_spec {
@@ -42,6 +44,7 @@ struct ice_sort_field {
 	int32_t source_id;
 	struct ice_transform transform;
 	bool descending, nulls_last;
+	struct weir_str text, sources; /* as of a partition field */
 };
 
 struct ice_sort_order {
@@ -62,6 +65,10 @@ struct ice_snapshot {
 	int32_t schema_id;             /* -1: none */
 	uint32_t summary_count;
 	struct ice_kv *summary;        /* "operation" included */
+	int64_t first_row_id, added_rows; /* version 3; -1: none */
+	struct weir_str key_id;           /* of the encrypted manifest list; size 0: none */
+	uint32_t manifest_count;          /* version 1 may list manifests inline, without a list */
+	struct weir_str *manifest_paths;
 };
 
 struct ice_ref {
@@ -93,6 +100,11 @@ struct ice_metadata {
 	struct ice_snapshot *snapshots;
 	struct ice_ref *refs;
 	struct ice_log_entry *snapshot_log, *metadata_log;
+	int64_t next_row_id; /* version 3, from 0 on */
+	/* Members that the model has no place for (statistics, partition-statistics, encryption-keys, unknown ones), as
+	 * JSON: written back as they were read. */
+	uint32_t extra_count;
+	struct ice_kv *extras;
 };
 
 int ice_metadata_parse(struct weir_arena *arena, struct weir_str json, struct weir_str name,
@@ -105,6 +117,8 @@ const struct ice_snapshot *ice_metadata_snapshot(const struct ice_metadata *meta
 const struct ice_snapshot *ice_metadata_current(const struct ice_metadata *metadata); /* NULL: empty table */
 /* size 0 and data NULL where absent. */
 struct weir_str ice_property(const struct ice_metadata *metadata, const char *key);
+/* JSON of a member that the model keeps as it was read; size 0 where absent. */
+struct weir_str ice_metadata_extra(const struct ice_metadata *metadata, const char *key);
 struct weir_str ice_summary(const struct ice_snapshot *snapshot, const char *key);
 
 /* ---- partitions ---- */
@@ -161,7 +175,18 @@ struct ice_data_file {
 	struct weir_str referenced_data_file;      /* size 0: none */
 	int64_t content_offset, content_size_bytes; /* -1: none */
 	int64_t first_row_id;                       /* -1: none */
+	/* of a planned data file: the delete files that apply to it, for ice_reader */
+	uint32_t delete_count;
+	const struct ice_data_file *const *deletes;
 };
+
+/* Reserved field ids (table specification, "Reserved Field IDs"): a projection may ask for them. */
+#define ICE_FIELD_ROW_ID       2147483540 /* long; null before version 3 */
+#define ICE_FIELD_ROW_SEQUENCE 2147483539 /* long, _last_updated_sequence_number */
+#define ICE_FIELD_POSITION     2147483645 /* long, _pos: the row's place in its file */
+#define ICE_FIELD_PATH         2147483646 /* string, _file */
+#define ICE_DELETE_PATH        2147483546 /* string, file_path of files of position deletes */
+#define ICE_DELETE_POSITION    2147483545 /* long, pos of files of position deletes */
 
 struct ice_field_summary {
 	bool contains_null, contains_nan, has_contains_nan;

@@ -12,6 +12,7 @@
 
 struct plan {
 	struct ice_file_list list; /* first: the list is the plan seen from outside */
+	struct ice_delete_index *deletes;
 	struct ice_cached **pins;
 	uint32_t pin_count, pin_capacity;
 };
@@ -162,33 +163,75 @@ static bool file_may_match(const struct ice_data_file *file, const struct projec
 	return true;
 }
 
-static int add_files(struct plan *plan, struct ice_table *table, const struct ice_manifest *manifest,
-        const struct projection *projection, const struct expr_filter *filter, const struct ice_data_file ***files,
-        uint32_t *capacity, struct weir_error *err)
+/* A copy of an entry with what it inherits from its manifest. *next_row: the row id of the next file that has none. */
+static struct ice_data_file *inherit(struct weir_arena *arena, const struct ice_data_file *entry,
+        const struct ice_manifest *manifest, int64_t *next_row)
 {
-	struct ice_file_list *list = &plan->list;
+	struct ice_data_file *file = weir_arena_copy(arena, entry, sizeof *file);
+	if (file->snapshot_id < 0)
+		file->snapshot_id = manifest->added_snapshot_id;
+	if (file->sequence_number < 0)
+		file->sequence_number = manifest->sequence_number;
+	if (file->file_sequence_number < 0)
+		file->file_sequence_number = manifest->sequence_number;
+	if (file->first_row_id < 0 && *next_row >= 0) {
+		file->first_row_id = *next_row;
+		*next_row += file->record_count;
+	}
+	return file;
+}
+
+static int open_manifest(struct plan *plan, struct ice_table *table, const struct ice_manifest *manifest,
+        const struct ice_entries **ret_entries, struct weir_error *err)
+{
 	struct ice_cached *cached;
 	int code = ice_cached_manifest(table, manifest, &cached, err);
 	if (code != 0)
 		return code;
 	WEIR_GROW(plan->pins, plan->pin_count, plan->pin_capacity);
 	plan->pins[plan->pin_count++] = cached;
-	list->manifests_read++;
-	const struct ice_entries *entries = ice_cached_entries(cached);
+	plan->list.manifests_read++;
+	*ret_entries = ice_cached_entries(cached);
+	return 0;
+}
+
+static int add_deletes(
+        struct plan *plan, struct ice_table *table, const struct ice_manifest *manifest, struct weir_error *err)
+{
+	const struct ice_entries *entries;
+	int64_t no_rows = -1;
+	int code = open_manifest(plan, table, manifest, &entries, err);
+	for (uint32_t i = 0; code == 0 && i < entries->count; i++)
+		if (entries->files[i].status != ICE_DELETED) {
+			plan->list.delete_files++;
+			code = ice_delete_index_add(plan->deletes, table->metadata,
+			        inherit(plan->list.arena, &entries->files[i], manifest, &no_rows), err);
+		}
+	return code;
+}
+
+static int add_files(struct plan *plan, struct ice_table *table, const struct ice_manifest *manifest,
+        const struct projection *projection, const struct expr_filter *filter, const struct ice_data_file ***files,
+        uint32_t *capacity, struct weir_error *err)
+{
+	struct ice_file_list *list = &plan->list;
+	const struct ice_entries *entries;
+	int64_t next_row = manifest->first_row_id;
+	int code = open_manifest(plan, table, manifest, &entries, err);
+	if (code != 0)
+		return code;
 	for (uint32_t i = 0; i < entries->count; i++) {
-		if (entries->files[i].status == ICE_DELETED)
+		const struct ice_data_file *entry = &entries->files[i];
+		if (entry->status == ICE_DELETED)
 			continue;
-		if (!file_may_match(&entries->files[i], projection, ice_table_schema(table), filter)) {
+		if (!file_may_match(entry, projection, ice_table_schema(table), filter)) {
 			list->files_skipped++;
+			if (entry->first_row_id < 0 && next_row >= 0)
+				next_row += entry->record_count;
 			continue;
 		}
-		struct ice_data_file *file = weir_arena_copy(list->arena, &entries->files[i], sizeof *file);
-		if (file->snapshot_id < 0)
-			file->snapshot_id = manifest->added_snapshot_id;
-		if (file->sequence_number < 0)
-			file->sequence_number = manifest->sequence_number;
-		if (file->file_sequence_number < 0)
-			file->file_sequence_number = manifest->sequence_number;
+		struct ice_data_file *file = inherit(list->arena, entry, manifest, &next_row);
+		ice_delete_index_attach(plan->deletes, table->metadata, file);
 		list->row_count += (uint64_t)file->record_count;
 		WEIR_GROW(*files, list->count, *capacity);
 		(*files)[list->count++] = file;
@@ -206,10 +249,14 @@ static int plan_manifests(struct plan *plan, struct ice_table *table, const stru
 	int code = 0;
 	for (uint32_t i = 0; i < metadata->spec_count; i++)
 		project(plan->list.arena, metadata, &metadata->specs[i], filter, &projections[i]);
+	plan->deletes = ice_delete_index_new(plan->list.arena);
+	for (uint32_t i = 0; i < count && code == 0; i++)
+		if (manifests[i].content != 0 && (manifests[i].added_files != 0 || manifests[i].existing_files != 0))
+			code = add_deletes(plan, table, &manifests[i], err);
 	for (uint32_t i = 0; i < count && code == 0; i++) {
 		const struct ice_manifest *manifest = &manifests[i];
 		uint32_t spec = 0;
-		if (manifest->added_files == 0 && manifest->existing_files == 0)
+		if (manifest->content != 0 || (manifest->added_files == 0 && manifest->existing_files == 0))
 			continue;
 		while (spec < metadata->spec_count && metadata->specs[spec].id != manifest->spec_id)
 			spec++;
@@ -219,10 +266,6 @@ static int plan_manifests(struct plan *plan, struct ice_table *table, const stru
 			        manifest->spec_id);
 		else if (!manifest_may_match(manifest, &projections[spec]))
 			plan->list.manifests_skipped++;
-		else if (manifest->content != 0)
-			code = weir_fail_at(err, WEIR_E_UNSUPPORTED, manifest->path, WEIR_ERROR_NO_OFFSET,
-			        "the table has delete files, which weir does not read; compact it with the engine that "
-			        "wrote them");
 		else
 			code = add_files(plan, table, manifest, &projections[spec], filter, &files, &capacity, err);
 	}
@@ -283,7 +326,7 @@ static int reach_one(struct reach *reach, struct weir_str uri, const struct ice_
         struct weir_error *err)
 {
 	struct weir_str name;
-	int code = store_name_of(reach->table->store, reach->arena, uri, &name, err);
+	int code = ice_file_name(reach->table, reach->arena, uri, &name, err);
 	if (code != 0)
 		return code;
 	*ret_is_new = ice_name_set_add(&reach->seen, name);
@@ -296,7 +339,7 @@ static int reach_snapshot(struct reach *reach, const struct ice_snapshot *snapsh
 	const struct ice_manifest *manifests;
 	uint32_t count;
 	bool is_new;
-	int code = reach_one(reach, snapshot->manifest_list, NULL, &is_new, err);
+	int code = snapshot->manifest_list.size > 0 ? reach_one(reach, snapshot->manifest_list, NULL, &is_new, err) : 0;
 	if (code == 0)
 		code = ice_table_manifests(reach->table, snapshot, &list, &manifests, &count, err);
 	if (code != 0)

@@ -17,6 +17,8 @@ struct ice_prepared {
 	struct ice_edit edit;
 	struct ice_definition definition;
 	bool is_evolution;
+	ice_revise_fn *revise; /* NULL: an edit or an evolution */
+	void *revise_context;
 	struct ice_table *base;
 	uint32_t manifest_number;
 	/* of the attempt that stands: */
@@ -55,6 +57,20 @@ void ice_commit_doom(struct ice_commit *commit, struct weir_str uri)
 	commit->doomed[commit->doomed_count++] = name.data;
 }
 
+static bool is_main(struct weir_str branch)
+{
+	return branch.size == 0 || weir_str_is(branch, "main");
+}
+
+const struct ice_snapshot *ice_commit_parent(const struct ice_commit *commit)
+{
+	const struct ice_metadata *metadata = commit->base->metadata;
+	for (uint32_t i = 0; i < metadata->ref_count && !is_main(commit->edit->branch); i++)
+		if (weir_str_equal(metadata->refs[i].name, commit->edit->branch))
+			return ice_metadata_snapshot(metadata, metadata->refs[i].snapshot_id);
+	return ice_metadata_current(metadata); /* a new branch begins at main */
+}
+
 /* ---- the summary ---- */
 
 struct summary {
@@ -77,6 +93,45 @@ static void say_total(struct summary *summary, const struct ice_snapshot *parent
 		say(summary, key, before + more);
 }
 
+struct added {
+	int64_t files, rows, bytes, delete_files, vectors, positions, equalities;
+};
+
+static struct added sum_added(const struct ice_edit *edit)
+{
+	struct added sum = {0};
+	for (uint32_t i = 0; i < edit->added_count; i++) {
+		const struct ice_data_file *file = &edit->added[i];
+		bool is_data = file->content == ICE_DATA, is_vector = file->content_offset >= 0;
+		sum.files += is_data;
+		sum.delete_files += !is_data;
+		sum.vectors += is_vector;
+		sum.rows += is_data ? file->record_count : 0;
+		sum.positions += file->content == ICE_POSITION_DELETES ? file->record_count : 0;
+		sum.equalities += file->content == ICE_EQUALITY_DELETES ? file->record_count : 0;
+		sum.bytes += is_vector ? file->content_size_bytes : file->size_bytes;
+	}
+	return sum;
+}
+
+static void say_deletes(struct summary *summary, const struct ice_commit *commit, const struct added *added)
+{
+	if (added->delete_files > 0) {
+		say(summary, "added-delete-files", added->delete_files);
+		if (added->vectors > 0)
+			say(summary, "added-dvs", added->vectors);
+		if (added->positions > 0)
+			say(summary, "added-position-deletes", added->positions);
+	}
+	if (commit->removed_delete_files > 0) {
+		say(summary, "removed-delete-files", commit->removed_delete_files);
+		if (commit->removed_positions > 0)
+			say(summary, "removed-position-deletes", commit->removed_positions);
+		if (commit->removed_equalities > 0)
+			say(summary, "removed-equality-deletes", commit->removed_equalities);
+	}
+}
+
 static void write_summary(struct ice_commit *commit)
 {
 	static const char *const operations[] = {
@@ -86,33 +141,32 @@ static void write_summary(struct ice_commit *commit)
 	        [ICE_OP_DELETE] = "delete",
 	};
 	const struct ice_edit *edit = commit->edit;
-	const struct ice_snapshot *parent = ice_metadata_current(commit->base->metadata);
+	const struct ice_snapshot *parent = ice_commit_parent(commit);
 	struct summary summary = {.arena = commit->arena};
-	int64_t rows = 0, bytes = 0;
-	for (uint32_t i = 0; i < edit->added_count; i++) {
-		rows += edit->added[i].record_count;
-		bytes += edit->added[i].size_bytes;
-	}
-	summary.pairs = weir_arena_calloc(commit->arena, 16 + edit->summary_count, sizeof *summary.pairs);
+	struct added added = sum_added(edit);
+	summary.pairs = weir_arena_calloc(commit->arena, 24 + edit->summary_count, sizeof *summary.pairs);
 	summary.pairs[summary.count++] =
 	        (struct ice_kv){WEIR_STR("operation"), weir_str_from(operations[edit->operation])};
-	if (edit->added_count > 0) {
-		say(&summary, "added-data-files", edit->added_count);
-		say(&summary, "added-records", rows);
-		say(&summary, "added-files-size", bytes);
+	if (added.files > 0) {
+		say(&summary, "added-data-files", added.files);
+		say(&summary, "added-records", added.rows);
 	}
+	if (edit->added_count > 0)
+		say(&summary, "added-files-size", added.bytes);
+	say_deletes(&summary, commit, &added);
 	if (edit->removed_count > 0) {
 		say(&summary, "deleted-data-files", edit->removed_count);
 		say(&summary, "deleted-records", commit->removed_rows);
-		say(&summary, "removed-files-size", commit->removed_bytes);
 	}
+	if (edit->removed_count > 0 || commit->removed_delete_files > 0)
+		say(&summary, "removed-files-size", commit->removed_bytes);
 	say(&summary, "changed-partition-count", commit->changed_partitions);
-	say_total(&summary, parent, "total-records", rows - commit->removed_rows);
-	say_total(&summary, parent, "total-files-size", bytes - commit->removed_bytes);
-	say_total(&summary, parent, "total-data-files", (int64_t)edit->added_count - edit->removed_count);
-	say_total(&summary, parent, "total-delete-files", 0);
-	say_total(&summary, parent, "total-position-deletes", 0);
-	say_total(&summary, parent, "total-equality-deletes", 0);
+	say_total(&summary, parent, "total-records", added.rows - commit->removed_rows);
+	say_total(&summary, parent, "total-files-size", added.bytes - commit->removed_bytes);
+	say_total(&summary, parent, "total-data-files", added.files - edit->removed_count);
+	say_total(&summary, parent, "total-delete-files", added.delete_files - commit->removed_delete_files);
+	say_total(&summary, parent, "total-position-deletes", added.positions - commit->removed_positions);
+	say_total(&summary, parent, "total-equality-deletes", added.equalities - commit->removed_equalities);
 	for (uint32_t i = 0; i < edit->summary_count; i++)
 		summary.pairs[summary.count++] = edit->summary[i];
 	commit->snapshot->summary = summary.pairs;
@@ -131,7 +185,7 @@ static bool *choose_kept(const struct ice_commit *commit)
 	for (uint32_t i = 0; i < count && !edit->erase; i++) {
 		is_kept[i] = edit->keep_snapshots == 0 || count - i < edit->keep_snapshots;
 		for (uint32_t j = 0; j < metadata->ref_count; j++)
-			if (!weir_str_is(metadata->refs[j].name, "main") &&
+			if ((!weir_str_is(metadata->refs[j].name, "main") || !is_main(edit->branch)) &&
 			        metadata->refs[j].snapshot_id == metadata->snapshots[i].id)
 				is_kept[i] = true;
 	}
@@ -155,7 +209,9 @@ static void set_snapshots(const struct ice_commit *commit, const bool *is_kept, 
 		if (is_kept[i])
 			next->snapshots[next->snapshot_count++] = base->snapshots[i];
 	next->snapshots[next->snapshot_count++] = *commit->snapshot;
-	next->current_snapshot_id = commit->snapshot->id;
+	bool main = is_main(commit->edit->branch);
+	if (main)
+		next->current_snapshot_id = commit->snapshot->id;
 	next->snapshot_log = weir_arena_calloc(commit->arena, base->snapshot_log_count + 1, sizeof *next->snapshot_log);
 	next->snapshot_log_count = 0;
 	for (uint32_t i = 0; i < base->snapshot_log_count; i++)
@@ -163,19 +219,22 @@ static void set_snapshots(const struct ice_commit *commit, const bool *is_kept, 
 			next->snapshot_log[next->snapshot_log_count++] = base->snapshot_log[i];
 		else
 			next->snapshot_log_count = 0; /* the log has no holes: nothing before a lost snapshot */
-	next->snapshot_log[next->snapshot_log_count++] = (struct ice_log_entry){
-	        .timestamp_ms = commit->snapshot->timestamp_ms, .snapshot_id = commit->snapshot->id};
+	if (main)
+		next->snapshot_log[next->snapshot_log_count++] = (struct ice_log_entry){
+		        .timestamp_ms = commit->snapshot->timestamp_ms, .snapshot_id = commit->snapshot->id};
 	next->refs = weir_arena_calloc(commit->arena, base->ref_count + 1, sizeof *next->refs);
 	next->ref_count = 0;
-	struct ice_ref main_ref = {
-	        .name = WEIR_STR("main"), .max_ref_age_ms = -1, .max_snapshot_age_ms = -1, .min_snapshots_to_keep = -1};
+	struct ice_ref own = {.name = main ? WEIR_STR("main") : commit->edit->branch,
+	        .max_ref_age_ms = -1,
+	        .max_snapshot_age_ms = -1,
+	        .min_snapshots_to_keep = -1};
 	for (uint32_t i = 0; i < base->ref_count; i++)
-		if (weir_str_is(base->refs[i].name, "main"))
-			main_ref = base->refs[i];
+		if (weir_str_equal(base->refs[i].name, own.name))
+			own = base->refs[i];
 		else if (!commit->edit->erase)
 			next->refs[next->ref_count++] = base->refs[i];
-	main_ref.snapshot_id = commit->snapshot->id;
-	next->refs[next->ref_count++] = main_ref;
+	own.snapshot_id = commit->snapshot->id;
+	next->refs[next->ref_count++] = own;
 }
 
 /* The base's own metadata file joins the log; what falls out of it is doomed. An erasure dooms all of it. */
@@ -231,9 +290,9 @@ static int write_metadata(struct ice_commit *commit, struct weir_str prefix, con
 static int check_writable(const struct ice_table *base, struct weir_error *err)
 {
 	const struct ice_metadata *metadata = base->metadata;
-	if (metadata->format_version != 2)
+	if (metadata->format_version < 2)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, base->metadata_uri, WEIR_ERROR_NO_OFFSET,
-		        "the table has format version %d; weir writes version 2", metadata->format_version);
+		        "the table has format version 1, which weir only reads; upgrade it to version 2");
 	for (uint32_t i = 0; i < metadata->spec_count; i++)
 		for (uint32_t j = 0; j < metadata->specs[i].field_count; j++)
 			if (metadata->specs[i].fields[j].transform.kind == ICE_UNKNOWN_TRANSFORM)
@@ -241,6 +300,36 @@ static int check_writable(const struct ice_table *base, struct weir_error *err)
 				        "partition field '%.*s' has a transform that weir does not know",
 				        WEIR_STR_ARG(metadata->specs[i].fields[j].name));
 	return 0;
+}
+
+/* A tag does not move. */
+static int check_branch(const struct ice_table *base, struct weir_str branch, struct weir_error *err)
+{
+	for (uint32_t i = 0; i < base->metadata->ref_count; i++)
+		if (base->metadata->refs[i].is_tag && weir_str_equal(base->metadata->refs[i].name, branch))
+			return weir_fail_at(err, WEIR_E_INPUT, base->metadata_uri, WEIR_ERROR_NO_OFFSET,
+			        "'%.*s' is a tag; only branches take commits", WEIR_STR_ARG(branch));
+	return 0;
+}
+
+/* Version 3: every row gets an id, by its manifest's first one (table specification, "First Row ID Assignment"). */
+static void assign_row_ids(struct ice_commit *commit)
+{
+	const struct ice_metadata *base = commit->base->metadata;
+	commit->snapshot->first_row_id = commit->snapshot->added_rows = -1;
+	commit->next_row_id = base->next_row_id;
+	if (base->format_version < 3)
+		return;
+	for (uint32_t i = 0; i < commit->manifest_count; i++) {
+		struct ice_manifest *manifest = &commit->manifests[i];
+		if (manifest->content != 0 || manifest->first_row_id >= 0)
+			continue;
+		manifest->first_row_id = commit->next_row_id;
+		commit->next_row_id += (manifest->added_rows > 0 ? manifest->added_rows : 0) +
+		                       (manifest->existing_rows > 0 ? manifest->existing_rows : 0);
+	}
+	commit->snapshot->first_row_id = base->next_row_id;
+	commit->snapshot->added_rows = commit->next_row_id - base->next_row_id;
 }
 
 static int64_t new_snapshot_id(const struct ice_metadata *metadata)
@@ -256,17 +345,22 @@ static int64_t new_snapshot_id(const struct ice_metadata *metadata)
 static int write_snapshot(struct ice_commit *commit, struct weir_error *err)
 {
 	const struct ice_metadata *base = commit->base->metadata;
+	const struct ice_snapshot *parent = ice_commit_parent(commit);
 	struct store_file *file;
+	int code = check_branch(commit->base, commit->edit->branch, err);
+	if (code != 0)
+		return code;
 	*commit->snapshot = (struct ice_snapshot){.id = new_snapshot_id(base),
-	        .parent_id = base->current_snapshot_id,
+	        .parent_id = parent != NULL ? parent->id : -1,
 	        .sequence_number = base->last_sequence_number + 1,
 	        .schema_id = base->current_schema_id};
 	/* Snapshots of a log never go back in time, whatever the clock does. */
 	commit->snapshot->timestamp_ms =
 	        commit->edit->now_ms > base->last_updated_ms ? commit->edit->now_ms : base->last_updated_ms;
-	int code = ice_commit_manifests(commit, err);
+	code = ice_commit_manifests(commit, err);
 	if (code != 0)
 		return code;
+	assign_row_ids(commit);
 	char *name = weir_arena_printf(commit->arena, "snap-%lld-1-%.*s.avro", (long long)commit->snapshot->id,
 	        WEIR_STR_ARG(commit->edit->prefix));
 	code = ice_commit_create(commit, name, &file, err);
@@ -276,7 +370,7 @@ static int write_snapshot(struct ice_commit *commit, struct weir_error *err)
 	        store_uri(commit->base->store, commit->arena, weir_str_from(commit->names[commit->file_count - 1]));
 	write_summary(commit);
 	return ice_manifest_list_write(
-	        store_file_sink(file), commit->snapshot, 2, commit->manifests, commit->manifest_count, err);
+	        store_file_sink(file), commit->snapshot, base->format_version, commit->manifests, commit->manifest_count, err);
 }
 
 static int build_edit(struct ice_commit *commit, struct ice_table **ret_table, struct weir_error *err)
@@ -291,6 +385,7 @@ static int build_edit(struct ice_commit *commit, struct ice_table **ret_table, s
 		return code;
 	next.last_sequence_number = commit->snapshot->sequence_number;
 	next.last_updated_ms = commit->snapshot->timestamp_ms;
+	next.next_row_id = commit->next_row_id;
 	set_snapshots(commit, is_kept, &next);
 	set_metadata_log(commit, commit->edit->erase, &next);
 	return write_metadata(commit, commit->edit->prefix, &next, ret_table, err);
@@ -301,8 +396,13 @@ static int build_edit(struct ice_commit *commit, struct ice_table **ret_table, s
 static bool same_type(const struct weir_field *a, const struct weir_field *b)
 {
 	char first[128], second[128];
-	return a->type == b->type && a->id == b->id && a->required == b->required && weir_str_equal(a->name, b->name) &&
-	       strcmp(weir_type_name(a, first, sizeof first), weir_type_name(b, second, sizeof second)) == 0;
+	if (a->type != b->type || a->id != b->id || a->required != b->required || !weir_str_equal(a->name, b->name) ||
+	        a->child_count != b->child_count)
+		return false;
+	for (uint32_t i = 0; i < a->child_count; i++)
+		if (!same_type(&a->children[i], &b->children[i]))
+			return false;
+	return strcmp(weir_type_name(a, first, sizeof first), weir_type_name(b, second, sizeof second)) == 0;
 }
 
 /* *ret_changed: the definition has columns more; any other difference is refused by name. */
@@ -391,6 +491,22 @@ static int build_evolution(struct ice_commit *commit, const struct ice_definitio
 	return write_metadata(commit, commit->edit->prefix, &next, ret_table, err);
 }
 
+static int build_revision(struct ice_commit *commit, const struct ice_prepared *prepared, struct ice_table **ret_table,
+        struct weir_error *err)
+{
+	struct ice_metadata next = *commit->base->metadata;
+	int code = prepared->revise(prepared->revise_context, commit->arena, commit->base->metadata, &next, err);
+	if (code != 0)
+		return code;
+	if (commit->edit->now_ms > next.last_updated_ms)
+		next.last_updated_ms = commit->edit->now_ms;
+	code = ice_commit_doom_dropped(commit, &next, err);
+	if (code != 0)
+		return code;
+	set_metadata_log(commit, false, &next);
+	return write_metadata(commit, commit->edit->prefix, &next, ret_table, err);
+}
+
 /* ---- attempts ---- */
 
 static void forget_attempt(struct ice_prepared *prepared)
@@ -425,13 +541,16 @@ static int attempt(struct ice_prepared *prepared, struct weir_error *err)
 	struct store *store = prepared->base->store;
 	struct ice_table *next = NULL;
 	struct weir_str location;
-	int code = check_writable(prepared->base, err);
+	int code = prepared->revise != NULL ? 0 : check_writable(prepared->base, err);
 	if (code == 0)
 		code = store_name_of(store, arena, prepared->base->metadata->location, &location, err);
 	if (code == 0) {
 		commit.location = location.data;
-		code = prepared->is_evolution ? build_evolution(&commit, &prepared->definition, &next, err)
-		                              : build_edit(&commit, &next, err);
+		if (prepared->revise != NULL)
+			code = build_revision(&commit, prepared, &next, err);
+		else
+			code = prepared->is_evolution ? build_evolution(&commit, &prepared->definition, &next, err)
+			                              : build_edit(&commit, &next, err);
 	}
 	if (code == 0) {
 		code = store_barrier(store, commit.files, commit.file_count, err);
@@ -452,7 +571,8 @@ static int attempt(struct ice_prepared *prepared, struct weir_error *err)
 	}
 	prepared->attempt = arena;
 	prepared->next = next;
-	prepared->snapshot_id = prepared->is_evolution ? prepared->base->metadata->current_snapshot_id : snapshot.id;
+	bool has_snapshot = !prepared->is_evolution && prepared->revise == NULL;
+	prepared->snapshot_id = has_snapshot ? snapshot.id : next->metadata->current_snapshot_id;
 	prepared->names = commit.names;
 	prepared->name_count = commit.file_count;
 	prepared->doomed = commit.doomed;
@@ -501,7 +621,23 @@ int ice_prepare(
 	prepared->edit.added = added;
 	prepared->edit.removed = removed;
 	prepared->edit.summary = copy_pairs(arena, edit->summary, edit->summary_count);
+	struct ice_data_file *removed_deletes = weir_arena_calloc(arena, edit->removed_delete_count, sizeof *removed_deletes);
+	for (uint32_t i = 0; i < edit->removed_delete_count; i++)
+		removed_deletes[i] = *ice_data_file_copy(arena, &edit->removed_deletes[i]);
+	prepared->edit.removed_deletes = removed_deletes;
+	prepared->edit.branch = weir_arena_str(arena, edit->branch);
 	prepared->edit.prefix = weir_arena_str(arena, edit->prefix);
+	return first_attempt(prepared, ret_prepared, err);
+}
+
+int ice_revise(struct ice_table *base, ice_revise_fn *change, void *context, struct weir_str prefix, int64_t now_ms,
+        struct ice_prepared **ret_prepared, struct weir_error *err)
+{
+	struct ice_prepared *prepared = prepared_new(base);
+	prepared->revise = change;
+	prepared->revise_context = context;
+	prepared->edit.prefix = weir_arena_str(prepared->arena, prefix);
+	prepared->edit.now_ms = now_ms;
 	return first_attempt(prepared, ret_prepared, err);
 }
 

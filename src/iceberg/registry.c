@@ -305,15 +305,16 @@ int ice_sweep_doomed(struct ice_registry *registry, int64_t now_us, int64_t grac
 	return status;
 }
 
-/* 26 characters of Crockford's alphabet: 128 random bits, so that no two writers ever share a prefix. */
+/* 120 random bits, so that no two writers ever share a prefix. Hexadecimal, because Trino opens a metadata file only where its
+ * name is a number, a hyphen and hexadecimal digits. */
 static void random_prefix(char prefix[32])
 {
-	static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
-	uint8_t bytes[26];
+	static const char digits[] = "0123456789abcdef";
+	uint8_t bytes[30];
 	weir_random_bytes(bytes, sizeof bytes);
-	for (unsigned i = 0; i < 26; i++)
-		prefix[i] = alphabet[bytes[i] & 31];
-	prefix[26] = '\0';
+	for (unsigned i = 0; i < 30; i++)
+		prefix[i] = digits[bytes[i] & 15];
+	prefix[30] = '\0';
 }
 
 void ice_stage_prefix_new(struct control_change *change, int64_t now_us, char ret_prefix[32])

@@ -48,7 +48,7 @@ int ice_commit(struct ice_registry *registry, enum control_priority priority, co
 /* Deletes doomed files whose time has passed and their rows. grace_us: how long a reader may still need them (0: at once). */
 int ice_sweep_doomed(struct ice_registry *registry, int64_t now_us, int64_t grace_us, uint64_t *ret_deleted,
 	struct weir_error *err);
-/* Reserves a prefix for file names: a row of weir_pending_files, durable on return. 26 lower-case characters, random. */
+/* Reserves a prefix for file names: a row of weir_pending_files, durable on return. 30 hexadecimal digits, random. */
 int ice_reserve_prefix(struct control *control, int64_t now_us, char ret_prefix[32], struct weir_error *err);
 void ice_stage_prefix_done(struct control_change *change, struct weir_str prefix);          /* its files are committed */
 void ice_stage_prefix_new(struct control_change *change, int64_t now_us, char ret_prefix[32]); /* the successor's */

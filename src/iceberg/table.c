@@ -62,6 +62,93 @@ int ice_table_from_json(struct store *store, struct ice_cache *cache, struct ice
 	return 0;
 }
 
+/* The part of a URI behind its scheme and authority: "s3://bucket/a" and "file:///a" are "/a", "/a" itself. */
+static struct weir_str path_of(struct weir_str uri)
+{
+	const char *colon = memchr(uri.data, ':', uri.size);
+	if (colon == NULL)
+		return uri;
+	struct weir_str path = {colon + 1, uri.size - (size_t)(colon + 1 - uri.data)};
+	if (weir_str_has_prefix(path, WEIR_STR("//"))) {
+		const char *slash = memchr(path.data + 2, '/', path.size - 2);
+		if (slash != NULL)
+			return (struct weir_str){slash, path.size - (size_t)(slash - path.data)};
+	}
+	return path;
+}
+
+/* A path below the folder that both places of the table are in, as far as their last parts are alike. */
+static bool below_common(const struct ice_table *table, struct weir_str location, struct weir_str path,
+        struct weir_str *ret_home, struct weir_str *ret_rest)
+{
+	struct weir_str home = table->home;
+	size_t same = 0, whole = 0;
+	while (same < location.size && same < home.size &&
+	        location.data[location.size - 1 - same] == home.data[home.size - 1 - same])
+		if (location.data[location.size - 1 - same++] == '/')
+			whole = same;
+	if (same == home.size && (same == location.size || location.data[location.size - 1 - same] == '/'))
+		whole = same;
+	location.size -= whole;
+	if (whole == 0 || !weir_str_has_prefix(path, location))
+		return false;
+	*ret_home = (struct weir_str){home.data, home.size - whole};
+	*ret_rest = (struct weir_str){path.data + location.size, path.size - location.size};
+	return ret_rest->size > 0;
+}
+
+/* The part of a path from its last "/data/" or "/metadata/" on. */
+static struct weir_str tail_of(struct weir_str path)
+{
+	for (size_t i = path.size; i > 0; i--) {
+		struct weir_str rest = {path.data + i - 1, path.size - i + 1};
+		if (weir_str_has_prefix(rest, WEIR_STR("/data/")) || weir_str_has_prefix(rest, WEIR_STR("/metadata/")))
+			return rest;
+	}
+	return (struct weir_str){0};
+}
+
+int ice_file_name(const struct ice_table *table, struct weir_arena *arena, struct weir_str uri,
+        struct weir_str *ret_name, struct weir_error *err)
+{
+	if (table->home.size == 0)
+		return store_name_of(table->store, arena, uri, ret_name, err);
+	struct weir_str location = path_of(table->metadata->location), path = path_of(uri), rest;
+	struct weir_str home = table->home;
+	if (weir_str_has_prefix(path, location) && path.size > location.size && path.data[location.size] == '/')
+		rest = (struct weir_str){path.data + location.size, path.size - location.size};
+	else if (!below_common(table, location, path, &home, &rest))
+		rest = tail_of(path);
+	if (rest.size == 0)
+		return weir_fail_at(err, WEIR_E_INPUT, uri, WEIR_ERROR_NO_OFFSET,
+		        "the file is not below the location that the moved table had");
+	struct weir_str name =
+	        weir_str_from(weir_arena_printf(arena, "%.*s%.*s", WEIR_STR_ARG(home), WEIR_STR_ARG(rest)));
+	return store_name_of(table->store, arena, store_uri(table->store, arena, name), ret_name, err);
+}
+
+int ice_table_open_moved(struct store *store, struct ice_cache *cache, struct ice_name name,
+        struct weir_str metadata_uri, struct ice_table **ret_table, struct weir_error *err)
+{
+	struct weir_str file;
+	int code = ice_table_open(store, cache, name, metadata_uri, ret_table, err);
+	if (code != 0)
+		return code;
+	struct ice_table *table = *ret_table;
+	code = store_name_of(store, table->arena, metadata_uri, &file, err);
+	for (int parts = 0; parts < 2 && file.size > 0; file.size--)
+		parts += file.data[file.size - 1] == '/';
+	if (code == 0 && file.size == 0)
+		code = weir_fail_at(err, WEIR_E_INPUT, metadata_uri, WEIR_ERROR_NO_OFFSET,
+		        "the metadata file is not in a folder of a table's folder");
+	if (code != 0) {
+		ice_table_unref(table);
+		return code;
+	}
+	table->home = file;
+	return 0;
+}
+
 int ice_table_open(struct store *store, struct ice_cache *cache, struct ice_name name, struct weir_str metadata_uri,
         struct ice_table **ret_table, struct weir_error *err)
 {
@@ -105,11 +192,9 @@ int ice_table_manifests(struct ice_table *table, const struct ice_snapshot *snap
 	*ret_count = 0;
 	if (snapshot == NULL)
 		return 0;
-	if (snapshot->manifest_list.size == 0)
-		return weir_fail_at(err, WEIR_E_UNSUPPORTED, table->metadata_uri, WEIR_ERROR_NO_OFFSET,
-		        "snapshot %lld lists its manifests inline; rewrite the table's metadata with a newer engine",
-		        (long long)snapshot->id);
-	int code = ice_cached_list(table, snapshot->manifest_list, ret_cached, err);
+	int code = snapshot->manifest_list.size == 0
+	                   ? ice_cached_inline(table, snapshot, ret_cached, err)
+	                   : ice_cached_list(table, snapshot->manifest_list, ret_cached, err);
 	if (code == 0)
 		*ret_manifests = ice_cached_manifests(*ret_cached, ret_count);
 	return code;

@@ -44,35 +44,48 @@ int ice_table_load(struct store *store, struct control *control, struct ice_cach
 /* The version in a given metadata file. */
 int ice_table_open(struct store *store, struct ice_cache *cache, struct ice_name name, struct weir_str metadata_uri,
 	struct ice_table **ret_table, struct weir_error *err);
+/* The same for a table whose folder was moved or copied: what its metadata says of places is taken relative to the
+ * folder above the metadata file's. To be read only. */
+int ice_table_open_moved(struct store *store, struct ice_cache *cache, struct ice_name name,
+	struct weir_str metadata_uri, struct ice_table **ret_table, struct weir_error *err);
 struct ice_table *ice_table_ref(struct ice_table *table);
 void ice_table_unref(struct ice_table *table);
 struct ice_name ice_table_name(const struct ice_table *table);
 const struct ice_metadata *ice_table_metadata(const struct ice_table *table);
 const struct weir_schema *ice_table_schema(const struct ice_table *table);
 struct weir_str ice_table_metadata_uri(const struct ice_table *table);
+/* A schema as the specification's JSON (appendix C). */
+struct weir_json;
+void ice_schema_json(const struct weir_schema *schema, struct weir_json *json);
 
 /* ---- scan ---- */
 struct ice_file_list {
 	struct weir_arena *arena; /* owns everything here */
 	const struct ice_data_file **files;
 	uint32_t count;
-	uint64_t manifests_read, manifests_skipped, files_skipped, row_count;
+	uint64_t manifests_read, manifests_skipped, files_skipped;
+	uint64_t row_count;    /* of the data files; rows that deletes take away are counted */
+	uint64_t delete_files; /* delete files of the snapshot; where 0, no file of the list has deletes */
 };
 void ice_file_list_free(struct ice_file_list *list);
 
 /* The live data files of a snapshot (-1: current) that may hold rows matching filter (field ids of the
  * table's schema): manifests and files pruned by partition values and bounds, under each file's own spec.
- * An empty table gives an empty list. Delete files are WEIR_E_UNSUPPORTED by name until they are read. */
+ * An empty table gives an empty list. Each file says which delete files apply to it (by sequence number, partition and
+ * referenced file): whoever reads it by other ways than ice_reader must look at them. */
 int ice_plan(struct ice_table *table, int64_t snapshot_id, const struct expr_filter *filter,
 	struct ice_file_list **ret_list, struct weir_error *err);
-/* The decoded footer of a data file, shared by the cache; release with ice_footer_release. */
+/* The decoded footer of a data file, shared by the cache; release with ice_footer_release. WEIR_E_UNSUPPORTED for a file
+ * with deletes: its bytes are not its rows. */
 struct ice_footer;
 int ice_footer_open(struct ice_table *table, const struct ice_data_file *file, struct ice_footer **ret_footer,
 	const struct pq_file **ret_file, struct weir_error *err);
 void ice_footer_release(struct ice_footer *footer);
 
-/* Rows of planned files, file after file, in the table's schema or a projection of it; the filter skips pages only (callers
- * test rows). position tells where a batch stands. */
+/* Rows of planned files, file after file, in the table's schema or a projection of it: columns by field id (by the table's
+ * name mapping, or by name, in files without ids), defaults for what a file lacks, less what its deletes take away. The
+ * filter skips pages only (callers test rows). position tells where a batch stands; in a file with deletes it is that of the
+ * batch before them, and ICE_FIELD_POSITION in the projection tells each row's. */
 struct ice_reader;
 int ice_reader_open(struct ice_table *table, const struct ice_data_file *const *files, uint32_t count,
 	const struct weir_schema *projection, const struct expr_filter *filter, struct ice_reader **ret_reader,
@@ -91,6 +104,7 @@ struct ice_write_options {
 	const int32_t *bloom_ids;
 	uint32_t bloom_count;
 	uint32_t max_open;           /* 0: 64 partitions open at once; more: the one longest unused is closed */
+	bool lineage;                /* batches have ice_lineage_schema's columns: rows keep the ids that they had */
 };
 
 /* What was written: open store files, and what manifests will say of them. */
@@ -100,6 +114,9 @@ struct ice_written {
 	struct store_file **handles; /* not yet durable: pass to store_barrier, or ice_written_abandon */
 	uint32_t count;
 };
+
+/* The table's schema and behind it _row_id and _last_updated_sequence_number; in arena. */
+const struct weir_schema *ice_lineage_schema(struct weir_arena *arena, const struct weir_schema *schema);
 
 /* Splits rows by partition tuple of the spec; within a file rows keep the order they came in. */
 struct ice_writer;
@@ -122,13 +139,19 @@ enum ice_operation { ICE_OP_APPEND, ICE_OP_REPLACE, ICE_OP_OVERWRITE, ICE_OP_DEL
 
 struct ice_edit {
 	enum ice_operation operation;
-	const struct ice_data_file *added;  /* durable already */
+	const struct ice_data_file *added;  /* durable already; delete files and deletion vectors among them: a row delta */
 	uint32_t added_count;
 	const struct weir_str *removed;     /* paths (URIs) of live data files; one that is not live is a CONFLICT */
 	uint32_t removed_count;
 	const struct ice_kv *summary;       /* further members of the snapshot's summary */
 	uint32_t summary_count;
 	struct weir_str prefix;             /* of manifests', lists' and metadata files' names */
+	const struct ice_data_file *removed_deletes; /* live delete files, told apart by path and content_offset */
+	uint32_t removed_delete_count;
+	bool rewrite_manifests;             /* every manifest is written anew, however large */
+	int64_t data_sequence_number;       /* of added data files; 0: the new snapshot's. A rewrite gives the one of what it
+	                                       read, so that equality deletes that came meanwhile still apply */
+	struct weir_str branch;             /* size 0: main. Another one is made where the table lacks it */
 	uint32_t keep_snapshots;            /* 0: all; older ones are dropped, their files doomed */
 	/* Erasure (CONSENT.md, "Bytes"): every older snapshot, branch, tag and metadata file goes, every manifest that is older
 	 * than this change is rewritten or dropped, metadata-log is emptied, and DELETED entries have neither counts nor bounds. */
@@ -137,6 +160,10 @@ struct ice_edit {
 };
 
 /*
+ * A row delta must speak of rows that are there: a deletion vector whose data file is no longer live, or has another vector
+ * that the edit does not remove, is WEIR_E_CONFLICT. Row ids of version 3 are assigned from the table's next one; files
+ * that are rewritten keep theirs by the columns of struct ice_write_options' lineage.
+ *
  * Prepares a new version: manifests, manifest list, metadata.json, all durable on return. Added files go into one new
  * manifest per spec and per value of the table property `weir.manifest-by` (a partition field's name, so that
  * purposes never share a manifest); small manifests of the same group are merged geometrically, so that the
@@ -146,6 +173,14 @@ struct ice_edit {
 struct ice_prepared;
 int ice_prepare(struct ice_table *base, const struct ice_edit *edit, struct ice_prepared **ret_prepared,
 	struct weir_error *err);
+/*
+ * A change of metadata alone (branches, tags, rollback, schemas, properties). `change` turns *next, a copy of the base, into
+ * what is wanted; what it makes lives in arena. Called once an attempt; the context outlives the prepared change.
+ */
+typedef int ice_revise_fn(void *context, struct weir_arena *arena, const struct ice_metadata *base,
+	struct ice_metadata *next, struct weir_error *err);
+int ice_revise(struct ice_table *base, ice_revise_fn *change, void *context, struct weir_str prefix, int64_t now_ms,
+	struct ice_prepared **ret_prepared, struct weir_error *err);
 /* Adds the pointer's swap, and the doomed files' rows of weir_doomed_files, to a change. */
 void ice_stage(const struct ice_prepared *prepared, struct control_change *change);
 /* After a CONFLICT on this table: the same edit on top of a newer version (data files are kept; new metadata). */

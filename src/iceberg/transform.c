@@ -33,6 +33,17 @@ static uint32_t murmur3(const void *data, size_t size)
 	return hash ^ hash >> 16;
 }
 
+static int64_t floor_div(int64_t value, int64_t by)
+{
+	int64_t quotient = value / by;
+	return quotient - (value % by < 0);
+}
+
+static bool is_nanos(enum weir_type type)
+{
+	return type == WEIR_TIMESTAMP_NS || type == WEIR_TIMESTAMPTZ_NS;
+}
+
 /* Integers, dates and times hash as 8 bytes, little-endian, so that a widened column keeps its buckets. */
 static bool hash_value(enum weir_type type, const struct expr_value *value, uint32_t *ret_hash)
 {
@@ -43,7 +54,9 @@ static bool hash_value(enum weir_type type, const struct expr_value *value, uint
 			struct weir_field field = {.type = WEIR_DECIMAL};
 			ice_value_encode(value, &field, &bytes);
 		} else {
-			weir_buf_u64(&bytes, (uint64_t)value->u.integer);
+			/* nanoseconds hash as microseconds do, so that a widened column keeps its buckets */
+			weir_buf_u64(&bytes, (uint64_t)(is_nanos(type) ? floor_div(value->u.integer, 1000)
+			                                               : value->u.integer));
 		}
 		break;
 	case EXPR_TEXT:
@@ -58,12 +71,6 @@ static bool hash_value(enum weir_type type, const struct expr_value *value, uint
 	*ret_hash = murmur3(bytes.data, bytes.size);
 	weir_buf_done(&bytes);
 	return true;
-}
-
-static int64_t floor_div(int64_t value, int64_t by)
-{
-	int64_t quotient = value / by;
-	return quotient - (value % by < 0);
 }
 
 /* Bytes of the first `limit` code points. */
@@ -103,7 +110,9 @@ static bool truncate_value(
 static bool time_value(enum ice_transform_kind kind, enum weir_type type, int64_t value, int64_t *ret_value)
 {
 	int year, month, day;
-	if (type != WEIR_DATE && type != WEIR_TIMESTAMP && type != WEIR_TIMESTAMPTZ)
+	if (is_nanos(type))
+		value = floor_div(value, 1000);
+	else if (type != WEIR_DATE && type != WEIR_TIMESTAMP && type != WEIR_TIMESTAMPTZ)
 		return false;
 	if (kind == ICE_HOUR) {
 		*ret_value = floor_div(value, WEIR_US_PER_HOUR);

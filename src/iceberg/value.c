@@ -87,6 +87,8 @@ bool ice_value_decode(struct weir_str bytes, const struct weir_field *field, str
 	case WEIR_TIME:
 	case WEIR_TIMESTAMP:
 	case WEIR_TIMESTAMPTZ:
+	case WEIR_TIMESTAMP_NS:
+	case WEIR_TIMESTAMPTZ_NS:
 		/* 4 bytes in a long column: the bound was written before the column was widened. */
 		if (bytes.size != 4 && (bytes.size != 8 || field->type == WEIR_INT32 || field->type == WEIR_DATE))
 			return false;

@@ -29,6 +29,7 @@ struct ice_writer {
 	struct ice_table *table;
 	struct weir_arena *arena;
 	const struct ice_spec *spec;
+	const struct weir_schema *schema; /* of the files */
 	uint32_t *columns; /* of each partition field, in the table's schema */
 	struct weir_str location, prefix;
 	struct pq_write_options parquet_options;
@@ -44,6 +45,18 @@ struct ice_writer {
 	struct store_file **handles;
 	uint32_t file_count, file_capacity;
 };
+
+const struct weir_schema *ice_lineage_schema(struct weir_arena *arena, const struct weir_schema *schema)
+{
+	struct weir_schema *wide = weir_arena_copy(arena, schema, sizeof *schema);
+	wide->fields = weir_arena_calloc(arena, schema->field_count + 2, sizeof *wide->fields);
+	memcpy(wide->fields, schema->fields, schema->field_count * sizeof *wide->fields);
+	wide->fields[wide->field_count++] =
+	        (struct weir_field){.name = WEIR_STR("_row_id"), .id = ICE_FIELD_ROW_ID, .type = WEIR_INT64};
+	wide->fields[wide->field_count++] = (struct weir_field){
+	        .name = WEIR_STR("_last_updated_sequence_number"), .id = ICE_FIELD_ROW_SEQUENCE, .type = WEIR_INT64};
+	return wide;
+}
 
 int ice_writer_open(struct ice_table *table, const struct ice_write_options *options, struct ice_writer **ret_writer,
         struct weir_error *err)
@@ -75,6 +88,7 @@ int ice_writer_open(struct ice_table *table, const struct ice_write_options *opt
 	writer->written_arena = weir_arena_new(0);
 	writer->spec = spec;
 	writer->columns = columns;
+	writer->schema = options->lineage ? ice_lineage_schema(arena, schema) : schema;
 	writer->location = location;
 	writer->prefix = weir_arena_str(arena, options->prefix);
 	writer->target_bytes = options->target_bytes > 0 ? options->target_bytes : DEFAULT_TARGET_BYTES;
@@ -215,7 +229,7 @@ static int open_slot(struct ice_writer *writer, struct slot *slot, struct weir_e
 		code = store_create(writer->table->store, file_name(writer, slot), &slot->file, err);
 	if (code != 0)
 		return code;
-	code = pq_writer_open(store_file_sink(slot->file), ice_table_schema(writer->table), &writer->parquet_options,
+	code = pq_writer_open(store_file_sink(slot->file), writer->schema, &writer->parquet_options,
 	        &slot->parquet, err);
 	if (code != 0) {
 		store_abandon(writer->table->store, slot->file);
@@ -336,7 +350,7 @@ int ice_writer_add(struct ice_writer *writer, const struct weir_batch *batch, co
 {
 	struct weir_arena *scratch = weir_arena_new(0);
 	int code = 0;
-	WEIR_ASSERT(batch->schema->field_count == ice_table_schema(writer->table)->field_count);
+	WEIR_ASSERT(batch->schema->field_count == writer->schema->field_count);
 	split_rows(writer, scratch, batch, selection);
 	for (uint32_t i = 0; i < writer->slot_count; i++) {
 		struct slot *slot = &writer->slots[i];

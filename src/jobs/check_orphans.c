@@ -1,6 +1,7 @@
 /*
  * The store against the tables: every object that some kept version names is there, and every object that is there is
- * named by one, waits to be destroyed, belongs to a writer at work, or is young. Other engines' tables are left alone.
+ * named by one, waits to be destroyed, belongs to a writer at work, or is young. Other engines' tables are left alone, and so
+ * are folders outside the lake's own namespaces.
  */
 #include <stdlib.h>
 
@@ -39,6 +40,17 @@ static int note_name(void *context, struct weir_str name, const struct ice_data_
 	return 0;
 }
 
+/* In a folder that no namespace of the lake's own tables has: what other engines' tables left when they were dropped. */
+static bool is_outside(const struct check *check, struct weir_str name)
+{
+	for (uint32_t t = 0; t < check->table_count; t++) {
+		struct weir_str ns = ice_table_name(check->tables[t].table).ns;
+		if (name.size > ns.size && name.data[ns.size] == '/' && weir_str_has_prefix(name, ns))
+			return false;
+	}
+	return memchr(name.data, '/', name.size) != NULL;
+}
+
 static bool is_foreign(const struct check *check, struct weir_str name)
 {
 	for (uint32_t i = 0; i < check->foreign_count; i++)
@@ -67,7 +79,7 @@ static int look_at(void *context, const struct store_object *object, struct weir
 	}
 	if (check->now_us - object->modified_us < CHECK_GRACE_US ||
 	        check_set_get(&check->doomed, name_key(check, object->name)) != 0 || is_pending(check, object->name) ||
-	        is_foreign(check, object->name))
+	        is_foreign(check, object->name) || is_outside(check, object->name))
 		return 0;
 	return check_break(check,
 	        &(struct check_break){

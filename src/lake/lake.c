@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/os.h"
 
 enum {
@@ -59,34 +60,62 @@ static int read_text(struct lake *lake, const char *path, char **ret_text, size_
 	return weir_os_read_all(os, lake->path, LAKE_MAX_TEXT_BYTES, ret_text, ret_size, err);
 }
 
-static int read_places(struct lake_yaml *yaml, struct fy_node *const *top, struct weir_error *err)
+/*
+ * A PostgreSQL URL, with ${file:PATH} made absolute. Its references stay what they are: control_open resolves them, so
+ * that no copy of a secret is here, and encodes them as a URL wants it.
+ */
+static const char *postgres_url(struct lake_yaml *yaml, struct weir_str raw)
 {
 	struct lake *lake = yaml->lake;
-	struct weir_str warehouse = {0}, control = {0};
-	int code = lake_yaml_text(yaml, top[K_WAREHOUSE], &warehouse, err);
-	if (code == 0)
-		code = lake_yaml_text(yaml, top[K_CONTROL], &control, err);
+	struct weir_buf out = WEIR_BUF_INIT;
+	for (size_t i = 0; i < raw.size;) {
+		struct weir_str rest = {raw.data + i, raw.size - i};
+		const char *end = weir_str_has_prefix(rest, WEIR_STR("${file:")) ? memchr(rest.data, '}', rest.size) : NULL;
+		if (end == NULL) {
+			weir_buf_putc(&out, raw.data[i++]);
+			continue;
+		}
+		struct weir_str path = {rest.data + 7, (size_t)(end - rest.data) - 7};
+		weir_buf_printf(&out, "${file:%s}", lake_path_join(lake->arena, lake->directory, path));
+		i = (size_t)(end - raw.data) + 1;
+	}
+	const char *url = weir_arena_cstr(lake->arena, weir_buf_str(&out));
+	weir_buf_done(&out);
+	return url;
+}
+
+static int read_control(struct lake_yaml *yaml, struct fy_node *node, struct weir_error *err)
+{
+	struct lake *lake = yaml->lake;
+	struct weir_str control = {0}, raw = {0};
+	if (node != NULL && fy_node_is_scalar(node) && !fy_node_is_alias(node))
+		raw = lake_yaml_raw(node);
+	if (weir_str_has_prefix(raw, WEIR_STR("postgresql://")) || weir_str_has_prefix(raw, WEIR_STR("postgres://"))) {
+		lake->control = postgres_url(yaml, raw);
+		return 0;
+	}
+	int code = lake_yaml_text(yaml, node, &control, err);
 	if (code < 0)
 		return code;
-	if (warehouse.size == 0)
-		warehouse = weir_str_from(weir_arena_printf(lake->arena, "%s/warehouse", lake->data));
-	if (weir_str_has_prefix(warehouse, WEIR_STR("file://")))
-		warehouse = (struct weir_str){warehouse.data + 7, warehouse.size - 7};
-	if (memmem(warehouse.data, warehouse.size, "://", 3) != NULL)
-		return lake_yaml_fail(yaml, top[K_WAREHOUSE], WEIR_E_UNSUPPORTED, err,
-		        "a warehouse must be a local directory; this version has no other store");
-	lake->warehouse = lake_path_join(lake->arena, lake->directory, warehouse);
 	if (control.size == 0)
 		control = weir_str_from(weir_arena_printf(lake->arena, "sqlite:%s/control.db", lake->data));
-	if (weir_str_has_prefix(control, WEIR_STR("postgres")))
-		return lake_yaml_fail(yaml, top[K_CONTROL], WEIR_E_UNSUPPORTED, err,
-		        "a control database must be sqlite:PATH; this version has no other");
+	if (weir_str_has_prefix(control, WEIR_STR("postgresql://"))) { /* the whole of it is a reference */
+		lake->control = weir_arena_cstr(lake->arena, control);
+		return 0;
+	}
 	if (!weir_str_has_prefix(control, WEIR_STR("sqlite:")) || control.size == 7)
-		return lake_yaml_fail(yaml, top[K_CONTROL], WEIR_E_INPUT, err,
-		        "names no control database; write sqlite:PATH, as in sqlite:${DATA}/control.db");
+		return lake_yaml_fail(yaml, node, WEIR_E_INPUT, err,
+		        "names no control database; write sqlite:PATH, as in sqlite:${DATA}/control.db, or "
+		        "postgresql://USER:${env:NAME}@HOST/DATABASE");
 	control = (struct weir_str){control.data + 7, control.size - 7};
 	lake->control = lake_path_join(lake->arena, lake->directory, control);
 	return 0;
+}
+
+static int read_places(struct lake_yaml *yaml, struct fy_node *const *top, struct weir_error *err)
+{
+	int code = lake_read_warehouse(yaml, top[K_WAREHOUSE], err);
+	return code < 0 ? code : read_control(yaml, top[K_CONTROL], err);
 }
 
 static int read_serve_and_log(

@@ -105,6 +105,16 @@ struct lake_query {
 	uint32_t where_count;
 };
 
+/* A warehouse in a bucket. NULL where lake.yaml does not say: then the environment does. */
+enum lake_s3_style { LAKE_S3_BY_HOST, LAKE_S3_PATH, LAKE_S3_VIRTUAL };
+struct lake_s3 {
+	const char *bucket, *prefix;          /* prefix "": the whole bucket */
+	const char *endpoint, *region;
+	enum lake_s3_style style;
+	const char *access_key, *secret_key, *session_token;
+	uint64_t cache_bytes;                 /* of local copies; 0: the default */
+};
+
 struct lake {
 	struct weir_arena *arena;
 	struct weir_str name;
@@ -112,8 +122,9 @@ struct lake {
 	const char *path;                     /* of lake.yaml, as given */
 	const char *data;                     /* DIR */
 	struct weir_str listen;               /* "127.0.0.1:8080" */
-	const char *warehouse;                /* absolute path, ${DATA} resolved; "s3://..." is WEIR_E_UNSUPPORTED for now */
-	const char *control;                  /* path of the SQLite file */
+	const char *warehouse;                /* absolute path, ${DATA} resolved; or "s3://BUCKET/PREFIX" */
+	const struct lake_s3 *s3;             /* NULL: a directory */
+	const char *control;                  /* absolute path of the SQLite file, or "postgresql://..." with its references */
 	uint32_t log_partitions;
 	const struct lake_lookup *lookups;
 	const struct lake_stream *streams;

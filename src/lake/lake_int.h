@@ -86,6 +86,7 @@ int lake_name_check(const struct lake_yaml *yaml, struct fy_node *node, struct w
 bool lake_is_identifier(struct weir_str text);
 
 /* The sections; each fills its part of yaml->lake. node may be NULL: absent. */
+int lake_read_warehouse(struct lake_yaml *yaml, struct fy_node *node, struct weir_error *err);
 int lake_read_lookups(struct lake_yaml *yaml, struct fy_node *node, struct weir_error *err);
 int lake_read_streams(struct lake_yaml *yaml, struct fy_node *node, struct weir_error *err);
 int lake_read_consents(struct lake_yaml *yaml, struct fy_node *node, struct weir_error *err); /* before tables */

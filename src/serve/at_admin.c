@@ -206,7 +206,7 @@ int at_tokens(struct serve_call *call, struct weir_error *err)
 	weir_json_object(&writer.json);
 	weir_json_key(&writer.json, "tokens");
 	weir_json_array(&writer.json);
-	int rc = access_token_each(engine_access(call->app->engine), write_token, &writer, err);
+	int rc = access_token_each(call->app->access, write_token, &writer, err);
 	weir_json_array_end(&writer.json);
 	weir_json_object_end(&writer.json);
 	return rc;
@@ -236,7 +236,7 @@ int at_token_create(struct serve_call *call, struct weir_error *err)
 		rc = weir_fail_at(err, WEIR_E_INPUT, WEIR_STR("purposes"), WEIR_ERROR_NO_OFFSET,
 			"a consumer's token names its purposes; without one it could read nothing");
 	if (rc == 0)
-		rc = access_token_create(engine_access(call->app->engine), role, consumer, purposes, purpose_count,
+		rc = access_token_create(call->app->access, role, consumer, purposes, purpose_count,
 			call->arena, &secret, &identity, err);
 	json_decref(object);
 	if (rc < 0)
@@ -252,7 +252,7 @@ int at_token_create(struct serve_call *call, struct weir_error *err)
 
 int at_token_revoke(struct serve_call *call, struct weir_error *err)
 {
-	int rc = access_token_revoke(engine_access(call->app->engine), call->values[0], err);
+	int rc = access_token_revoke(call->app->access, call->values[0], err);
 	if (rc < 0)
 		return rc;
 	call_reply(call, 200, "application/json");

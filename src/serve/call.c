@@ -3,7 +3,7 @@
  * whole, with its length; a longer one leaves in slices through the transport, which waits for room. gzip is
  * applied on the way out, decided when the first bytes leave.
  */
-#include "serve/serve_int.h"
+#include "serve/iceberg.h"
 
 #include <stdlib.h>
 #include <zlib.h>
@@ -56,6 +56,8 @@ bool call_flag(const struct serve_call *call, const char *name)
 int call_check_parameters(const struct serve_call *call, struct weir_error *err)
 {
 	const char *names = call->route->parameters;
+	if (iceberg_is_path(call->path))
+		return 0;
 	for (uint32_t i = 0; names != NULL && i < call->parameter_count; i++) {
 		struct weir_str key = call->parameters[i].key;
 		const char *at = names;

@@ -54,6 +54,7 @@ static bool prepare(struct serve_call *call, const struct serve_request *request
 	call->content_type = request_header(request, "Content-Type");
 	call->accept = request_header(request, "Accept");
 	call->if_match = request_header(request, "If-Match");
+	call->if_none_match = request_header(request, "If-None-Match");
 	call->no_gzip = true;
 	if (url_query(call->arena, query, call->parameters, &call->parameter_count, &err) < 0) {
 		problem_reply_error(call, &err);

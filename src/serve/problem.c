@@ -1,5 +1,5 @@
 /* Errors as application/problem+json (RFC 9457), with the errors of single events. */
-#include "serve/serve_int.h"
+#include "serve/iceberg.h"
 
 const char *problem_title(unsigned status)
 {
@@ -87,6 +87,10 @@ void problem_write_errors(struct weir_json *json, const struct ingest_error *err
 void problem_reply(struct serve_call *call, const struct problem *problem)
 {
 	WEIR_ASSERT(!call->started);
+	if (iceberg_is_path(call->path)) {
+		iceberg_refuse(call, problem->status, NULL, problem->detail);
+		return;
+	}
 	call->out.size = 0;
 	call_reply(call, problem->status, "application/problem+json");
 	if (problem->status == 401)
@@ -106,6 +110,10 @@ void problem_reply(struct serve_call *call, const struct problem *problem)
 
 void problem_reply_error(struct serve_call *call, const struct weir_error *err)
 {
+	if (iceberg_is_path(call->path)) {
+		iceberg_refuse_error(call, err);
+		return;
+	}
 	unsigned status = problem_status(call, err->code);
 	struct ingest_error field = {.field = weir_str_from(err->object), .problem = err->message};
 	struct problem problem = {.status = status, .detail = err->message};

@@ -1,5 +1,5 @@
 /* The table of routes. Each row says all that the router, admission, /openapi.json and the body's limits need. */
-#include "serve/serve_int.h"
+#include "serve/iceberg.h"
 
 #define ADMIN  SERVE_OPERATOR
 #define WATCH  (SERVE_OPERATOR | SERVE_AUDITOR)
@@ -114,6 +114,7 @@ void routes_fill(struct router *router, const struct lake *lake, struct weir_are
 {
 	memcpy(router->routes, own_routes, sizeof own_routes);
 	router->count = sizeof own_routes / sizeof own_routes[0];
+	iceberg_routes_fill(router);
 	if (lake == NULL)
 		return;
 	for (uint32_t i = 0; i < router->count; i++) {
@@ -134,4 +135,15 @@ void routes_fill(struct router *router, const struct lake *lake, struct weir_are
 			.query = i,
 		};
 	}
+}
+
+void routes_fill_catalog(struct router *router)
+{
+	static const char *const kept[] = {"/health", "/ready", "/openapi.json", "/api/admin/tokens", "/api/admin/tokens/{id}"};
+	router->count = 0;
+	for (size_t i = 0; i < sizeof own_routes / sizeof own_routes[0]; i++)
+		for (size_t j = 0; j < sizeof kept / sizeof kept[0]; j++)
+			if (strcmp(own_routes[i].pattern, kept[j]) == 0)
+				router->routes[router->count++] = own_routes[i];
+	iceberg_routes_fill(router);
 }

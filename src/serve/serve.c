@@ -3,7 +3,7 @@
  * sockets. Order of stopping: no new connections, running calls end (or are cancelled), workers join, daemons
  * stop. No connection may be suspended when a daemon stops, and no call may run when the engine closes.
  */
-#include "serve/serve_int.h"
+#include "serve/iceberg.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,14 +24,14 @@ struct serve {
 static int authenticate(
 	struct serve_app *app, struct weir_str secret, struct access_identity *ret_identity, struct weir_error *err)
 {
-	return access_authenticate(engine_access(app->engine), secret, ret_identity, err);
+	return access_authenticate(app->access, secret, ret_identity, err);
 }
 
-struct serve_app *app_new(struct engine *engine, const struct lake *lake, const struct weir_log *log)
+static struct serve_app *app_make(const struct lake *lake, struct access *access, const struct weir_log *log)
 {
 	struct weir_clock clock = weir_clock_system();
 	struct serve_app *app = weir_zalloc(sizeof *app);
-	app->engine = engine;
+	app->access = access;
 	app->lake = lake;
 	app->log = log;
 	app->arena = weir_arena_new(0);
@@ -39,6 +39,33 @@ struct serve_app *app_new(struct engine *engine, const struct lake *lake, const 
 	app->local_operator = access_operator();
 	app->started_us = weir_now_us(&clock);
 	app->spill = weir_arena_printf(app->arena, "%s/spill", lake->data);
+	return app;
+}
+
+/* The catalog over the engine's tables. Where it does not open, all else is served. */
+static void open_catalog(struct serve_app *app)
+{
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct consent **consents = weir_arena_calloc(app->arena, app->lake->consent_count, sizeof *consents);
+	char text[1200];
+	for (uint32_t i = 0; i < app->lake->consent_count; i++)
+		consents[i] = engine_consent(app->engine, i);
+	struct catalog_config config = {.registry = engine_registry(app->engine),
+		.lake = app->lake,
+		.access = app->access,
+		.consents = consents,
+		.clock = weir_clock_system()};
+	app->owns_catalog = catalog_open(&config, &app->catalog, &err) == 0;
+	if (!app->owns_catalog)
+		weir_log(app->log, WEIR_LOG_ERROR, "the catalog API is not served: %s",
+			weir_error_text(&err, text, sizeof text));
+}
+
+struct serve_app *app_new(struct engine *engine, const struct lake *lake, const struct weir_log *log)
+{
+	struct serve_app *app = app_make(lake, engine_access(engine), log);
+	app->engine = engine;
+	open_catalog(app);
 	routes_fill(&app->router, lake, app->arena);
 	return app;
 }
@@ -47,6 +74,8 @@ void app_free(struct serve_app *app)
 {
 	if (app == NULL)
 		return;
+	if (app->owns_catalog)
+		catalog_close(app->catalog);
 	weir_arena_free(app->arena);
 	free(app);
 }
@@ -73,12 +102,12 @@ static int write_port(struct serve *serve, struct weir_error *err)
 	return good ? 0 : weir_fail_errno(err, error, weir_str_from(serve->port_path), "write the port");
 }
 
-int serve_start(
-	struct engine *engine, const struct serve_options *options, struct serve **ret_serve, struct weir_error *err)
+static int start(struct serve_app *take_app, const struct serve_options *options, struct serve **ret_serve,
+	struct weir_error *err)
 {
 	struct serve *serve = weir_zalloc(sizeof *serve);
-	const struct lake *lake = engine_lake(engine);
-	struct serve_app *app = serve->app = app_new(engine, lake, options->log);
+	struct serve_app *app = serve->app = take_app;
+	const struct lake *lake = app->lake;
 	bool loopback = true;
 	int fd = -1;
 	raise_descriptors();
@@ -87,6 +116,7 @@ int serve_start(
 	app->pools[SERVE_SHORT] = pool_new(2);
 	app->pools[SERVE_QUERY] = pool_new(4);
 	app->pools[SERVE_LONG] = pool_new(3);
+	app->pools[SERVE_CATALOG] = pool_new(4);
 	int rc = listen_tcp(options->listen.size > 0 ? options->listen : lake->listen, options->insecure,
 		options->exact_port, &fd, &loopback, serve->url, sizeof serve->url, &serve->port, err);
 	if (rc == 0)
@@ -103,6 +133,21 @@ int serve_start(
 	}
 	*ret_serve = serve;
 	return 0;
+}
+
+int serve_start(
+	struct engine *engine, const struct serve_options *options, struct serve **ret_serve, struct weir_error *err)
+{
+	return start(app_new(engine, engine_lake(engine), options->log), options, ret_serve, err);
+}
+
+int serve_start_catalog(const struct serve_catalog *catalog, const struct serve_options *options,
+	struct serve **ret_serve, struct weir_error *err)
+{
+	struct serve_app *app = app_make(catalog->description, catalog->access, options->log);
+	app->catalog = catalog->catalog;
+	routes_fill_catalog(&app->router);
+	return start(app, options, ret_serve, err);
 }
 
 uint16_t serve_port(const struct serve *serve)
@@ -149,7 +194,7 @@ void serve_stop(struct serve *take_serve, uint32_t grace_ms)
 		}
 		wait_idle(serve, 100);
 	}
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < sizeof serve->app->pools / sizeof serve->app->pools[0]; i++)
 		pool_free(serve->app->pools[i]);
 	for (unsigned i = 0; i < 2; i++)
 		http_stop(both[i]);

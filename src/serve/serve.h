@@ -9,6 +9,7 @@
 #ifndef WEIR_SERVE_SERVE_H
 #define WEIR_SERVE_SERVE_H
 
+#include "access/catalog.h"
 #include "base/log.h"
 #include "engine/engine.h"
 
@@ -25,6 +26,14 @@ struct serve_options {
  * DIR/weir.port. */
 int serve_start(
 	struct engine *engine, const struct serve_options *options, struct serve **ret_serve, struct weir_error *err);
+/* The Iceberg REST catalog alone, without a lake. All of it outlives the server. */
+struct serve_catalog {
+	struct catalog *catalog;
+	struct access *access;          /* tokens */
+	const struct lake *description; /* its name, listen and data are looked at */
+};
+int serve_start_catalog(const struct serve_catalog *catalog, const struct serve_options *options,
+	struct serve **ret_serve, struct weir_error *err);
 uint16_t serve_port(const struct serve *serve);
 /* "http://127.0.0.1:8080"; borrowed from serve. */
 const char *serve_url(const struct serve *serve);

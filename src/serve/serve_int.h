@@ -48,7 +48,7 @@
 #define SERVE_QUEUE            4096                /* calls that wait for a worker; the next is 503 */
 #define SERVE_PORTS            20                  /* tried where the port is taken */
 #define SERVE_RULES            10000               /* consent rules of one request */
-#define SERVE_ROUTES           64
+#define SERVE_ROUTES           128
 #define SERVE_BUCKETS          12 /* of a histogram of seconds */
 
 /* ---- url.c ---- */
@@ -92,7 +92,7 @@ struct serve_app;
 /* 0: the answer is written. Negative: err becomes the answer (a problem), or breaks it off where it began. */
 typedef int serve_handler(struct serve_call *call, struct weir_error *err);
 
-enum serve_run { SERVE_INLINE, SERVE_SHORT, SERVE_QUERY, SERVE_LONG };
+enum serve_run { SERVE_INLINE, SERVE_SHORT, SERVE_QUERY, SERVE_LONG, SERVE_CATALOG };
 enum serve_body { SERVE_NO_BODY, SERVE_MEMORY, SERVE_FILE };
 
 #define SERVE_ROLE(role) (1U << (role))
@@ -207,6 +207,8 @@ bool router_pattern_match(
 /* ---- routes.c ---- */
 /* weir's own routes, and one for each query of the lake. */
 void routes_fill(struct router *router, const struct lake *lake, struct weir_arena *arena);
+/* Those of a catalog without a lake. */
+void routes_fill_catalog(struct router *router);
 /* ---- openapi.c ---- */
 void openapi_write(const struct router *router, const char *lake_name, struct weir_buf *out);
 
@@ -247,8 +249,12 @@ bool pool_submit(struct pool *pool, struct serve_call *call); /* false: too many
 void pool_free(struct pool *pool);                            /* runs what waits, joins */
 
 /* ---- the application: what handlers know of the server ---- */
+struct catalog;
 struct serve_app {
-	struct engine *engine;
+	struct engine *engine;   /* NULL: a catalog without a lake */
+	struct access *access;   /* the engine's, or the catalog's own */
+	struct catalog *catalog; /* NULL where it did not open */
+	bool owns_catalog;
 	const struct lake *lake;
 	const struct weir_log *log;
 	struct router router;
@@ -256,7 +262,7 @@ struct serve_app {
 	int (*authenticate)(struct serve_app *app, struct weir_str secret, struct access_identity *ret_identity,
 		struct weir_error *err);
 	struct access_identity local_operator; /* who calls without a token where none is needed */
-	struct pool *pools[4];                 /* by enum serve_run; [SERVE_INLINE] is NULL */
+	struct pool *pools[5];                 /* by enum serve_run; [SERVE_INLINE] is NULL */
 	int64_t started_us;
 	uint64_t requests, failures;                         /* atomics: answers, those of 5xx */
 	uint64_t connections;                                /* atomic: open now */

@@ -53,7 +53,14 @@ static void put_scan(const struct sql_view *view, struct weir_buf *out)
 		sql_quote(out, field->name, '"');
 	}
 	if (view->file_count == 0) {
-		weir_buf_puts(out, " WHERE false");
+		weir_buf_puts(out, " WHERE ");
+		if (view->refusal.size > 0) {
+			weir_buf_puts(out, "error(");
+			sql_quote(out, view->refusal, '\'');
+			weir_buf_puts(out, ")::BOOLEAN");
+		} else {
+			weir_buf_puts(out, "false");
+		}
 		return;
 	}
 	weir_buf_puts(out, " FROM read_parquet([");

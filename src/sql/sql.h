@@ -74,6 +74,7 @@ struct sql_view {
 	const struct weir_schema *schema;
 	const struct weir_str *files; /* local paths; none: an empty relation */
 	uint32_t file_count;
+	struct weir_str refusal; /* with no files: reading the view is this error, describing it is not; "": it is empty */
 	struct weir_str subject_column; /* of hidden; "" where there is no fence */
 	const struct sql_hidden *hidden;
 	uint32_t hidden_count;

@@ -503,7 +503,6 @@ static const struct store_ops local_ops = {
 	.delete_many = local_delete_many,
 	.settle = local_settle,
 	.close = local_close,
-	.scheme = "file://",
 	.has_local_path = true,
 };
 
@@ -529,7 +528,7 @@ int store_local_open(const struct weir_os *os, const char *root, struct store **
 	struct local *local = weir_zalloc(sizeof *local);
 	local->os = os;
 	local->root = absolute(root);
-	local->store = (struct store){&local_ops, local->root};
+	local->store = (struct store){.ops = &local_ops, .root = local->root, .scheme = "file://"};
 	pthread_mutex_init(&local->lock, NULL);
 	int status = strlen(local->root) < PATH_SIZE - STORE_NAME_MAX - 2
 			     ? os->mkdir(os->self, local->root, err)

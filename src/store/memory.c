@@ -250,10 +250,9 @@ struct store *store_memory_new(void)
 		.list = memory_list,
 		.delete_many = memory_delete_many,
 		.close = memory_close,
-		.scheme = "memory://",
 	};
 	struct memory *memory = weir_zalloc(sizeof *memory);
-	memory->store = (struct store){&ops, "/memory"};
+	memory->store = (struct store){.ops = &ops, .root = "/memory", .scheme = "memory://"};
 	pthread_mutex_init(&memory->lock, NULL);
 	return &memory->store;
 }

@@ -165,14 +165,27 @@ int store_settle(struct store *store, struct weir_error *err)
 
 struct weir_str store_uri(const struct store *store, struct weir_arena *arena, struct weir_str name)
 {
-	const char *uri = weir_arena_printf(arena, "%s%s/%.*s", store->ops->scheme, store->root, WEIR_STR_ARG(name));
+	const char *uri = weir_arena_printf(arena, "%s%s/%.*s", store->scheme, store->root, WEIR_STR_ARG(name));
 	return weir_str_from(uri);
+}
+
+const char *const store_s3_schemes[] = {"s3://", "s3a://", "s3n://", NULL};
+
+/* What follows the scheme, where it begins with a host or bucket; "" for another scheme. */
+static struct weir_str after_scheme(const struct store *store, struct weir_str uri)
+{
+	for (const char *const *scheme = store->schemes; *scheme != NULL; scheme++)
+		if (weir_str_has_prefix(uri, weir_str_from(*scheme)))
+			return (struct weir_str){uri.data + strlen(*scheme), uri.size - strlen(*scheme)};
+	return WEIR_STR("");
 }
 
 /* The path of a URI with exactly one slash before it: "file:///x", "file:/x" and "/x" become "/x". */
 static struct weir_str path_of_uri(const struct store *store, struct weir_str uri)
 {
-	struct weir_str scheme = weir_str_from(store->ops->scheme);
+	if (store->schemes != NULL)
+		return after_scheme(store, uri);
+	struct weir_str scheme = weir_str_from(store->scheme);
 	scheme.size -= 2; /* without its two slashes */
 	size_t at = weir_str_has_prefix(uri, scheme) ? scheme.size : 0;
 	while (at + 1 < uri.size && uri.data[at] == '/' && uri.data[at + 1] == '/')
@@ -187,7 +200,7 @@ int store_name_of(const struct store *store, struct weir_arena *arena, struct we
 	struct weir_str root = weir_str_from(store->root);
 	if (!weir_str_has_prefix(path, root) || path.size <= root.size || path.data[root.size] != '/')
 		return weir_fail_at(err, WEIR_E_INPUT, uri, WEIR_ERROR_NO_OFFSET,
-			"the location is not under this lake's warehouse, %s%s", store->ops->scheme, store->root);
+			"the location is not under this lake's warehouse, %s%s", store->scheme, store->root);
 	struct weir_str name = {path.data + root.size + 1, path.size - root.size - 1};
 	if (memchr(name.data, '\0', name.size) != NULL)
 		return weir_fail_at(err, WEIR_E_INPUT, uri, WEIR_ERROR_NO_OFFSET, "the location holds a zero byte");
@@ -201,9 +214,22 @@ int store_name_of(const struct store *store, struct weir_arena *arena, struct we
 int store_local_path(struct store *store, struct weir_arena *arena, struct weir_str name, struct weir_str *ret_path,
 	struct weir_error *err)
 {
+	if (store->ops->local_path != NULL)
+		return store->ops->local_path(store, arena, name, ret_path, err);
 	if (!store->ops->has_local_path)
 		return weir_fail_at(
 			err, WEIR_E_UNSUPPORTED, name, WEIR_ERROR_NO_OFFSET, "this store has no local files");
 	*ret_path = weir_str_from(weir_arena_printf(arena, "%s/%.*s", store->root, WEIR_STR_ARG(name)));
 	return 0;
+}
+
+void store_local_release(struct store *store, struct weir_str name)
+{
+	if (store->ops->local_release != NULL)
+		store->ops->local_release(store, name);
+}
+
+bool store_is_remote(const struct store *store)
+{
+	return store->schemes != NULL;
 }

@@ -1,7 +1,7 @@
 /*
  * Immutable objects under one root, behind a table of functions: local files, memory and faults for
- * tests, S3. An object is created, appended to, made durable together with others by a barrier, and
- * from then on only read or deleted; it never changes.
+ * tests, S3 (s3.h), and a cache of local copies over it (cache.h). An object is created, appended to,
+ * made durable together with others by a barrier, and from then on only read or deleted; it never changes.
  *
  * Names are relative ("gold/visits/data/00ab.parquet"), without "..", at most STORE_NAME_MAX bytes.
  * Iceberg's metadata holds URIs: store_uri and store_name_of translate. All calls are thread-safe on
@@ -70,8 +70,14 @@ struct weir_str store_uri(const struct store *store, struct weir_arena *arena, s
  * literal); WEIR_E_INPUT where it lies elsewhere. The result is in arena, zero-terminated. */
 int store_name_of(const struct store *store, struct weir_arena *arena, struct weir_str uri, struct weir_str *ret_name,
 	struct weir_error *err);
-/* A local path that holds the object's bytes (for DuckDB), in arena. */
+/*
+ * A local path that holds the object's bytes (for DuckDB), in arena. Each is given back by store_local_release; until
+ * then the copy of an object that is elsewhere stays, unless the object is deleted.
+ */
 int store_local_path(struct store *store, struct weir_arena *arena, struct weir_str name, struct weir_str *ret_path,
 	struct weir_error *err);
+void store_local_release(struct store *store, struct weir_str name);
+/* True where a local path may cost a download. */
+bool store_is_remote(const struct store *store);
 
 #endif

@@ -19,14 +19,22 @@ struct store_ops {
 	int (*delete_many)(struct store *store, const char *const *names, size_t count, struct weir_error *err);
 	int (*settle)(struct store *store, struct weir_error *err); /* NULL: a deletion is durable when it is seen */
 	void (*close)(struct store *store);
-	const char *scheme;  /* "file://": before the root in a URI */
+	/* A path that stays until it is released; NULL where has_local_path says all, or there is none. */
+	int (*local_path)(struct store *store, struct weir_arena *arena, struct weir_str name, struct weir_str *ret_path,
+		struct weir_error *err);
+	void (*local_release)(struct store *store, struct weir_str name);
 	bool has_local_path; /* root + "/" + name is a path */
 };
 
 struct store {
 	const struct store_ops *ops;
-	const char *root; /* owned by the kind; no slash at its end */
+	const char *root;   /* owned by the kind; no slash at its end */
+	const char *scheme; /* "file://": before the root in a URI */
+	/* Where the root begins with a host or bucket: all ways to write the scheme, NULL at the end. NULL: it is a path. */
+	const char *const *schemes;
 };
+
+extern const char *const store_s3_schemes[];
 
 struct store_file {
 	struct store *store;

@@ -115,7 +115,7 @@ static void stage_output(const struct commit *commit, struct control_change *cha
 		if (first)
 			control_change_sql(change, "letters", 1,
 				"INSERT INTO weir_letter_counts (stream, reason, count) VALUES (?1, ?2, ?3)"
-				" ON CONFLICT (stream, reason) DO UPDATE SET count = count + excluded.count",
+				" ON CONFLICT (stream, reason) DO UPDATE SET count = weir_letter_counts.count + excluded.count",
 				values, 3);
 	}
 }
@@ -184,6 +184,7 @@ static void release_written(struct commit *commit)
 static void account(struct commit *commit, int64_t took_us)
 {
 	struct stream *stream = commit->stream;
+	int64_t now_us = weir_steady_us(&stream->config.clock);
 	pthread_mutex_lock(&stream->lock);
 	for (uint32_t i = 0; i < commit->count; i++) {
 		struct stream_output *output = commit->outputs[i];
@@ -191,6 +192,8 @@ static void account(struct commit *commit, int64_t took_us)
 		for (uint32_t p = 0; p < shard->partition_count; p++) {
 			const struct stream_range *range = &output->epoch->ranges[p];
 			stream->committed[range->partition] = range->to;
+			if (range->to > range->from)
+				stream->heard_us[range->partition] = now_us;
 			stream->watermarks[range->partition] = range->max_event_us;
 		}
 		for (uint32_t c = 0; c < output->epoch->count_count; c++) {

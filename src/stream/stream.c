@@ -196,6 +196,9 @@ int stream_open(const struct stream_config *config, struct stream **ret_stream, 
 	stream->shards = weir_arena_calloc(stream->arena, stream->shard_count, sizeof *stream->shards);
 	stream->committed = weir_arena_calloc(stream->arena, stream->partition_count, sizeof *stream->committed);
 	stream->watermarks = weir_arena_calloc(stream->arena, stream->partition_count, sizeof *stream->watermarks);
+	stream->heard_us = weir_arena_calloc(stream->arena, stream->partition_count, sizeof *stream->heard_us);
+	for (unsigned p = 0; p < stream->partition_count; p++)
+		stream->heard_us[p] = weir_steady_us(&config->clock);
 	stream->flush_to = weir_arena_calloc(stream->arena, stream->partition_count, sizeof *stream->flush_to);
 	stream->outputs = weir_queue_new(SHARDS_MAX);
 	pthread_mutex_init(&stream->lock, NULL);
@@ -348,19 +351,33 @@ uint64_t stream_oldest_open_lsn(struct stream *stream)
 	return oldest;
 }
 
+/*
+ * The watermark of the whole: that of the slowest partition that is heard of. One that is silent for `late.idle` holds
+ * nobody up; where all are silent it is that of the furthest. Under the lock.
+ */
+static int64_t watermark_of(const struct stream *stream)
+{
+	int64_t now_us = weir_steady_us(&stream->config.clock), slowest = INT64_MAX, furthest = INT64_MIN;
+	for (unsigned p = 0; p < stream->partition_count; p++) {
+		if (stream->watermarks[p] == INT64_MIN)
+			continue;
+		int64_t at_us = stream->watermarks[p] - stream->lake_stream->late_delay_us;
+		bool idle = now_us - stream->heard_us[p] > stream->lake_stream->late_idle_us;
+		slowest = !idle && at_us < slowest ? at_us : slowest;
+		furthest = at_us > furthest ? at_us : furthest;
+	}
+	return slowest != INT64_MAX ? slowest : furthest;
+}
+
 struct stream_numbers stream_numbers(struct stream *stream)
 {
 	struct stream_numbers numbers;
 	pthread_mutex_lock(&stream->lock);
 	numbers = stream->numbers;
-	numbers.watermark_us = INT64_MIN;
+	numbers.watermark_us = watermark_of(stream);
 	numbers.failed = stream->failed;
 	for (unsigned p = 0; p < stream->partition_count; p++) {
 		uint64_t end = bus_next_offset(stream->config.bus, stream->lake_stream->name, p);
-		/* The stream's watermark is that of its slowest partition that has one. */
-		if (stream->watermarks[p] != INT64_MIN &&
-			(numbers.watermark_us == INT64_MIN || stream->watermarks[p] - stream->lake_stream->late_delay_us < numbers.watermark_us))
-			numbers.watermark_us = stream->watermarks[p] - stream->lake_stream->late_delay_us;
 		numbers.log_behind += end > stream->committed[p] ? end - stream->committed[p] : 0;
 	}
 	pthread_mutex_unlock(&stream->lock);

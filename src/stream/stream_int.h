@@ -126,6 +126,7 @@ struct stream {
 	pthread_cond_t changed;      /* committed moved, an output was taken, or failed */
 	uint64_t *committed;         /* by partition; under lock */
 	int64_t *watermarks;         /* by partition, of what is committed: max event time; under lock */
+	int64_t *heard_us;           /* by partition, steady: when its last commit was, or the start; under lock */
 	uint64_t *flush_to;          /* by partition; under lock: shards close at these offsets */
 	bool stopping, failed;       /* atomic reads are fine */
 	struct weir_error failure;

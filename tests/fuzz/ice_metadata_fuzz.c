@@ -30,8 +30,8 @@ static void as_manifest(struct weir_arena *arena, struct weir_byte_source source
 	};
 	static struct weir_schema schema = {.field_count = 2, .fields = fields};
 	static struct ice_partition_field parts[] = {
-	        {1, 1000, {"purpose", 7}, {ICE_IDENTITY, 0}},
-	        {2, 1001, {"price", 5}, {ICE_IDENTITY, 0}},
+	        {.source_id = 1, .field_id = 1000, .name = {"purpose", 7}, .transform = {ICE_IDENTITY, 0}},
+	        {.source_id = 2, .field_id = 1001, .name = {"price", 5}, .transform = {ICE_IDENTITY, 0}},
 	};
 	static struct ice_spec spec = {.field_count = 2, .fields = parts};
 	struct ice_metadata metadata = {

@@ -15,6 +15,20 @@ from lake import EPOCH, ROOT, plain
 CATALOG = "weir"
 
 
+def start(script, *arguments, **environment):
+	"""Starts a peer; what its script prints says where it listens. Its own words where it does not start."""
+	done = subprocess.run([script, "start", *arguments], capture_output=True, text=True, env={**os.environ, **environment})
+	if done.returncode != 0:
+		raise RuntimeError("%s: %s" % (os.path.basename(script), done.stderr.strip()[-1500:]))
+	return done.stdout.strip()
+
+
+def free_port():
+	with socket.socket() as found:
+		found.bind(("127.0.0.1", 0))
+		return str(found.getsockname()[1])
+
+
 def local(path):
 	"""A file's path without its scheme: engines write file:///x, file:/x or /x."""
 	path = path[len("file:"):] if path.startswith("file:") else path
@@ -123,7 +137,7 @@ class Duckdb(Engine):
 		specs = {local(file["path"]): file["spec_id"] for file in self.lake.files(table)}
 		counts = {}
 		for row in self.run("SELECT filename AS path, count(*) AS n FROM %s GROUP BY filename" % self.table(table)):
-			spec = specs[local(row["path"])]
+			spec = specs.get(local(row["path"]))  # none: compacted meanwhile
 			counts[spec] = counts.get(spec, 0) + row["n"]
 		return counts
 
@@ -246,10 +260,9 @@ class Spark(Engine):
 	def __init__(self, lake):
 		super().__init__(lake)
 		# Without the setting Spark keeps a loaded table for 30 s: right, but not the newest.
-		subprocess.run([self.script, "start", lake.catalog, lake.warehouse, "spark.sql.catalog.weir.cache-enabled=false"], check=True)
-		peers = os.environ.get("PEERS", os.path.join(ROOT, "build", "peers"))
+		path = start(self.script, lake.catalog, lake.warehouse, "spark.sql.catalog.weir.cache-enabled=false")
 		self.socket = socket.socket(socket.AF_UNIX)
-		self.socket.connect(os.path.join(peers, "spark", "sock"))
+		self.socket.connect(path)
 		self.stream = self.socket.makefile("rwb")
 		self.version = "Spark %s, Iceberg Java 1.12.0" % self.one("SELECT version()").split()[0]
 
@@ -301,14 +314,13 @@ class Spark(Engine):
 
 class Trino(Engine):
 	script = os.path.join(ROOT, "tests", "peers", "trino", "trino")
-	port = os.environ.get("PORT", "18090")
 
 	def __init__(self, lake):
 		super().__init__(lake)
-		subprocess.run([self.script, "start", ",".join((
+		self.url = start(self.script, ",".join((
 			CATALOG + ":iceberg.catalog.type=jdbc", "iceberg.jdbc-catalog.catalog-name=weir",
 			"iceberg.jdbc-catalog.driver-class=org.sqlite.JDBC", "iceberg.jdbc-catalog.connection-url=jdbc:sqlite:file:" + lake.catalog,
-			"iceberg.jdbc-catalog.default-warehouse-dir=file://" + lake.warehouse))], check=True, env={**os.environ, "PORT": self.port})
+			"iceberg.jdbc-catalog.default-warehouse-dir=file://" + lake.warehouse)), PORT=free_port())
 		self.version = "Trino 483"
 
 	def stop(self):
@@ -319,7 +331,7 @@ class Trino(Engine):
 
 	def run(self, statement):
 		"""Trino's client protocol: post the statement, follow nextUri until there is none."""
-		request = urllib.request.Request("http://127.0.0.1:%s/v1/statement" % self.port, statement.encode(),
+		request = urllib.request.Request(self.url + "/v1/statement", statement.encode(),
 			{"X-Trino-User": "weir", "X-Trino-Time-Zone": "UTC", "X-Trino-Client-Capabilities": "PARAMETRIC_DATETIME"})
 		names, rows = [], []
 		while request is not None:
@@ -338,7 +350,8 @@ class Trino(Engine):
 
 	def tables(self):
 		return ["%s.%s" % (row["table_schema"], row["table_name"]) for row in self.run(
-			"SELECT table_schema, table_name FROM weir.information_schema.tables WHERE table_schema <> 'information_schema'")]
+			"SELECT table_schema, table_name FROM weir.information_schema.tables "
+			"WHERE table_schema NOT IN ('information_schema', 'system')")]
 
 	def files(self, table):
 		return {local(row["file_path"]): row["record_count"] for row in
@@ -348,7 +361,7 @@ class Trino(Engine):
 		specs = {local(file["path"]): file["spec_id"] for file in self.lake.files(table)}
 		counts = {}
 		for row in self.run('SELECT "$path" AS path, count(*) AS n FROM %s GROUP BY 1' % self.table(table)):
-			spec = specs[local(row["path"])]
+			spec = specs.get(local(row["path"]))  # none: compacted meanwhile
 			counts[spec] = counts.get(spec, 0) + row["n"]
 		return counts
 

@@ -46,7 +46,7 @@ static void tool_open(struct tool *tool, const char *dir)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	*tool = (struct tool){.arena = weir_arena_new(0), .cache = ice_cache_new(64U << 20), .now_ms = START_MS};
-	struct control_options options = {.path = weir_arena_printf(tool->arena, "%s/control.db", dir)};
+	struct control_options options = {.url = weir_arena_printf(tool->arena, "%s/control.db", dir)};
 	need(store_local_open(weir_os_real(), weir_arena_printf(tool->arena, "%s/warehouse", dir), &tool->store, &err),
 	        &err);
 	need(control_open(&options, &tool->control, &err), &err);
@@ -103,10 +103,10 @@ static struct weir_field columns[COLUMNS] = {
 static const struct weir_schema schema = {.field_count = COLUMNS, .fields = columns};
 
 static struct ice_partition_field partition_fields[] = {
-        {3, 1000, {"purpose", 7}, {ICE_IDENTITY, 0}},
-        {4, 1001, {"activity", 8}, {ICE_IDENTITY, 0}},
-        {5, 1002, {"event_context", 13}, {ICE_IDENTITY, 0}},
-        {6, 1003, {"timestamp_day", 13}, {ICE_DAY, 0}},
+        {.source_id = 3, .field_id = 1000, .name = {"purpose", 7}, .transform = {ICE_IDENTITY, 0}},
+        {.source_id = 4, .field_id = 1001, .name = {"activity", 8}, .transform = {ICE_IDENTITY, 0}},
+        {.source_id = 5, .field_id = 1002, .name = {"event_context", 13}, .transform = {ICE_IDENTITY, 0}},
+        {.source_id = 6, .field_id = 1003, .name = {"timestamp_day", 13}, .transform = {ICE_DAY, 0}},
 };
 
 static void create_table(struct tool *tool, struct ice_name name)

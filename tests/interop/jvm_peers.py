@@ -103,6 +103,7 @@ def with_trino(tool, folder):
 
 def main():
 	engine, tool = sys.argv[1], os.path.abspath(sys.argv[2])
+	print("peer  " + {"spark": "Spark 4.1.4, Iceberg Java 1.12.0", "trino": "Trino 483"}[engine])
 	with tempfile.TemporaryDirectory() as folder:
 		run([tool, "make", folder])
 		{"spark": with_spark, "trino": with_trino}[engine](tool, folder)

@@ -161,7 +161,7 @@ class Lake:
 	def serve(self):
 		"""Runs the server until `stop`; the program's other commands then go through it."""
 		self.server = subprocess.Popen(
-			[self.program, "serve", self.folder, "--data", self.data, "--listen", "127.0.0.1:18707"],
+			[self.program, "serve", self.folder, "--data", self.data, "--listen", "127.0.0.1:0"],
 			stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 		line = self.server.stdout.readline()
 		assert "is served at" in line, "the server did not start: %s" % line

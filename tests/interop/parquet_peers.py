@@ -213,6 +213,7 @@ def main():
 			except ImportError:
 				print("--  %s is not installed for %s" % (module, sys.executable))
 				continue
+			print("peer  %s %s" % (module, sys.modules[module].__version__))
 			test(tool, folder)
 			ran += 1
 	sys.exit(0 if ran else "neither duckdb nor pyarrow is installed; nothing was compared")

@@ -4,13 +4,19 @@ Parquet: the raw file (footer, statistics, page indexes) and every page of every
 (parquet-format, parquet.thrift; Thrift compact protocol). Avro: every block, decompressed and decoded, so that an
 entry of a manifest can be told from its neighbour (Avro 1.12, "Object Container Files"). Anything else: the raw bytes.
 A file that cannot be decoded is an error, never a pass.
+
+scan() is about one purpose of a subject below one gold table, find() about any bytes below any directory, and control_left() about
+the control database: its tables, its free pages and its log.
 """
 
 import ctypes
 import ctypes.util
 import json
 import os
+import shutil
+import sqlite3
 import struct
+import tempfile
 import zlib
 
 
@@ -115,6 +121,13 @@ def parquet_parts(data):
                 levels = head[8].get(5, 0) + head[8].get(6, 0) if head[1] == 3 else 0
                 packed = head[1] != 3 or head[8].get(7, True)
                 yield body[:levels] + (_page(meta[4], body[levels:], head[2] - levels) if packed else body[levels:])
+
+
+def parquet_blooms(data):
+    """How many column chunks have a bloom filter."""
+    size = struct.unpack("<I", data[-8:-4])[0]
+    groups = _Thrift(data, len(data) - 8 - size).struct()[4]
+    return sum(14 in chunk[3] for group in groups for chunk in group[1])
 
 
 # ---- Avro ----
@@ -252,3 +265,76 @@ def scan(root, subject, purpose, purposes_in):
         elif needle in data:
             found.append("%s: in its bytes" % name)
     return seen, found
+
+
+def needles_in(path, data, needles):
+    """Those of the texts (bytes) that the file holds: in its name, as it is, or decompressed."""
+    left = {n for n in needles if n in path.encode() or n in data}
+    for part in parquet_parts(data) if path.endswith(".parquet") else ():
+        left |= {n for n in needles if n in part}
+    for value in avro_records(data) if path.endswith(".avro") else ():
+        left |= {n for n in needles if _holds(value, n)}
+    return left
+
+
+def find(root, needles, skip=()):
+    """Files below root that hold one of the texts (bytes); skip: names below root that are left out, with what is below them.
+
+    Returns (files looked at, [what was found, one text each]).
+    """
+    looked, found = 0, []
+    for path in files_under(root):
+        name = os.path.relpath(path, root)
+        if any(name == s or name.startswith(s + os.sep) for s in skip):
+            continue
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError:
+            continue  # destroyed while we looked, or a socket
+        looked += 1
+        found += ["%s: holds %r" % (name, n) for n in sorted(needles_in(path, data, needles))]
+    return looked, found
+
+
+# ---- the control database ----
+
+def control_left(path, needles, allowed):
+    """Where a control database holds one of the texts (bytes): in tables other than the allowed ones, in free pages, in its log.
+
+    Works on a copy, of which the rows of the allowed tables are deleted with their bytes: what is left then is where it must not be.
+    """
+    found, work = [], tempfile.mkdtemp(prefix="weir-control-")
+    try:
+        copy = os.path.join(work, "control.db")
+        for end in ("", "-wal"):
+            if os.path.exists(path + end):
+                shutil.copyfile(path + end, copy + end)
+        if os.path.exists(copy + "-wal"):
+            with open(copy + "-wal", "rb") as file:
+                log = file.read()
+            found += ["its log (-wal): holds %r" % n for n in needles if n in log]
+        database = sqlite3.connect(copy)
+        database.text_factory = bytes
+        database.execute("PRAGMA secure_delete = ON")
+        tables = [row[0].decode() for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        missing = [t for t in allowed if t not in tables]
+        if missing:
+            raise ValueError("the control database has no table %s" % ", ".join(missing))
+        for table in tables:
+            for row in database.execute('SELECT * FROM "%s"' % table):
+                held = [n for n in needles for cell in row if isinstance(cell, bytes) and n in cell]
+                if held and table not in allowed:
+                    found.append("table %s: a row holds %r" % (table, held[0]))
+        for table in allowed:
+            database.execute('DELETE FROM "%s"' % table)
+        database.commit()
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.execute("PRAGMA journal_mode = DELETE")
+        database.close()
+        with open(copy, "rb") as file:
+            pages = file.read()
+        found += ["free pages, or a table that was not read: hold %r" % n for n in needles if n in pages]
+        return found
+    finally:
+        shutil.rmtree(work)

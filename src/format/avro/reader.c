@@ -44,7 +44,7 @@ static bool take_long(struct cursor *cursor, int64_t *ret_value)
 		if (cursor->at >= cursor->size)
 			return false;
 		uint8_t byte = cursor->data[cursor->at++];
-		if (shift == 63 && byte > 1)
+		if (shift == 63 && byte > 3) /* ids of 64 unsigned bits take 65 in zig-zag: some writers have them */
 			return false;
 		bits |= (uint64_t)(byte & 0x7F) << shift;
 		if ((byte & 0x80) == 0) {

@@ -32,11 +32,18 @@ static void push_pick(struct pq_scratch *scratch, uint32_t row)
 	scratch->picks[scratch->pick_count++] = row;
 }
 
-static void push_levels(struct pq_column_writer *column, uint8_t def, uint8_t rep)
+static inline void push_level(struct weir_buf *levels, uint8_t level)
 {
-	weir_buf_u8(&column->defs, def);
+	if (levels->size == levels->capacity)
+		weir_buf_reserve(levels, 1);
+	levels->data[levels->size++] = (char)level;
+}
+
+static inline void push_levels(struct pq_column_writer *column, uint8_t def, uint8_t rep)
+{
+	push_level(&column->defs, def);
 	if (column->leaf->max_rep > 0)
-		weir_buf_u8(&column->reps, rep);
+		push_level(&column->reps, rep);
 	column->entry_count++;
 	column->any_missing |= def < column->leaf->max_def;
 }
@@ -134,6 +141,64 @@ static void drop_levels(struct pq_column_writer *column, uint64_t entries, size_
 	column->reps.size = reps;
 }
 
+static void reserve_picks(struct pq_scratch *scratch, uint64_t count)
+{
+	if (scratch->pick_capacity >= count)
+		return;
+	scratch->pick_capacity = count + count / 2;
+	scratch->picks = weir_realloc(scratch->picks, scratch->pick_capacity, sizeof *scratch->picks);
+}
+
+/* A list or map of primitives at the top, which most of them are: what walk_value does, without its steps. */
+static int span_levels(struct pq_column_writer *column, struct pq_scratch *scratch, const struct weir_column *top,
+	const struct weir_column *items, const uint16_t *rows, uint32_t first, uint32_t count, struct weir_error *err)
+{
+	const struct pq_step *steps = column->leaf->steps;
+	const struct weir_span *spans = top->values;
+	uint64_t entries = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t length = spans[rows != NULL ? rows[i] : first + i].length;
+		entries += length > 0 ? length : 1;
+	}
+	weir_buf_reserve(&column->defs, entries);
+	weir_buf_reserve(&column->reps, entries);
+	reserve_picks(scratch, entries);
+	char *def = column->defs.data + column->defs.size, *rep = column->reps.data + column->reps.size;
+	uint32_t *pick = scratch->picks;
+	char empty = (char)steps[0].optional, held = (char)(empty + 1), full = (char)(held + steps[1].optional);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t row = rows != NULL ? rows[i] : first + i;
+		bool valid = weir_column_is_valid(top, row);
+		if (!valid && !steps[0].optional)
+			return null_in_required(steps[0].field, err);
+		if (!valid || spans[row].length == 0) {
+			*def++ = valid ? empty : 0;
+			*rep++ = 0;
+			continue;
+		}
+		WEIR_ASSERT(spans[row].offset + spans[row].length <= top->child_rows);
+		uint32_t item = (uint32_t)spans[row].offset, end = item + (uint32_t)spans[row].length;
+		*rep++ = 0;
+		memset(rep, 1, end - item - 1);
+		rep += end - item - 1;
+		for (; item < end; item++) {
+			bool there = weir_column_is_valid(items, item);
+			if (!there && !steps[1].optional)
+				return null_in_required(steps[1].field, err);
+			*def++ = there ? full : held;
+			*pick = item;
+			pick += there;
+		}
+	}
+	scratch->pick_count = (uint32_t)(pick - scratch->picks);
+	uint64_t added = (uint64_t)(def - column->defs.data) - column->defs.size;
+	column->defs.size += added;
+	column->reps.size += added;
+	column->entry_count += added;
+	column->any_missing |= scratch->pick_count < added;
+	return 0;
+}
+
 static int collect_levels(struct pq_column_writer *column, struct pq_scratch *scratch, const struct weir_batch *batch,
 	const uint16_t *rows, uint32_t first, uint32_t count, const struct weir_column **ret_leaf,
 	struct weir_error *err)
@@ -152,6 +217,8 @@ static int collect_levels(struct pq_column_writer *column, struct pq_scratch *sc
 		walk.path[i] = at;
 	}
 	*ret_leaf = at;
+	if (leaf->step_count == 2 && walk.path[0]->layout == WEIR_SPAN)
+		return span_levels(column, scratch, walk.path[0], at, rows, first, count, err);
 	for (uint32_t i = 0; i < count; i++) {
 		int code = walk_value(&walk, 0, rows != NULL ? rows[i] : first + i, 0, 0, 0);
 		if (code != 0)
@@ -188,24 +255,52 @@ static void gather(struct weir_buf *out, const char *values, const uint32_t *pic
 	}
 }
 
+static int decimal_too_long(const struct pq_column_writer *column, struct weir_error *err)
+{
+	return weir_fail(err, WEIR_E_INPUT, "field '%.*s' has a decimal of more than %u digits",
+		WEIR_STR_ARG(column->leaf->field->name), column->leaf->field->precision);
+}
+
+/* As INT32 or INT64: little-endian, as they lie in memory. */
+static bool narrow_decimals(char *to, const char *values, const uint32_t *picks, uint32_t count, uint32_t width)
+{
+	bool good = true;
+	for (uint32_t i = 0; i < count; i++) {
+		weir_int128 value;
+		memcpy(&value, values + (size_t)picks[i] * sizeof value, sizeof value);
+		int64_t narrow = (int64_t)value;
+		int32_t small = (int32_t)narrow;
+		good &= width == 8 ? value == narrow : value == small;
+		if (width == 8)
+			memcpy(to + (size_t)i * 8, &narrow, 8);
+		else
+			memcpy(to + (size_t)i * 4, &small, 4);
+	}
+	return good;
+}
+
 static int add_decimals(struct pq_column_writer *column, const struct weir_column *from, const uint32_t *picks,
 	uint32_t count, struct weir_error *err)
 {
 	uint32_t width = column->leaf->width;
-	for (uint32_t i = 0; i < count; i++) {
-		uint8_t bytes[16];
+	weir_buf_reserve(&column->plain, (size_t)count * width);
+	char *to = column->plain.data + column->plain.size;
+	if (column->leaf->physical != PQ_FIXED) {
+		if (!narrow_decimals(to, from->values, picks, count, width))
+			return decimal_too_long(column, err);
+		column->plain.size += (size_t)count * width;
+		return 0;
+	}
+	for (uint32_t i = 0; i < count; i++, to += width) {
 		weir_int128 value;
 		memcpy(&value, (const char *)from->values + (size_t)picks[i] * sizeof value, sizeof value);
 		weir_int128 rest = width < 16 ? value >> (8 * width - 1) : 0;
 		if (rest != 0 && rest != -1)
-			return weir_fail(err, WEIR_E_INPUT, "field '%.*s' has a decimal of more than %u digits",
-				WEIR_STR_ARG(column->leaf->field->name), column->leaf->field->precision);
-		for (uint32_t b = 0; b < width; b++) {
-			uint32_t place = column->leaf->physical == PQ_FIXED ? width - 1 - b : b;
-			bytes[place] = (uint8_t)(value >> (8 * b));
-		}
-		weir_buf_append(&column->plain, bytes, width);
+			return decimal_too_long(column, err);
+		for (uint32_t b = 0; b < width; b++) /* big-endian */
+			to[width - 1 - b] = (char)(value >> (8 * b));
 	}
+	column->plain.size += (size_t)count * width;
 	return 0;
 }
 
@@ -276,26 +371,52 @@ static void add_codes(struct pq_column_writer *column, const struct weir_column 
 		uint32_t code = source[picks[i]];
 		uint64_t known = column->remap[code];
 		if ((known & 0xffffffff00000000ULL) != stamp) {
-			known = stamp | pq_dictionary_add_text(&column->dictionary,
-						weir_view_str(&from->dict->values[code]));
+			known = stamp | pq_dictionary_add_text(&column->dictionary, &from->dict->values[code]);
 			column->remap[code] = known;
 		}
 		codes[i] = (uint32_t)known;
 	}
 }
 
+/* The texts in PLAIN, bytes in all with their lengths. */
+static void put_plain_texts(struct weir_buf *out, const struct weir_column *from, const uint32_t *picks, uint32_t count,
+	uint64_t bytes)
+{
+	const struct weir_view *views = from->layout == WEIR_DICT ? from->dict->values : from->values;
+	const uint32_t *codes = from->layout == WEIR_DICT ? from->values : NULL;
+	weir_buf_reserve(out, bytes + sizeof views->u.inlined); /* short texts are copied with what follows them */
+	char *to = out->data + out->size;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct weir_view *view = &views[codes != NULL ? codes[picks[i]] : picks[i]];
+		memcpy(to, &view->size, 4);
+		if (view->size <= sizeof view->u.inlined)
+			memcpy(to + 4, view->u.inlined, sizeof view->u.inlined);
+		else
+			memcpy(to + 4, view->u.far.data, view->size);
+		to += 4 + (size_t)view->size;
+	}
+	out->size += bytes;
+	WEIR_ASSERT(to == out->data + out->size);
+}
+
 static void add_text(struct pq_column_writer *column, const struct weir_column *from, const uint32_t *picks,
-	uint32_t count)
+	uint32_t count, uint64_t bytes)
 {
 	if (!column->use_dictionary) {
-		for (uint32_t i = 0; i < count; i++)
-			put_plain_text(&column->plain, weir_column_str(from, picks[i]));
+		put_plain_texts(&column->plain, from, picks, count, bytes);
 	} else if (from->layout == WEIR_DICT) {
 		add_codes(column, from, picks, count);
 	} else {
+		const struct weir_view *views = from->values, *last = NULL;
 		uint32_t *codes = reserve_codes(column, count);
-		for (uint32_t i = 0; i < count; i++)
-			codes[i] = pq_dictionary_add_text(&column->dictionary, weir_column_str(from, picks[i]));
+		for (uint32_t i = 0; i < count; i++) {
+			const struct weir_view *view = &views[picks[i]];
+			/* The same bits are the same text; neighbours often are. */
+			codes[i] = last != NULL && memcmp(view, last, sizeof *view) == 0
+					   ? codes[i - 1]
+					   : pq_dictionary_add_text(&column->dictionary, view);
+			last = view;
+		}
 	}
 }
 
@@ -341,7 +462,7 @@ static int add_values(struct pq_column_writer *column, struct pq_scratch *scratc
 	case WEIR_STRING:
 	case WEIR_BINARY:
 		column->text_bytes += bytes;
-		add_text(column, from, picks, count);
+		add_text(column, from, picks, count, bytes);
 		if (column->use_dictionary && !dictionary_pays(column))
 			pq_column_writer_drop_dictionary(column);
 		return 0;

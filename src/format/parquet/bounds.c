@@ -124,15 +124,30 @@ void pq_bounds_of_fixed(const struct pq_leaf *leaf, const void *values, uint32_t
 	}
 }
 
+/* Zeros follow a text that is shorter, so that different heads order as their texts do. */
+static uint64_t head_of(struct weir_str text)
+{
+	uint64_t head = 0;
+	if (text.size >= sizeof head)
+		memcpy(&head, text.data, sizeof head);
+	else if (text.size > 0)
+		memcpy(&head, text.data, text.size);
+	return __builtin_bswap64(head);
+}
+
 void pq_bounds_add_text(struct pq_bounds *bounds, struct weir_str text)
 {
+	uint64_t head = head_of(text);
 	if (!bounds->has) {
 		bounds->min = bounds->max = text;
+		bounds->min_head = bounds->max_head = head;
 		bounds->has = true;
-	} else if (weir_str_compare(text, bounds->min) < 0) {
+	} else if (head < bounds->min_head || (head == bounds->min_head && weir_str_compare(text, bounds->min) < 0)) {
 		bounds->min = text;
-	} else if (weir_str_compare(text, bounds->max) > 0) {
+		bounds->min_head = head;
+	} else if (head > bounds->max_head || (head == bounds->max_head && weir_str_compare(text, bounds->max) > 0)) {
 		bounds->max = text;
+		bounds->max_head = head;
 	}
 }
 

@@ -2,8 +2,9 @@
  * One leaf of a row group: what was added becomes a column chunk of pages.
  *
  * The encoding is chosen by measuring: a dictionary where it and its codes are smaller, differences
- * where the first page says so, else PLAIN. The chunk is compressed if its first pages shrink by a
- * tenth. Threads: belongs to its encoder.
+ * where the first page says so, split bytes (where they are allowed) if the first page of doubles
+ * compresses better so, else PLAIN. The chunk is compressed if its first pages shrink by a tenth.
+ * Threads: belongs to its encoder.
  */
 #include <stdlib.h>
 
@@ -41,7 +42,8 @@ int32_t pq_codec_number(enum codec codec)
 
 void pq_scratch_init(struct pq_scratch *scratch, const struct pq_write_options *options)
 {
-	*scratch = (struct pq_scratch){.codec = codec_state_new(), .kind = options->codec, .level = options->level};
+	*scratch = (struct pq_scratch){.codec = codec_state_new(), .kind = options->codec, .level = options->level,
+		.may_split = options->byte_stream_split};
 	for (unsigned i = 0; i < 3; i++)
 		pq_dictionary_init(&scratch->dictionaries[i], 4U << i);
 }
@@ -174,6 +176,40 @@ static void put_deltas(const struct making *making, struct weir_buf *out, uint64
 	free(wide);
 }
 
+/* BYTE_STREAM_SPLIT: the first bytes of all values, then the second ones, and so on. */
+static void put_split(struct weir_buf *out, const char *values, size_t count, size_t width)
+{
+	weir_buf_reserve(out, count * width);
+	char *to = out->data + out->size;
+	for (size_t b = 0; b < width; b++)
+		for (size_t i = 0; i < count; i++)
+			*to++ = values[i * width + b];
+	out->size += count * width;
+}
+
+/* Does the first page of numbers compress better when its bytes are split? */
+static int plan_split(struct making *making)
+{
+	struct pq_scratch *scratch = making->scratch;
+	const struct pq_leaf *leaf = making->column->leaf;
+	struct pq_page_mark end = page_end(making, 0);
+	size_t size = end.first_value * leaf->width;
+	if (!scratch->may_split || (leaf->physical != PQ_FLOAT && leaf->physical != PQ_DOUBLE) ||
+		making->plan.encoding != PQ_PLAIN || scratch->kind == CODEC_NONE || size < SMALLEST_TO_COMPRESS)
+		return 0;
+	scratch->body.size = scratch->packed.size = scratch->tail.size = 0;
+	put_split(&scratch->body, making->column->plain.data, end.first_value, leaf->width);
+	int code = codec_compress(scratch->codec, scratch->kind, scratch->level, making->column->plain.data, size,
+		&scratch->packed, making->err);
+	if (code == 0)
+		code = codec_compress(scratch->codec, scratch->kind, scratch->level, scratch->body.data, size,
+			&scratch->tail, making->err);
+	if (code == 0 && scratch->tail.size < scratch->packed.size - scratch->packed.size / 10 &&
+		scratch->tail.size < size - size / 10)
+		making->plan.encoding = PQ_BYTE_STREAM_SPLIT;
+	return code;
+}
+
 static void plan_fixed(struct making *making)
 {
 	struct pq_column_writer *column = making->column;
@@ -227,6 +263,8 @@ static void put_values(const struct making *making, struct weir_buf *out, const 
 		pq_rle_encode(out, making->plan.codes + from->first_value, count, making->plan.bit_width);
 	} else if (making->plan.encoding == PQ_DELTA_BINARY_PACKED) {
 		put_deltas(making, out, from->first_value, to->first_value);
+	} else if (making->plan.encoding == PQ_BYTE_STREAM_SPLIT) {
+		put_split(out, column->plain.data + from->first_value * width, count, width);
 	} else if (column->leaf->physical == PQ_BOOLEAN) {
 		put_bits(out, column->plain.data + from->first_value, count);
 	} else if (width == 0) {
@@ -236,11 +274,25 @@ static void put_values(const struct making *making, struct weir_buf *out, const 
 	}
 }
 
-/* scratch->body as a page at the end of the row group. */
-static int put_page(struct making *making, struct pq_page_header *header)
+/* The page's values as they lie in the column, where that is how they are written; else without data. */
+static struct weir_str plain_values(const struct making *making, const struct pq_page_mark *from,
+	const struct pq_page_mark *to)
+{
+	const struct pq_column_writer *column = making->column;
+	uint32_t width = column->leaf->width;
+	if (making->plan.encoding != PQ_PLAIN || column->leaf->physical == PQ_BOOLEAN || column->plain.size == 0)
+		return (struct weir_str){NULL, 0};
+	if (width == 0)
+		return (struct weir_str){column->plain.data + from->first_byte, to->first_byte - from->first_byte};
+	return (struct weir_str){column->plain.data + from->first_value * width,
+		(to->first_value - from->first_value) * width};
+}
+
+/* plain as a page at the end of the row group. */
+static int put_page(struct making *making, struct pq_page_header *header, struct weir_str plain)
 {
 	struct pq_scratch *scratch = making->scratch;
-	struct weir_str body = weir_buf_str(&scratch->body);
+	struct weir_str body = plain;
 	struct weir_buf *out = &making->group->bytes;
 	if (making->chunk->codec != pq_codec_number(CODEC_NONE)) {
 		scratch->packed.size = 0;
@@ -250,14 +302,14 @@ static int put_page(struct making *making, struct pq_page_header *header)
 			return code;
 		body = weir_buf_str(&scratch->packed);
 	}
-	if (scratch->body.size > INT32_MAX || body.size > INT32_MAX)
+	if (plain.size > INT32_MAX || body.size > INT32_MAX)
 		return weir_fail(making->err, WEIR_E_LIMIT, "a page of field '%.*s' is larger than 2 GiB",
 			WEIR_STR_ARG(making->column->leaf->field->name));
-	header->plain_size = (int32_t)scratch->body.size;
+	header->plain_size = (int32_t)plain.size;
 	header->packed_size = (int32_t)body.size;
 	size_t before = out->size;
 	pq_page_header_encode(out, header);
-	making->chunk->plain_size += out->size - before + scratch->body.size;
+	making->chunk->plain_size += out->size - before + plain.size;
 	weir_buf_append(out, body.data, body.size);
 	return 0;
 }
@@ -267,11 +319,9 @@ static int put_dictionary(struct making *making)
 	const struct pq_dictionary *dictionary = making->plan.dictionary;
 	struct pq_page_header header = {.type = PQ_DICTIONARY_PAGE, .value_count = (int32_t)dictionary->count,
 		.encoding = PQ_PLAIN};
-	making->scratch->body.size = 0;
-	weir_buf_append(&making->scratch->body, dictionary->bytes.data, dictionary->bytes.size);
 	making->chunk->has_dictionary = true;
 	making->chunk->dictionary_offset = making->group->bytes.size;
-	return put_page(making, &header);
+	return put_page(making, &header, weir_buf_str(&dictionary->bytes));
 }
 
 static int put_data_page(struct making *making, uint32_t page)
@@ -288,14 +338,18 @@ static int put_data_page(struct making *making, uint32_t page)
 		put_levels(body, (const uint8_t *)column->reps.data + from->first_entry, entries, leaf->max_rep);
 	if (leaf->max_def > 0)
 		put_levels(body, (const uint8_t *)column->defs.data + from->first_entry, entries, leaf->max_def);
-	put_values(making, body, from, &to);
+	struct weir_str plain = plain_values(making, from, &to);
+	if (plain.data == NULL || body->size > 0) {
+		put_values(making, body, from, &to);
+		plain = weir_buf_str(body);
+	}
 	struct pq_page_header header = {.type = PQ_DATA_PAGE, .value_count = (int32_t)entries,
 		.encoding = making->plan.encoding};
 	info->offset = making->group->bytes.size;
 	info->first_row = from->first_row;
 	info->null_count = entries - (to.first_value - from->first_value);
 	info->all_null = to.first_value == from->first_value;
-	int code = put_page(making, &header);
+	int code = put_page(making, &header, plain);
 	info->size = (uint32_t)(making->group->bytes.size - info->offset);
 	return code;
 }
@@ -484,7 +538,9 @@ int pq_column_writer_finish(struct pq_column_writer *column, struct pq_scratch *
 		plan_text(&making);
 	else
 		plan_fixed(&making);
-	int code = put_all(&making);
+	int code = plan_split(&making);
+	if (code == 0)
+		code = put_all(&making);
 	if (code != 0)
 		return code;
 	ret_chunk->encodings = 1U << making.plan.encoding | 1U << PQ_RLE;

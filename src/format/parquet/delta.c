@@ -23,18 +23,25 @@ static unsigned width_of(uint64_t value)
 
 static void put_mini(struct weir_buf *out, const uint64_t *values, unsigned width)
 {
-	uint8_t packed[MINI * 8 + 16] = {0};
+	uint64_t bits = 0;
+	unsigned held = 0;
+	if (width == 0)
+		return;
+	weir_buf_reserve(out, MINI / 8 * width + 8);
+	char *to = out->data + out->size;
 	for (unsigned i = 0; i < MINI; i++) {
-		size_t bit = (size_t)i * width;
-		unsigned shift = bit % 8;
-		uint64_t word;
-		memcpy(&word, packed + bit / 8, 8);
-		word |= values[i] << shift;
-		memcpy(packed + bit / 8, &word, 8);
-		if (shift + width > 64)
-			packed[bit / 8 + 8] |= (uint8_t)(values[i] >> (64 - shift));
+		bits |= values[i] << held;
+		held += width;
+		if (held < 64)
+			continue;
+		memcpy(to, &bits, 8);
+		to += 8;
+		held -= 64;
+		bits = held > 0 ? values[i] >> (width - held) : 0;
 	}
-	weir_buf_append(out, packed, MINI / 8 * width);
+	if (held > 0)
+		memcpy(to, &bits, 8);
+	out->size += MINI / 8 * width;
 }
 
 static void put_block(struct weir_buf *out, uint64_t *deltas, uint32_t count, uint64_t mask)
@@ -42,13 +49,16 @@ static void put_block(struct weir_buf *out, uint64_t *deltas, uint32_t count, ui
 	int64_t smallest = INT64_MAX;
 	uint8_t widths[MINIS] = {0};
 	for (uint32_t i = 0; i < count; i++)
-		if ((int64_t)deltas[i] < smallest)
-			smallest = (int64_t)deltas[i];
-	for (uint32_t i = 0; i < BLOCK; i++) {
-		deltas[i] = i < count ? (deltas[i] - (uint64_t)smallest) & mask : 0;
-		unsigned width = width_of(deltas[i]);
-		if (width > widths[i / MINI])
-			widths[i / MINI] = (uint8_t)width;
+		smallest = (int64_t)deltas[i] < smallest ? (int64_t)deltas[i] : smallest;
+	for (uint32_t i = 0; i < count; i++)
+		deltas[i] = (deltas[i] - (uint64_t)smallest) & mask;
+	for (uint32_t i = count; i < BLOCK; i++)
+		deltas[i] = 0;
+	for (uint32_t m = 0; m < MINIS; m++) {
+		uint64_t all = 0;
+		for (uint32_t i = 0; i < MINI; i++)
+			all |= deltas[m * MINI + i];
+		widths[m] = (uint8_t)width_of(all);
 	}
 	thrift_put_zigzag(out, smallest);
 	weir_buf_append(out, widths, MINIS);

@@ -32,6 +32,7 @@ void pq_dictionary_done(struct pq_dictionary *dictionary)
 {
 	weir_buf_done(&dictionary->bytes);
 	free(dictionary->offsets);
+	free(dictionary->keys);
 	free(dictionary->slots);
 	*dictionary = (struct pq_dictionary){0};
 }
@@ -60,24 +61,70 @@ struct weir_str pq_dictionary_text(const struct pq_dictionary *dictionary, uint3
 	return (struct weir_str){entry + 4, weir_le32(entry)};
 }
 
-uint32_t pq_dictionary_add_text(struct pq_dictionary *dictionary, struct weir_str text)
+/* What is compared first: size and 12 bytes of a short text; size, 4 bytes and a hash of a long one. */
+static inline struct pq_text_key key_of(const struct weir_view *view)
 {
-	uint32_t hash = (uint32_t)weir_hash64(text.data, text.size);
-	uint32_t mask = dictionary->slot_count - 1, at = hash & mask;
-	for (; dictionary->slots[at] != 0; at = (at + 1) & mask) {
-		uint64_t slot = dictionary->slots[at];
-		if (slot >> 32 == hash && weir_str_equal(pq_dictionary_text(dictionary, (uint32_t)slot - 1), text))
-			return (uint32_t)slot - 1;
+	struct pq_text_key key;
+	uint64_t low, mask;
+	uint32_t high, prefix;
+	if (view->size > sizeof view->u.inlined) {
+		memcpy(&prefix, view->u.far.prefix, 4);
+		key.a = (uint64_t)prefix << 32 | view->size;
+		key.b = weir_hash64(view->u.far.data, view->size);
+		return key;
 	}
+	memcpy(&low, view->u.inlined, 8);
+	memcpy(&high, view->u.inlined + 8, 4);
+	mask = view->size >= 8 ? UINT64_MAX : ((uint64_t)1 << (8 * view->size)) - 1;
+	low &= mask;
+	high &= view->size > 8 ? (uint32_t)(((uint64_t)1 << (8 * (view->size - 8))) - 1) : 0;
+	key.a = low << 32 | view->size;
+	key.b = (uint64_t)high << 32 | low >> 32;
+	return key;
+}
+
+static inline uint32_t hash_key(struct pq_text_key key)
+{
+	uint64_t hash = weir_mix64(key.a ^ key.b * 0x9e3779b97f4a7c15ULL);
+	return (uint32_t)(hash ^ hash >> 32);
+}
+
+static uint32_t add_new_text(struct pq_dictionary *dictionary, const struct weir_view *view, struct pq_text_key key,
+	uint64_t slot_at, uint32_t hash)
+{
 	uint32_t code = dictionary->count++;
-	dictionary->slots[at] = (uint64_t)hash << 32 | (code + 1);
-	WEIR_GROW(dictionary->offsets, code, dictionary->offset_capacity);
+	uint32_t size = view->size;
+	dictionary->slots[slot_at] = (uint64_t)hash << 32 | (code + 1);
+	if (code == dictionary->offset_capacity) {
+		dictionary->offset_capacity = code < 64 ? 128 : code * 2;
+		dictionary->offsets = weir_realloc(dictionary->offsets, dictionary->offset_capacity,
+			sizeof *dictionary->offsets);
+		dictionary->keys = weir_realloc(dictionary->keys, dictionary->offset_capacity,
+			sizeof *dictionary->keys);
+	}
 	dictionary->offsets[code] = (uint32_t)dictionary->bytes.size;
-	weir_buf_u32(&dictionary->bytes, (uint32_t)text.size);
-	weir_buf_append(&dictionary->bytes, text.data, text.size);
+	dictionary->keys[code] = key;
+	weir_buf_append(&dictionary->bytes, &size, sizeof size);
+	weir_buf_append(&dictionary->bytes, weir_view_str(view).data, size);
 	if (dictionary->count > dictionary->slot_count / 2)
 		grow_slots(dictionary);
 	return code;
+}
+
+uint32_t pq_dictionary_add_text(struct pq_dictionary *dictionary, const struct weir_view *view)
+{
+	struct pq_text_key key = key_of(view);
+	uint32_t hash = hash_key(key), mask = dictionary->slot_count - 1, at = hash & mask;
+	uint64_t slot;
+	for (; (slot = dictionary->slots[at]) != 0; at = (at + 1) & mask) {
+		uint32_t code = (uint32_t)slot - 1;
+		if (slot >> 32 != hash || dictionary->keys[code].a != key.a || dictionary->keys[code].b != key.b)
+			continue;
+		if (view->size <= sizeof view->u.inlined ||
+			memcmp(pq_dictionary_text(dictionary, code).data, view->u.far.data, view->size) == 0)
+			return code;
+	}
+	return add_new_text(dictionary, view, key, at, hash);
 }
 
 static inline uint32_t hash_fixed(const char *value, uint32_t width)

@@ -6,6 +6,8 @@
 
 #include "format/parquet/encoder_int.h"
 
+#define GROUP_BYTES_LEAST 4096
+
 struct pq_encoder {
 	struct weir_arena *arena;
 	struct pq_layout layout;
@@ -14,6 +16,7 @@ struct pq_encoder {
 	uint64_t rows;       /* in the row group in the making */
 	uint64_t page_rows;  /* in its current page */
 	uint64_t group_rows; /* at which a row group is full */
+	uint64_t last_bytes; /* of the row group before, encoded */
 	struct weir_error failed; /* code != 0: the schema cannot be written */
 	struct pq_row_group **done;
 	uint32_t done_count, done_taken, done_capacity;
@@ -110,6 +113,15 @@ static void reset(struct pq_encoder *encoder)
 	encoder->page_rows = 0;
 }
 
+static uint64_t held_bytes(const struct pq_encoder *encoder)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < encoder->layout.leaf_count; i++)
+		bytes += encoder->columns[i].plain.size + encoder->columns[i].codes.size +
+			 encoder->columns[i].dictionary.bytes.size;
+	return bytes;
+}
+
 int pq_encoder_flush(struct pq_encoder *encoder, struct weir_error *err)
 {
 	if (encoder->rows == 0)
@@ -117,6 +129,10 @@ int pq_encoder_flush(struct pq_encoder *encoder, struct weir_error *err)
 	struct pq_row_group *group = pq_row_group_new(encoder->layout.leaf_count);
 	group->rows = encoder->rows;
 	group->shape = pq_elements_shape(encoder->layout.elements, encoder->layout.element_count);
+	/* As large as the one before, or a guess: growing would copy it several times. */
+	uint64_t guess = encoder->last_bytes > 0 ? encoder->last_bytes + encoder->last_bytes / 8
+						 : held_bytes(encoder) / 4;
+	weir_buf_reserve(&group->bytes, guess + GROUP_BYTES_LEAST);
 	int code = 0;
 	for (uint32_t i = 0; i < encoder->layout.leaf_count && code == 0; i++) {
 		code = pq_column_writer_finish(&encoder->columns[i], &encoder->scratch, encoder->rows, group,
@@ -128,18 +144,10 @@ int pq_encoder_flush(struct pq_encoder *encoder, struct weir_error *err)
 		pq_row_group_free(group);
 		return code;
 	}
+	encoder->last_bytes = group->bytes.size;
 	WEIR_GROW(encoder->done, encoder->done_count, encoder->done_capacity);
 	encoder->done[encoder->done_count++] = group;
 	return 0;
-}
-
-static uint64_t held_bytes(const struct pq_encoder *encoder)
-{
-	uint64_t bytes = 0;
-	for (uint32_t i = 0; i < encoder->layout.leaf_count; i++)
-		bytes += encoder->columns[i].plain.size + encoder->columns[i].codes.size +
-			 encoder->columns[i].dictionary.bytes.size;
-	return bytes;
 }
 
 static int add_rows(struct pq_encoder *encoder, const struct weir_batch *batch, const uint16_t *rows, uint32_t first,

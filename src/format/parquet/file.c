@@ -227,14 +227,10 @@ bool pq_bound_decode(const struct pq_node *node, struct weir_str bytes, struct e
 	return true;
 }
 
-bool pq_file_bounds(const struct pq_file *file, uint32_t row_group, int32_t field_id, struct expr_bounds *ret_bounds)
+bool pq_chunk_bounds(const struct pq_file *file, uint32_t row_group, const struct pq_node *node,
+	struct expr_bounds *ret_bounds)
 {
-	const struct pq_node *node = pq_file_leaf(file, field_id);
-	if (node == NULL || row_group >= file->meta.group_count)
-		return false;
 	const struct pq_chunk *chunk = &file->meta.groups[row_group].chunks[node->leaf];
-	if (chunk->encrypted || file->tree.leaves[node->leaf].max_rep > 0)
-		return false;
 	*ret_bounds = (struct expr_bounds){.row_count = file->meta.groups[row_group].rows,
 		.has_null_count = chunk->stats.has_null_count, .null_count = chunk->stats.null_count};
 	if (chunk->stats.old_order && (node->physical >= PQ_BYTE_ARRAY || node->convert == PQ_U32_I64))
@@ -242,6 +238,16 @@ bool pq_file_bounds(const struct pq_file *file, uint32_t row_group, int32_t fiel
 	ret_bounds->has_min = pq_bound_decode(node, chunk->stats.min, &ret_bounds->min);
 	ret_bounds->has_max = pq_bound_decode(node, chunk->stats.max, &ret_bounds->max);
 	return ret_bounds->has_min || ret_bounds->has_max || ret_bounds->has_null_count;
+}
+
+bool pq_file_bounds(const struct pq_file *file, uint32_t row_group, int32_t field_id, struct expr_bounds *ret_bounds)
+{
+	const struct pq_node *node = pq_file_leaf(file, field_id);
+	if (node == NULL || row_group >= file->meta.group_count)
+		return false;
+	if (file->meta.groups[row_group].chunks[node->leaf].encrypted || file->tree.leaves[node->leaf].max_rep > 0)
+		return false;
+	return pq_chunk_bounds(file, row_group, node, ret_bounds);
 }
 
 static int read_part(const struct pq_file *file, uint64_t offset, uint32_t size, struct weir_arena *arena,

@@ -111,9 +111,14 @@ static void spread(char *to, const char *from, const uint8_t *levels, uint8_t ne
 	}
 }
 
-static void place_values(const struct assembly *assembly, const void *dense, uint32_t count, const uint8_t *levels,
-	uint8_t needed, uint32_t slots, uint32_t width, struct weir_column *column)
+/* in_arena: dense is the holder's, and serves as it is where no slot is null. */
+static void place_values(const struct assembly *assembly, void *dense, bool in_arena, uint32_t count,
+	const uint8_t *levels, uint8_t needed, uint32_t slots, uint32_t width, struct weir_column *column)
 {
+	if (count == slots && in_arena && dense != NULL) {
+		column->values = dense;
+		return;
+	}
 	column->values = weir_arena_alloc(assembly->holder->arena, (size_t)slots * width);
 	if (count == slots && count > 0)
 		memcpy(column->values, dense, (size_t)count * width);
@@ -138,19 +143,21 @@ static int assemble_leaf(const struct assembly *assembly, const struct pq_target
 	if (code != 0)
 		return code;
 	set_valid(assembly, levels, node->def, slots, column);
+	bool flat = cursor->leaf.max_rep == 0; /* its values are in the holder's arena */
 	bool coded = data->coded && data->value_count > 0 && data->dictionary.dict != NULL;
 	if (coded && target->convert == PQ_BYTES_VIEW) {
 		column->layout = WEIR_DICT;
 		column->dict = data->dictionary.dict;
-		place_values(assembly, data->codes, data->value_count, levels, node->def, slots, 4, column);
+		place_values(assembly, data->codes, flat, data->value_count, levels, node->def, slots, 4, column);
 		return 0;
 	}
-	const void *dense = data->values;
+	void *dense = data->values;
 	if (coded) {
 		struct weir_view *views = weir_arena_alloc(arena, (size_t)data->value_count * sizeof *views);
 		for (uint32_t i = 0; i < data->value_count; i++)
 			views[i] = data->dictionary.dict->values[data->codes[i]];
 		dense = views;
+		flat = true;
 	}
 	uint32_t width = weir_type_width(target->field->type);
 	if (!keeps_values(target->convert)) {
@@ -159,8 +166,9 @@ static int assemble_leaf(const struct assembly *assembly, const struct pq_target
 			return pq_cursor_corrupt(cursor, cursor->offset, "a value is out of the range of its type",
 				assembly->err);
 		dense = converted;
+		flat = true;
 	}
-	place_values(assembly, dense, data->value_count, levels, node->def, slots, width, column);
+	place_values(assembly, dense, flat, data->value_count, levels, node->def, slots, width, column);
 	return 0;
 }
 

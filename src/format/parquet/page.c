@@ -17,8 +17,25 @@ struct pq_shared *pq_shared_new(size_t size)
 {
 	struct pq_shared *shared = weir_alloc(sizeof *shared + size);
 	atomic_init(&shared->refs, 1);
-	shared->size = size;
+	shared->size = shared->capacity = size;
 	return shared;
+}
+
+/* Memory for a page: that of an earlier one, where it is large enough and nobody holds it. */
+static struct pq_shared *take_page(struct pq_cursor *cursor, size_t size)
+{
+	struct pq_shared *spare = cursor->spare;
+	if (spare == NULL || spare->capacity < size || atomic_load_explicit(&spare->refs, memory_order_acquire) != 1)
+		return pq_shared_new(size);
+	cursor->spare = NULL;
+	spare->size = size;
+	return spare;
+}
+
+static void keep_page(struct pq_cursor *cursor, struct pq_shared *page)
+{
+	pq_shared_unref(cursor->spare);
+	cursor->spare = page;
 }
 
 struct pq_shared *pq_shared_ref(struct pq_shared *shared)
@@ -79,7 +96,8 @@ static int look(struct pq_cursor *cursor, uint64_t offset, uint64_t least, const
 		uint64_t chunk_left = offset >= start && cursor->chunk.packed_size > offset - start
 					      ? cursor->chunk.packed_size - (offset - start)
 					      : 0;
-		uint64_t size = chunk_left < WINDOW_BYTES ? chunk_left : WINDOW_BYTES;
+		uint64_t goal = cursor->window_goal > WINDOW_BYTES ? cursor->window_goal : WINDOW_BYTES;
+		uint64_t size = chunk_left < goal ? chunk_left : goal;
 		size = size < least ? least : size;
 		size = size < there ? size : there;
 		cursor->window.size = 0;
@@ -157,6 +175,8 @@ static int unpack_page(struct pq_cursor *cursor, const struct pq_page_header *he
 	int code = look(cursor, at, (uint64_t)header->packed_size, &body, &size, err);
 	if (code != 0)
 		return code;
+	/* The next is alike. */
+	cursor->window_goal = header->header_size + (uint64_t)header->packed_size + HEADER_GUESS;
 	if (size < (size_t)header->packed_size)
 		return pq_cursor_corrupt(cursor, cursor->offset, "a page is cut by the end of the file", err);
 	code = check_page(cursor, header, body, err);
@@ -168,7 +188,7 @@ static int unpack_page(struct pq_cursor *cursor, const struct pq_page_header *he
 		kept = (size_t)header->def_size + (size_t)header->rep_size;
 		codec = header->compressed ? codec : CODEC_NONE;
 	}
-	struct pq_shared *page = pq_shared_new((size_t)header->plain_size);
+	struct pq_shared *page = take_page(cursor, (size_t)header->plain_size);
 	if (kept > 0)
 		memcpy(page->data, body, kept);
 	size_t plain = (size_t)header->plain_size - kept, packed = (size_t)header->packed_size - kept;
@@ -216,7 +236,7 @@ static int open_dictionary(struct pq_cursor *cursor, const struct pq_page_header
 		bytes + page->size, &none, err);
 	if (code == 0)
 		code = pq_values_read(&values, count, shared->data + head, &holder, err);
-	pq_shared_unref(page);
+	keep_page(cursor, page);
 	if (code != 0) {
 		pq_shared_unref(shared);
 		return at_page(cursor, err, code);
@@ -276,8 +296,9 @@ static int open_data_page(struct pq_cursor *cursor, const struct pq_page_header 
 	int code = unpack_page(cursor, header, &page, err);
 	if (code != 0)
 		return code;
-	pq_shared_unref(cursor->page);
+	keep_page(cursor, cursor->page);
 	cursor->page = page;
+	cursor->reps_at = cursor->reps_count = 0;
 	const uint8_t *at = page->data, *end = page->data + page->size;
 	uint32_t entries = (uint32_t)header->value_count;
 	uint8_t max_rep = cursor->leaf.max_rep, max_def = cursor->leaf.max_def;
@@ -334,8 +355,12 @@ int pq_cursor_open(struct pq_cursor *cursor, const struct pq_file *file, uint32_
 	const struct pq_chunk *chunk, uint64_t memory_limit, struct codec_state *codec, struct pq_read_counts *counts,
 	struct weir_error *err)
 {
+	struct pq_cursor before = *cursor; /* its buffers serve again */
 	*cursor = (struct pq_cursor){.file = file, .leaf = file->tree.leaves[leaf], .chunk = *chunk, .codec = codec,
-		.memory_limit = memory_limit, .counts = counts, .entries_left = chunk->value_count};
+		.memory_limit = memory_limit, .counts = counts, .entries_left = chunk->value_count,
+		.window = before.window, .data = before.data, .spare = before.spare};
+	cursor->window.size = 0;
+	cursor->values.previous_buf = before.values.previous_buf;
 	cursor->offset = chunk_start(chunk);
 	if (chunk->external || chunk->encrypted)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, file->source.name, file->footer_offset,
@@ -344,16 +369,33 @@ int pq_cursor_open(struct pq_cursor *cursor, const struct pq_file *file, uint32_
 	return 0;
 }
 
+void pq_cursor_rest(struct pq_cursor *cursor)
+{
+	pq_shared_unref(cursor->dictionary.shared);
+	cursor->dictionary = (struct pq_dictionary_values){0};
+	keep_page(cursor, cursor->page);
+	cursor->page = NULL;
+	cursor->page_left = 0;
+}
+
+/* Without lists there are as many values as rows at most, and they go where the batch's column will have them. */
+static bool is_lent(const struct pq_cursor *cursor)
+{
+	return cursor->leaf.max_rep == 0;
+}
+
 void pq_cursor_close(struct pq_cursor *cursor)
 {
+	pq_cursor_rest(cursor);
 	weir_buf_done(&cursor->window);
-	pq_shared_unref(cursor->dictionary.shared);
-	pq_shared_unref(cursor->page);
+	pq_shared_unref(cursor->spare);
 	pq_values_done(&cursor->values);
 	free(cursor->data.defs);
 	free(cursor->data.reps);
-	free(cursor->data.values);
-	free(cursor->data.codes);
+	if (!is_lent(cursor)) {
+		free(cursor->data.values);
+		free(cursor->data.codes);
+	}
 	*cursor = (struct pq_cursor){0};
 }
 
@@ -369,30 +411,39 @@ static void reserve_entries(struct pq_leaf_data *data, const struct pq_leaf_leve
 		data->reps = weir_realloc(data->reps, data->entry_capacity, 1);
 }
 
-static void reserve_values(struct pq_leaf_data *data, uint32_t width, uint32_t more)
+static void reserve_values(struct pq_cursor *cursor, uint32_t width, uint32_t more, struct pq_holder *holder)
 {
+	struct pq_leaf_data *data = &cursor->data;
 	uint32_t needed = data->value_count + more;
-	if (needed <= data->value_capacity)
-		return;
-	data->value_capacity = needed + needed / 2;
-	data->values = weir_realloc(data->values, data->value_capacity, width);
+	if (is_lent(cursor)) {
+		if (data->values == NULL)
+			data->values = weir_arena_alloc(holder->arena, (size_t)data->rows * width);
+	} else if (needed > data->value_capacity) {
+		data->value_capacity = needed + needed / 2;
+		data->values = weir_realloc(data->values, data->value_capacity, width);
+	}
 }
 
-static void reserve_codes(struct pq_leaf_data *data, uint32_t more)
+static void reserve_codes(struct pq_cursor *cursor, uint32_t more, struct pq_holder *holder)
 {
+	struct pq_leaf_data *data = &cursor->data;
 	uint32_t needed = data->value_count + more;
-	if (needed <= data->code_capacity)
-		return;
-	data->code_capacity = needed + needed / 2;
-	data->codes = weir_realloc(data->codes, data->code_capacity, sizeof *data->codes);
+	if (is_lent(cursor)) {
+		if (data->codes == NULL)
+			data->codes = weir_arena_alloc(holder->arena, (size_t)data->rows * sizeof *data->codes);
+	} else if (needed > data->code_capacity) {
+		data->code_capacity = needed + needed / 2;
+		data->codes = weir_realloc(data->codes, data->code_capacity, sizeof *data->codes);
+	}
 }
 
 /* A page without a dictionary follows ones with: all become views. */
-static void decode_codes(struct pq_leaf_data *data)
+static void decode_codes(struct pq_cursor *cursor, struct pq_holder *holder)
 {
+	struct pq_leaf_data *data = &cursor->data;
 	uint32_t count = data->value_count;
 	data->value_count = 0;
-	reserve_values(data, sizeof(struct weir_view), count);
+	reserve_values(cursor, sizeof(struct weir_view), count, holder);
 	for (uint32_t i = 0; i < count; i++)
 		((struct weir_view *)data->values)[i] = data->dictionary.dict->values[data->codes[i]];
 	data->value_count = count;
@@ -410,13 +461,13 @@ static int take_values(struct pq_cursor *cursor, uint32_t count, struct pq_holde
 	if (bytes)
 		pq_holder_add(holder, coded ? cursor->dictionary.shared : cursor->page);
 	if (coded && data->coded) {
-		reserve_codes(data, count);
+		reserve_codes(cursor, count, holder);
 		data->dictionary = cursor->dictionary;
 		code = pq_values_read_codes(&cursor->values, count, data->codes + data->value_count, err);
 	} else {
 		if (data->coded && bytes)
-			decode_codes(data);
-		reserve_values(data, width, count);
+			decode_codes(cursor, holder);
+		reserve_values(cursor, width, count, holder);
 		code = pq_values_read(&cursor->values, count, (char *)data->values + (size_t)data->value_count * width,
 			holder, err);
 	}
@@ -486,24 +537,33 @@ static int count_entries(struct pq_cursor *cursor, uint32_t rows, uint32_t *star
 	struct pq_leaf_data *data = &cursor->data;
 	uint32_t count = 0;
 	*ret_full = false;
-	while (count < cursor->page_left) {
-		if (!cursor->peeked && !read_levels(&cursor->rep_levels, 1, &cursor->peeked_rep))
-			return pq_cursor_corrupt(cursor, cursor->offset, "the levels of a page are cut", err);
-		cursor->peeked = true;
-		if (cursor->peeked_rep > cursor->leaf.max_rep || (cursor->peeked_rep > 0 && *started == 0))
-			return pq_cursor_corrupt(cursor, cursor->offset, "a level of a page is too high", err);
-		if (cursor->peeked_rep == 0 && *started == rows) {
-			*ret_full = true;
-			break;
+	while (count < cursor->page_left && !*ret_full) {
+		if (cursor->reps_at == cursor->reps_count) {
+			uint32_t ahead = cursor->page_left - count;
+			cursor->reps_at = 0;
+			cursor->reps_count = ahead < PQ_LEVELS_AHEAD ? ahead : PQ_LEVELS_AHEAD;
+			if (!read_levels(&cursor->rep_levels, cursor->reps_count, cursor->reps))
+				return pq_cursor_corrupt(cursor, cursor->offset, "the levels of a page are cut", err);
 		}
-		*started += cursor->peeked_rep == 0;
-		if (data->entry_count + count >= PQ_ENTRIES_LIMIT)
+		uint32_t at = cursor->reps_at;
+		for (; at < cursor->reps_count; at++) {
+			uint8_t rep = cursor->reps[at];
+			if (rep == 0 && *started == rows)
+				break;
+			*started += rep == 0;
+			if (rep > cursor->leaf.max_rep || *started == 0)
+				return pq_cursor_corrupt(cursor, cursor->offset, "a level of a page is too high", err);
+		}
+		uint32_t part = at - cursor->reps_at;
+		*ret_full = at < cursor->reps_count;
+		if (data->entry_count + count + part > PQ_ENTRIES_LIMIT)
 			return weir_fail_at(err, WEIR_E_LIMIT, cursor->file->source.name, cursor->offset,
 				"column '%.*s' has more than %u list elements in %u rows",
 				WEIR_STR_ARG(cursor->leaf.node->field->name), PQ_ENTRIES_LIMIT, rows);
-		reserve_entries(data, &cursor->leaf, count + 1);
-		data->reps[data->entry_count + count++] = cursor->peeked_rep;
-		cursor->peeked = false;
+		reserve_entries(data, &cursor->leaf, count + part);
+		memcpy(data->reps + data->entry_count + count, cursor->reps + cursor->reps_at, part);
+		cursor->reps_at = at;
+		count += part;
 	}
 	*ret_count = count;
 	return 0;
@@ -534,6 +594,11 @@ int pq_cursor_read(struct pq_cursor *cursor, uint32_t rows, struct pq_holder *ho
 {
 	cursor->data.entry_count = cursor->data.value_count = 0;
 	cursor->data.coded = true;
+	cursor->data.rows = rows;
+	if (is_lent(cursor)) {
+		cursor->data.values = NULL;
+		cursor->data.codes = NULL;
+	}
 	cursor->data.dictionary = (struct pq_dictionary_values){0};
 	int code = cursor->leaf.max_rep > 0 ? read_nested(cursor, rows, holder, err)
 					    : read_flat(cursor, rows, holder, err);
@@ -541,20 +606,102 @@ int pq_cursor_read(struct pq_cursor *cursor, uint32_t rows, struct pq_holder *ho
 	return code;
 }
 
+/* A data page that is not needed at all: past it by its header, without a look at its bytes. */
+static int pass_pages(struct pq_cursor *cursor, uint64_t *rows, struct weir_error *err)
+{
+	while (cursor->leaf.max_rep == 0 && cursor->page_left == 0 && *rows > 0 && has_more_pages(cursor)) {
+		struct pq_page_header header;
+		int code = read_header(cursor, &header, err);
+		if (code != 0)
+			return code;
+		bool is_data = header.type == PQ_DATA_PAGE || header.type == PQ_DATA_PAGE_V2;
+		uint64_t entries = (uint64_t)header.value_count;
+		if (is_data && entries > *rows)
+			return 0;
+		if (!is_data || entries > cursor->entries_left) { /* what is wrong with it, the usual way says */
+			code = next_page(cursor, err);
+			if (code != 0)
+				return code;
+			continue;
+		}
+		if (cursor->entries_left != UINT64_MAX)
+			cursor->entries_left -= entries;
+		cursor->offset += header.header_size + (uint64_t)header.packed_size;
+		cursor->row += entries;
+		cursor->counts->pages_skipped++;
+		*rows -= entries;
+	}
+	return 0;
+}
+
+/* Rows of the current page, of a column without lists, whose values need not be decoded. */
+static bool pass_values(struct pq_cursor *cursor, uint32_t rows)
+{
+	uint8_t defs[PQ_LEVELS_AHEAD];
+	for (uint32_t done = 0; done < rows;) {
+		uint32_t part = rows - done < PQ_LEVELS_AHEAD ? rows - done : PQ_LEVELS_AHEAD, present = part;
+		if (cursor->leaf.max_def > 0) {
+			if (!read_levels(&cursor->def_levels, part, defs))
+				return false;
+			present = 0;
+			for (uint32_t i = 0; i < part; i++)
+				present += defs[i] == cursor->leaf.max_def;
+		}
+		if (!pq_values_skip(&cursor->values, present))
+			return false;
+		done += part;
+	}
+	cursor->page_left -= rows;
+	cursor->row += rows;
+	return true;
+}
+
+static bool can_pass(const struct pq_cursor *cursor)
+{
+	const struct pq_values *values = &cursor->values;
+	bool plain = values->encoding == PQ_PLAIN && values->physical != PQ_BYTE_ARRAY &&
+		     values->physical != PQ_BOOLEAN;
+	return cursor->leaf.max_rep == 0 && cursor->page_left > 0 && (plain || pq_values_coded(values));
+}
+
+/* Decodes rows and forgets them. */
+static int read_and_drop(struct pq_cursor *cursor, uint32_t rows, struct weir_error *err)
+{
+	struct pq_holder holder = {.arena = weir_arena_new(0), .text_limit = cursor->memory_limit};
+	int code = pq_cursor_read(cursor, rows, &holder, err);
+	for (uint32_t i = 0; i < holder.held_count; i++)
+		pq_shared_unref(holder.held[i]);
+	free(holder.held);
+	weir_arena_free(holder.arena);
+	return code;
+}
+
 static int discard(struct pq_cursor *cursor, uint64_t rows, struct weir_error *err)
 {
-	int code = 0;
-	while (rows > 0 && code == 0) {
-		struct pq_holder holder = {.arena = weir_arena_new(0), .text_limit = cursor->memory_limit};
+	while (rows > 0) {
+		bool has = true;
+		int code = pass_pages(cursor, &rows, err);
+		if (code == 0 && rows > 0 && cursor->leaf.max_rep == 0)
+			code = need_page(cursor, &has, err);
+		if (code != 0 || rows == 0)
+			return code;
 		uint32_t part = rows < WEIR_BATCH_ROWS ? (uint32_t)rows : WEIR_BATCH_ROWS;
-		code = pq_cursor_read(cursor, part, &holder, err);
-		for (uint32_t i = 0; i < holder.held_count; i++)
-			pq_shared_unref(holder.held[i]);
-		free(holder.held);
-		weir_arena_free(holder.arena);
+		if (has && can_pass(cursor)) {
+			part = part < cursor->page_left ? part : cursor->page_left;
+			if (!pass_values(cursor, part))
+				return pq_cursor_corrupt(cursor, cursor->offset,
+					"a page has fewer values than it says, or damaged ones", err);
+		} else {
+			/* No further than the page, so that the next may be passed whole. */
+			if (cursor->leaf.max_rep == 0 && cursor->page_left > 0 && part > cursor->page_left)
+				part = cursor->page_left;
+			code = read_and_drop(cursor, part, err);
+			if (code != 0)
+				return code;
+		}
 		rows -= part;
 	}
-	return code;
+	return 0;
 }
 
 int pq_cursor_seek(struct pq_cursor *cursor, uint64_t row, struct weir_error *err)
@@ -578,6 +725,6 @@ int pq_cursor_seek(struct pq_cursor *cursor, uint64_t row, struct weir_error *er
 	cursor->row = chunk->pages[page - 1].first_row;
 	cursor->entries_left = UINT64_MAX;
 	cursor->page_left = 0;
-	cursor->peeked = false;
+	cursor->reps_at = cursor->reps_count = 0;
 	return discard(cursor, row - cursor->row, err);
 }

@@ -8,7 +8,7 @@
  * most 2,048 rows, and on request split-block bloom filters.
  *
  * Reading: any schema; a projection by field id (or by name where the file has none), row groups and
- * pages skipped by expr terms, batches of at most 2,048 rows.
+ * pages skipped by expr terms, columns of a filter decoded before the others, batches of at most 2,048 rows.
  */
 #ifndef WEIR_FORMAT_PARQUET_H
 #define WEIR_FORMAT_PARQUET_H
@@ -46,6 +46,8 @@ struct pq_write_options {
 	uint32_t row_group_rows;     /* 0: 32,768 */
 	const int32_t *bloom_ids;    /* field ids of leaves that get a bloom filter */
 	uint32_t bloom_count;
+	bool byte_stream_split;      /* for floats and doubles, where it is smaller by measuring; Iceberg, Trino, DuckDB
+	                                and Arrow know it, Spark's own reader of plain Parquet does not */
 	const char *created_by;      /* NULL: "weir version ..." */
 	const struct pq_key_value *metadata;
 	uint32_t metadata_count;
@@ -103,10 +105,37 @@ size_t pq_file_memory(const struct pq_file *file); /* bytes that the decoded foo
 /* Statistics of one leaf in one row group; false where the file has none that can be trusted. */
 bool pq_file_bounds(const struct pq_file *file, uint32_t row_group, int32_t field_id, struct expr_bounds *ret_bounds);
 
+/* What a file says of a column (a leaf) and of its chunk in one row group, for people. Texts live in arena or file. */
+struct pq_column_description {
+	struct weir_str path;           /* names from the top, with points: "metrics.value" */
+	const struct weir_field *field; /* of the file's schema */
+	const char *physical;           /* "INT64" */
+	uint8_t max_definition, max_repetition;
+};
+
+struct pq_chunk_description {
+	const char *codec;          /* "zstd" */
+	struct weir_str encodings;  /* "RLE_DICTIONARY RLE PLAIN" */
+	uint64_t value_count;       /* nulls and empty lists included */
+	uint64_t plain_bytes, size_bytes;
+	uint32_t page_count;        /* data pages, 0 where the file has no offset index */
+	uint32_t bloom_bytes;       /* 0 where the file does not say */
+	bool has_bloom, has_column_index, encrypted;
+	struct expr_bounds bounds;
+};
+
+uint32_t pq_file_column_count(const struct pq_file *file);
+struct weir_str pq_file_created_by(const struct pq_file *file); /* empty where it does not say */
+void pq_file_describe_column(const struct pq_file *file, uint32_t column, struct weir_arena *arena,
+	struct pq_column_description *ret_description);
+int pq_file_describe_chunk(const struct pq_file *file, uint32_t row_group, uint32_t column, struct weir_arena *arena,
+	struct pq_chunk_description *ret_description, struct weir_error *err);
+
 struct pq_read_options {
 	const struct weir_schema *schema; /* what to read, matched by field id, then by name; columns that the file
 	                                     lacks are null; int widens to long, float to double. NULL: all of it */
-	struct expr_filter filter;        /* skips row groups and pages; rows that remain are NOT filtered exactly */
+	struct expr_filter filter;        /* skips row groups, pages, and batches without a row that matches (of them
+	                                     no other column is decoded); the rows that remain are NOT filtered */
 	const uint32_t *row_groups;       /* only these; NULL: all */
 	uint32_t row_group_count;
 	uint64_t memory_limit_bytes;      /* a page that decompresses to more is WEIR_E_LIMIT; 0: 256 MiB */
@@ -115,6 +144,7 @@ struct pq_read_options {
 struct pq_read_counts {
 	uint32_t row_groups_read, row_groups_skipped, pages_read, pages_skipped;
 	uint64_t bytes_read;
+	uint64_t rows_skipped; /* by their values: pages and row groups not counted */
 };
 
 struct pq_reader;

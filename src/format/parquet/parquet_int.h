@@ -11,6 +11,7 @@
  * encoder.c, chunk.c  batches -> row groups
  * writer.c            row groups -> file
  * file.c              file -> decoded footer, statistics
+ * describe.c          what a file says of its columns and chunks, for people
  * page.c, values.c    column chunk -> pages -> values
  * nested.c, reader.c  levels and values -> columns, batches
  * bloom.c             split-block bloom filters
@@ -307,6 +308,9 @@ struct pq_file {
 
 /* Bytes of a bound as a value of a leaf; false where they are not one. */
 bool pq_bound_decode(const struct pq_node *node, struct weir_str bytes, struct expr_value *ret_value);
+/* Statistics of a leaf in a row group; false where there are none that can be trusted. */
+bool pq_chunk_bounds(const struct pq_file *file, uint32_t row_group, const struct pq_node *node,
+	struct expr_bounds *ret_bounds);
 /* The leaf of a field id, or NULL. */
 const struct pq_node *pq_file_leaf(const struct pq_file *file, int32_t field_id);
 int pq_file_read_index(const struct pq_file *file, struct weir_arena *arena, struct pq_chunk *chunk,
@@ -329,6 +333,8 @@ struct pq_rle {
 void pq_rle_open(struct pq_rle *rle, const void *data, size_t size, unsigned bit_width);
 /* Exactly count values; false where the data ends before. */
 bool pq_rle_read(struct pq_rle *rle, uint32_t count, uint32_t *ret_values);
+/* Moves past count values; nothing is read of them. */
+bool pq_rle_skip(struct pq_rle *rle, uint32_t count);
 bool pq_rle_read_levels(struct pq_rle *rle, uint32_t count, uint8_t *ret_levels);
 
 static inline unsigned pq_bit_width(uint32_t max)
@@ -360,12 +366,17 @@ bool pq_delta_read(struct pq_delta *delta, uint32_t count, int64_t *ret_values);
 const uint8_t *pq_delta_end(const uint8_t *data, const uint8_t *end);
 
 /* ---- dictionary.c ---- */
+struct pq_text_key {
+	uint64_t a, b;
+};
+
 struct pq_dictionary {
 	struct weir_buf bytes; /* a PLAIN dictionary page */
 	uint32_t width;        /* 0: length-prefixed */
 	uint32_t count;
 	uint32_t *offsets;     /* of entries of width 0, at the length */
-	uint32_t offset_capacity;
+	struct pq_text_key *keys; /* of the same: what is compared before the bytes are */
+	uint32_t offset_capacity; /* of both */
 	uint64_t *slots;       /* hash << 32 | code + 1 */
 	uint32_t slot_count;   /* a power of two */
 };
@@ -373,7 +384,7 @@ struct pq_dictionary {
 void pq_dictionary_init(struct pq_dictionary *dictionary, uint32_t width);
 void pq_dictionary_clear(struct pq_dictionary *dictionary);
 void pq_dictionary_done(struct pq_dictionary *dictionary);
-uint32_t pq_dictionary_add_text(struct pq_dictionary *dictionary, struct weir_str text);
+uint32_t pq_dictionary_add_text(struct pq_dictionary *dictionary, const struct weir_view *text);
 /* Codes of count values of width 4, 8 or 16; false, with what was done undone, past max_count distinct ones. */
 bool pq_dictionary_add_fixed(struct pq_dictionary *dictionary, const void *values, uint32_t count, uint32_t max_count,
 	uint32_t *ret_codes);
@@ -422,6 +433,7 @@ struct pq_scratch {
 	struct codec_state *codec;
 	enum codec kind;
 	int level;
+	bool may_split;
 	struct weir_buf body, packed, tail;
 	uint32_t *codes; /* for PQ_ROW_GROUP values and more */
 	size_t code_capacity;
@@ -451,6 +463,7 @@ struct pq_bounds {
 	bool has;
 	struct weir_str min, max; /* borrowed: text, or in store, where it is copied along with the struct's owner */
 	uint8_t store[2][16];
+	uint64_t min_head, max_head; /* text: the first 8 bytes as a number that orders as they do */
 	uint64_t nan_count;
 };
 

@@ -44,6 +44,11 @@ static bool is_micros(enum weir_type type)
 	return type == WEIR_TIMESTAMP || type == WEIR_TIMESTAMPTZ;
 }
 
+static bool is_nanos(enum weir_type type)
+{
+	return type == WEIR_TIMESTAMP_NS || type == WEIR_TIMESTAMPTZ_NS;
+}
+
 /* How a column of the file becomes one of the wanted type; false where it cannot. */
 static bool choose_convert(const struct weir_field *wanted, const struct pq_node *node, enum pq_convert *ret_convert)
 {
@@ -53,6 +58,10 @@ static bool choose_convert(const struct weir_field *wanted, const struct pq_node
 		return same_shape(wanted, node->field);
 	if (is_micros(to) && is_micros(from)) /* zoneless and INT96 timestamps are taken for UTC */
 		return true;
+	if (is_nanos(to) && is_micros(from) && node->physical == PQ_INT64) { /* the node says what the file's unit is */
+		*ret_convert = node->convert == PQ_I64_OVER_1000 ? PQ_AS_IS : PQ_I64_TIMES_1000;
+		return node->convert == PQ_I64_OVER_1000 || node->convert == PQ_AS_IS;
+	}
 	if (to == WEIR_INT64 && from == WEIR_INT32) {
 		*ret_convert = PQ_I32_I64;
 		return true;

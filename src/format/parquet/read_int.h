@@ -11,7 +11,7 @@
 /* Bytes that batches and the reader hold together: a page, or a dictionary. */
 struct pq_shared {
 	atomic_uint refs;
-	size_t size;
+	size_t size, capacity;
 	_Alignas(16) uint8_t data[];
 };
 
@@ -64,6 +64,8 @@ int pq_values_open(struct pq_values *values, int32_t encoding, int32_t physical,
 /* count values into to. Bytes point into the page, the dictionary, or holder's arena. */
 int pq_values_read(struct pq_values *values, uint32_t count, void *to, struct pq_holder *holder,
 	struct weir_error *err);
+/* Moves past count values; true where that could be done without decoding them. */
+bool pq_values_skip(struct pq_values *values, uint32_t count);
 /* Dictionary codes, checked against its size. */
 int pq_values_read_codes(struct pq_values *values, uint32_t count, uint32_t *to, struct weir_error *err);
 static inline bool pq_values_coded(const struct pq_values *values)
@@ -75,6 +77,8 @@ void pq_values_done(struct pq_values *values);
 bool pq_convert_values(enum pq_convert convert, const void *from, uint32_t count, uint32_t type_length, void *to);
 
 /* ---- page.c ---- */
+#define PQ_LEVELS_AHEAD 1024
+
 struct pq_levels {
 	struct pq_rle rle;
 	bool bit_packed;   /* the deprecated encoding, most significant bit first */
@@ -87,8 +91,9 @@ struct pq_leaf_data {
 	uint8_t *defs, *reps; /* NULL where the highest level is 0 */
 	uint32_t entry_count, entry_capacity;
 	uint32_t value_count, value_capacity;
-	void *values;         /* pq_value_width each; bytes: views, unless coded */
-	uint32_t *codes;      /* bytes from a dictionary */
+	void *values;         /* pq_value_width each; bytes: views, unless coded; without lists in the holder's arena */
+	uint32_t *codes;      /* bytes from a dictionary; likewise */
+	uint32_t rows;        /* that are being read */
 	uint32_t code_capacity;
 	bool coded;           /* all values so far are in codes */
 	struct pq_dictionary_values dictionary; /* of codes */
@@ -105,21 +110,25 @@ struct pq_cursor {
 	uint64_t entries_left; /* in pages not yet read; UINT64_MAX after a jump */
 	uint64_t row;          /* of the row group: the next to be read */
 	struct weir_buf window; /* bytes of the file at window_offset */
-	uint64_t window_offset;
+	uint64_t window_offset, window_goal; /* goal: bytes of a page, so that a large one is read once */
 	struct pq_dictionary_values dictionary;
 	struct pq_shared *page;
+	struct pq_shared *spare; /* a page before, whose memory serves again once no batch holds it */
 	uint32_t page_left;    /* entries of the page not yet read */
 	struct pq_levels rep_levels, def_levels;
 	struct pq_values values;
-	bool peeked;           /* peeked_rep was read and not taken */
-	uint8_t peeked_rep;
+	uint8_t reps[PQ_LEVELS_AHEAD]; /* repetition levels of entries not yet read: [reps_at, reps_count) */
+	uint32_t reps_at, reps_count;
 	struct pq_leaf_data data;
 };
 
-/* row_group's chunk of leaf; file outlives the cursor. */
+/* row_group's chunk of leaf; file outlives the cursor. A cursor is zeroed memory at first; one that rested keeps its
+ * buffers. */
 int pq_cursor_open(struct pq_cursor *cursor, const struct pq_file *file, uint32_t row_group, uint32_t leaf,
 	const struct pq_chunk *chunk, uint64_t memory_limit, struct codec_state *codec, struct pq_read_counts *counts,
 	struct weir_error *err);
+/* Between row groups: lets go of the chunk, not of buffers. */
+void pq_cursor_rest(struct pq_cursor *cursor);
 void pq_cursor_close(struct pq_cursor *cursor);
 /* The next read begins at row (not before the current one). */
 int pq_cursor_seek(struct pq_cursor *cursor, uint64_t row, struct weir_error *err);
@@ -150,11 +159,13 @@ struct pq_range {
 	uint64_t from, to; /* rows of the row group */
 };
 
-/* Could any row of the row group match the filter? By statistics, then by bloom filters. */
-int pq_group_may_match(const struct pq_file *file, uint32_t row_group, const struct expr_filter *filter, bool *ret_may,
-	struct weir_error *err);
+/* Could any row of the row group match the filter? By statistics, then by bloom filters. wanted: the schema whose units
+ * the filter's values have. */
+int pq_group_may_match(const struct pq_file *file, uint32_t row_group, const struct weir_schema *wanted,
+	const struct expr_filter *filter, bool *ret_may, struct weir_error *err);
 /* Ranges of rows that may match, by the column indexes; at least one range, in order, in arena. */
-int pq_group_ranges(const struct pq_file *file, uint32_t row_group, const struct expr_filter *filter,
-	struct weir_arena *arena, struct pq_range **ret_ranges, uint32_t *ret_count, struct weir_error *err);
+int pq_group_ranges(const struct pq_file *file, uint32_t row_group, const struct weir_schema *wanted,
+	const struct expr_filter *filter, struct weir_arena *arena, struct pq_range **ret_ranges, uint32_t *ret_count,
+	struct weir_error *err);
 
 #endif

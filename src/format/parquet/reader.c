@@ -26,13 +26,21 @@ struct pq_reader {
 	uint32_t range_count, range;
 	uint64_t row;                   /* of the row group: the next */
 	struct pq_read_counts counts;
+	/* Terms that a batch's own columns answer: those columns are decoded first, the others if a row matches. */
+	struct expr_filter early_filter;
+	bool *early_fields;             /* one a field of schema */
+	bool *early_leaves;
+	uint32_t tried, dropped;        /* batches of this row group */
 };
 
-static void close_cursors(struct pq_reader *reader)
+/* After so many batches of a row group of which less than an eighth was dropped, the rest is read at once. */
+#define EARLY_TRIALS 16
+
+static void rest_cursors(struct pq_reader *reader)
 {
 	for (uint32_t i = 0; i < reader->file->tree.leaf_count; i++) {
 		if (reader->cursors[i] != NULL)
-			pq_cursor_close(reader->cursors[i]);
+			pq_cursor_rest(reader->cursors[i]);
 		reader->cursors[i] = NULL;
 	}
 }
@@ -41,7 +49,8 @@ void pq_reader_close(struct pq_reader *reader)
 {
 	if (reader == NULL)
 		return;
-	close_cursors(reader);
+	for (uint32_t i = 0; reader->cursor_store != NULL && i < reader->file->tree.leaf_count; i++)
+		pq_cursor_close(&reader->cursor_store[i]);
 	codec_state_free(reader->codec);
 	weir_arena_free(reader->group_arena);
 	weir_arena_free(reader->arena);
@@ -56,6 +65,26 @@ static int check_groups(const struct pq_file *file, const struct pq_read_options
 				"row group %u is asked for and the file has %u", options->row_groups[i],
 				file->meta.group_count);
 	return 0;
+}
+
+/* Which terms a decoded column can answer: top-level fields of the projection without lists. */
+static void choose_early(struct pq_reader *reader)
+{
+	const struct expr_filter *filter = &reader->options.filter;
+	struct expr_term *terms = weir_arena_calloc(reader->arena, filter->term_count, sizeof *terms);
+	reader->early_filter.terms = terms;
+	reader->early_fields = weir_arena_calloc(reader->arena, reader->schema->field_count, sizeof(bool));
+	reader->early_leaves = weir_arena_calloc(reader->arena, reader->file->tree.leaf_count, sizeof(bool));
+	for (uint32_t i = 0; i < filter->term_count; i++) {
+		int32_t id = filter->terms[i].field_id;
+		uint32_t at = id != 0 ? weir_schema_find_id(reader->schema, id) : WEIR_NO_FIELD;
+		const struct pq_node *node = at != WEIR_NO_FIELD ? reader->targets[at].node : NULL;
+		if (node == NULL || weir_type_is_nested(node->field->type) ||
+			reader->file->tree.leaves[node->leaf].max_rep > 0)
+			continue;
+		terms[reader->early_filter.term_count++] = filter->terms[i];
+		reader->early_fields[at] = reader->early_leaves[node->leaf] = true;
+	}
 }
 
 int pq_reader_open(const struct pq_file *file, const struct pq_read_options *options, struct pq_reader **ret_reader,
@@ -81,6 +110,7 @@ int pq_reader_open(const struct pq_file *file, const struct pq_read_options *opt
 		pq_reader_close(reader);
 		return code;
 	}
+	choose_early(reader);
 	*ret_reader = reader;
 	return 0;
 }
@@ -125,10 +155,10 @@ static int next_group(struct pq_reader *reader, bool *ret_found, struct weir_err
 		bool may = false;
 		reader->group = options->row_groups != NULL ? options->row_groups[at] : at;
 		weir_arena_reset(reader->group_arena);
-		int code = pq_group_may_match(reader->file, reader->group, &options->filter, &may, err);
+		int code = pq_group_may_match(reader->file, reader->group, reader->schema, &options->filter, &may, err);
 		if (code == 0 && may)
-			code = pq_group_ranges(reader->file, reader->group, &options->filter, reader->group_arena,
-				&reader->ranges, &reader->range_count, err);
+			code = pq_group_ranges(reader->file, reader->group, reader->schema, &options->filter,
+				reader->group_arena, &reader->ranges, &reader->range_count, err);
 		if (code != 0)
 			return code;
 		if (!may || reader->range_count == 0) {
@@ -137,6 +167,7 @@ static int next_group(struct pq_reader *reader, bool *ret_found, struct weir_err
 		}
 		reader->counts.row_groups_read++;
 		reader->range = 0;
+		reader->tried = reader->dropped = 0;
 		reader->row = reader->ranges[0].from;
 		reader->in_group = true;
 		*ret_found = true;
@@ -160,24 +191,49 @@ static void release_batch(struct weir_batch *batch)
 	free(owned);
 }
 
-static int fill_batch(struct pq_reader *reader, uint32_t rows, struct owned_batch *owned, struct weir_error *err)
+/* The columns of a filter, or the others. */
+static int fill_columns(struct pq_reader *reader, bool early, uint32_t rows, struct owned_batch *owned,
+	struct weir_error *err)
 {
 	int code = 0;
-	owned->batch.row_count = rows;
-	owned->batch.schema = reader->schema;
-	owned->batch.columns = weir_arena_calloc(owned->holder.arena, reader->schema->field_count,
-		sizeof *owned->batch.columns);
 	for (uint32_t i = 0; i < reader->file->tree.leaf_count && code == 0; i++) {
-		if (reader->cursors[i] == NULL)
+		if (reader->cursors[i] == NULL || reader->early_leaves[i] != early)
 			continue;
 		code = pq_cursor_seek(reader->cursors[i], reader->row, err);
 		if (code == 0)
 			code = pq_cursor_read(reader->cursors[i], rows, &owned->holder, err);
 	}
 	for (uint32_t i = 0; i < reader->schema->field_count && code == 0; i++)
-		code = pq_assemble(&reader->targets[i], reader->cursors, rows, &owned->holder, &owned->batch.columns[i],
-			err);
+		if (reader->early_fields[i] == early)
+			code = pq_assemble(&reader->targets[i], reader->cursors, rows, &owned->holder,
+				&owned->batch.columns[i], err);
 	return code;
+}
+
+static bool any_matches(struct pq_reader *reader, const struct weir_batch *batch)
+{
+	uint8_t truth[WEIR_BATCH_ROWS];
+	if (reader->early_filter.term_count == 0 ||
+		(reader->tried >= EARLY_TRIALS && reader->dropped < reader->tried / 8))
+		return true;
+	expr_filter_batch(&reader->early_filter, batch, truth);
+	bool any = memchr(truth, EXPR_TRUE, batch->row_count) != NULL;
+	reader->tried++;
+	reader->dropped += !any;
+	return any;
+}
+
+/* *ret_any false: no row matches, and the columns without a term are not there. */
+static int fill_batch(struct pq_reader *reader, uint32_t rows, struct owned_batch *owned, bool *ret_any,
+	struct weir_error *err)
+{
+	owned->batch.row_count = rows;
+	owned->batch.schema = reader->schema;
+	owned->batch.columns = weir_arena_calloc(owned->holder.arena, reader->schema->field_count,
+		sizeof *owned->batch.columns);
+	int code = fill_columns(reader, true, rows, owned, err);
+	*ret_any = code == 0 && any_matches(reader, &owned->batch);
+	return *ret_any ? fill_columns(reader, false, rows, owned, err) : code;
 }
 
 /* Moves to the next rows of the row group; false where there are none. */
@@ -194,35 +250,48 @@ static bool next_rows(struct pq_reader *reader, uint32_t *ret_rows)
 		}
 		reader->range++;
 	}
-	close_cursors(reader);
+	rest_cursors(reader);
 	reader->in_group = false;
 	return false;
 }
 
-int pq_reader_next(struct pq_reader *reader, struct weir_batch **ret_batch, uint64_t *ret_first_row,
-	struct weir_error *err)
+static int next_batch(struct pq_reader *reader, uint32_t rows, struct weir_batch **ret_batch, struct weir_error *err)
 {
-	uint32_t rows = 0;
-	*ret_batch = NULL;
-	while (!reader->in_group || !next_rows(reader, &rows)) {
-		bool found;
-		int code = next_group(reader, &found, err);
-		if (code != 0 || !found)
-			return code;
-	}
+	bool any = false;
 	struct owned_batch *owned = weir_zalloc(sizeof *owned);
 	owned->holder.arena = weir_arena_new(0);
 	owned->holder.text_limit = reader->options.memory_limit_bytes;
 	owned->batch.release = release_batch;
 	owned->batch.owner = owned;
-	int code = fill_batch(reader, rows, owned, err);
-	if (code != 0) {
-		release_batch(&owned->batch);
-		return code;
+	int code = fill_batch(reader, rows, owned, &any, err);
+	if (code == 0 && any) {
+		*ret_batch = &owned->batch;
+		return 0;
 	}
-	if (ret_first_row != NULL)
-		*ret_first_row = reader->file->meta.groups[reader->group].first_row + reader->row;
-	reader->row += rows;
-	*ret_batch = &owned->batch;
+	if (code == 0)
+		reader->counts.rows_skipped += rows;
+	release_batch(&owned->batch);
+	return code;
+}
+
+int pq_reader_next(struct pq_reader *reader, struct weir_batch **ret_batch, uint64_t *ret_first_row,
+	struct weir_error *err)
+{
+	*ret_batch = NULL;
+	while (*ret_batch == NULL) {
+		uint32_t rows = 0;
+		while (!reader->in_group || !next_rows(reader, &rows)) {
+			bool found;
+			int code = next_group(reader, &found, err);
+			if (code != 0 || !found)
+				return code;
+		}
+		int code = next_batch(reader, rows, ret_batch, err);
+		if (code != 0)
+			return code;
+		if (ret_first_row != NULL)
+			*ret_first_row = reader->file->meta.groups[reader->group].first_row + reader->row;
+		reader->row += rows;
+	}
 	return 0;
 }

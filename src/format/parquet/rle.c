@@ -30,8 +30,9 @@ static void put_packed(struct weir_buf *out, const uint32_t *values, uint32_t co
 		bits |= (uint64_t)values[i] << held;
 		held += bit_width;
 		if (held >= 32) {
-			for (unsigned b = 0; b < 4; b++)
-				*to++ = (uint8_t)(bits >> (8 * b));
+			uint32_t word = (uint32_t)bits;
+			memcpy(to, &word, 4);
+			to += 4;
 			bits >>= 32;
 			held -= 32;
 		}
@@ -50,6 +51,10 @@ void pq_rle_encode(struct weir_buf *out, const uint32_t *values, uint32_t count,
 	uint32_t packed_from = 0, i = 0;
 	while (i < count) {
 		uint32_t run = 1;
+		if (i + 1 < count && values[i + 1] != values[i]) {
+			i++;
+			continue;
+		}
 		while (i + run < count && values[i + run] == values[i])
 			run++;
 		/* Packed values come in groups of 8: the first of a run fill the last group. */
@@ -70,10 +75,7 @@ void pq_rle_encode(struct weir_buf *out, const uint32_t *values, uint32_t count,
 
 void pq_rle_encode_levels(struct weir_buf *out, const uint8_t *levels, uint32_t count, unsigned bit_width)
 {
-	uint32_t run = 1;
-	while (run < count && levels[run] == levels[0])
-		run++;
-	if (count > 0 && run == count) {
+	if (count > 0 && memcmp(levels, levels + 1, count - 1) == 0) { /* each is as its neighbour */
 		put_run(out, levels[0], count, bit_width);
 		return;
 	}
@@ -141,7 +143,71 @@ static bool rle_next_run(struct pq_rle *rle)
 	return true;
 }
 
-static void unpack(struct pq_rle *rle, uint32_t count, uint32_t *to)
+/* Groups of 8 values of width bits: each takes width bytes. Inlined once a width, so that shifts are constants. */
+static inline __attribute__((always_inline)) void unpack_groups(const uint8_t *from, uint32_t groups, uint32_t *to,
+	unsigned width)
+{
+	const uint64_t mask = ((uint64_t)1 << width) - 1;
+	for (uint32_t g = 0; g < groups; g++, from += width, to += 8) {
+		for (unsigned i = 0; i < 8; i++) {
+			uint64_t word;
+			memcpy(&word, from + i * width / 8, 8);
+			to[i] = (uint32_t)(word >> (i * width % 8) & mask);
+		}
+	}
+}
+
+static void unpack_wide(const uint8_t *from, uint32_t groups, uint32_t *to, unsigned width)
+{
+	unpack_groups(from, groups, to, width);
+}
+
+static void unpack_fast(const uint8_t *from, uint32_t groups, uint32_t *to, unsigned width)
+{
+	switch (width) {
+	case 1:
+		unpack_groups(from, groups, to, 1);
+		break;
+	case 2:
+		unpack_groups(from, groups, to, 2);
+		break;
+	case 3:
+		unpack_groups(from, groups, to, 3);
+		break;
+	case 4:
+		unpack_groups(from, groups, to, 4);
+		break;
+	case 5:
+		unpack_groups(from, groups, to, 5);
+		break;
+	case 6:
+		unpack_groups(from, groups, to, 6);
+		break;
+	case 7:
+		unpack_groups(from, groups, to, 7);
+		break;
+	case 8:
+		unpack_groups(from, groups, to, 8);
+		break;
+	case 10:
+		unpack_groups(from, groups, to, 10);
+		break;
+	case 12:
+		unpack_groups(from, groups, to, 12);
+		break;
+	case 14:
+		unpack_groups(from, groups, to, 14);
+		break;
+	case 16:
+		unpack_groups(from, groups, to, 16);
+		break;
+	default:
+		unpack_wide(from, groups, to, width);
+	}
+}
+
+/* The values that the last bytes hold, and those that do not begin with a group. */
+static void unpack_slow(struct pq_rle *rle, uint32_t count, uint32_t *to)
 {
 	unsigned width = rle->bit_width;
 	uint64_t mask = ((uint64_t)1 << width) - 1;
@@ -156,6 +222,31 @@ static void unpack(struct pq_rle *rle, uint32_t count, uint32_t *to)
 		to[i] = (uint32_t)(word >> (bit % 8) & mask);
 	}
 	rle->packed_bit = bit;
+}
+
+static void unpack(struct pq_rle *rle, uint32_t count, uint32_t *to)
+{
+	unsigned width = rle->bit_width;
+	if (width == 0) {
+		memset(to, 0, (size_t)count * sizeof *to);
+		return;
+	}
+	uint32_t odd = (uint32_t)(rle->packed_bit / width % 8);
+	if (odd > 0) { /* up to the next group */
+		uint32_t part = 8 - odd < count ? 8 - odd : count;
+		unpack_slow(rle, part, to);
+		to += part;
+		count -= part;
+	}
+	const uint8_t *from = rle->packed + rle->packed_bit / 8;
+	size_t left = rle->end > from ? (size_t)(rle->end - from) : 0;
+	uint32_t groups = count / 8;
+	/* The last value of a group is read as 8 bytes that begin within it. */
+	uint32_t safe = left > 8 ? (uint32_t)((left - 8) / width) : 0;
+	groups = groups < safe ? groups : safe;
+	unpack_fast(from, groups, to, width);
+	rle->packed_bit += (uint64_t)groups * 8 * width;
+	unpack_slow(rle, count - groups * 8, to + (size_t)groups * 8);
 }
 
 bool pq_rle_read(struct pq_rle *rle, uint32_t count, uint32_t *to)
@@ -179,30 +270,62 @@ bool pq_rle_read(struct pq_rle *rle, uint32_t count, uint32_t *to)
 	return true;
 }
 
+bool pq_rle_skip(struct pq_rle *rle, uint32_t count)
+{
+	while (count > 0) {
+		uint64_t left = rle->run_left > 0 ? rle->run_left : rle->packed_left;
+		uint32_t part = left < count ? (uint32_t)left : count;
+		if (rle->run_left > 0) {
+			rle->run_left -= part;
+		} else if (rle->packed_left > 0) {
+			rle->packed_left -= part;
+			rle->packed_bit += (uint64_t)part * rle->bit_width;
+		} else if (!rle_next_run(rle)) {
+			return false;
+		}
+		count -= part;
+	}
+	return true;
+}
+
+/* Levels of one bit: 8 of them become 8 bytes at once. packed_bit is at the start of a byte. */
+static void unpack_bits(struct pq_rle *rle, uint32_t count, uint8_t *to)
+{
+	const uint8_t *from = rle->packed + rle->packed_bit / 8;
+	for (uint32_t i = 0; i < count; i += 8) {
+		uint64_t spread = *from++ * 0x0101010101010101ULL & 0x8040201008040201ULL;
+		spread = (spread + 0x7f7f7f7f7f7f7f7fULL) >> 7 & 0x0101010101010101ULL;
+		memcpy(to + i, &spread, 8);
+	}
+	rle->packed_bit += count;
+}
+
 bool pq_rle_read_levels(struct pq_rle *rle, uint32_t count, uint8_t *to)
 {
 	uint32_t wide[256];
 	while (count > 0) {
+		uint32_t part = count < 256 ? count : 256;
 		if (rle->run_left > 0) {
-			uint32_t part = rle->run_left < count ? (uint32_t)rle->run_left : count;
+			part = rle->run_left < count ? (uint32_t)rle->run_left : count;
 			memset(to, (int)(rle->value & 0xff), part);
 			rle->run_left -= part;
-			to += part;
-			count -= part;
-			continue;
-		}
-		uint32_t part = count < 256 ? count : 256;
-		if (rle->packed_left > 0 && rle->packed_left < part)
-			part = (uint32_t)rle->packed_left;
-		if (rle->packed_left == 0) {
+		} else if (rle->packed_left == 0) {
 			if (!rle_next_run(rle))
 				return false;
 			continue;
+		} else if (rle->bit_width == 1 && rle->packed_bit % 8 == 0 && rle->packed_left >= 8 && count >= 8) {
+			part = (uint32_t)(rle->packed_left < count ? rle->packed_left : count) & ~7U;
+			unpack_bits(rle, part, to);
+			rle->packed_left -= part;
+		} else {
+			part = rle->packed_left < part ? (uint32_t)rle->packed_left : part;
+			if (rle->bit_width == 1 && rle->packed_bit % 8 != 0 && part > 8 - rle->packed_bit % 8)
+				part = (uint32_t)(8 - rle->packed_bit % 8); /* and on at a byte */
+			unpack(rle, part, wide);
+			rle->packed_left -= part;
+			for (uint32_t i = 0; i < part; i++)
+				to[i] = (uint8_t)wide[i];
 		}
-		if (!pq_rle_read(rle, part, wide))
-			return false;
-		for (uint32_t i = 0; i < part; i++)
-			to[i] = (uint8_t)wide[i];
 		to += part;
 		count -= part;
 	}

@@ -113,6 +113,11 @@ static void set_primitive(struct pq_element *element, const struct weir_field *f
 	case WEIR_TIMESTAMPTZ:
 		set_time(element, PQ_LOGICAL_TIMESTAMP, PQ_TIMESTAMP_MICROS, true);
 		break;
+	case WEIR_TIMESTAMP_NS:
+	case WEIR_TIMESTAMPTZ_NS: /* no converted type has nanoseconds */
+		set_time(element, PQ_LOGICAL_TIMESTAMP, PQ_CONVERTED_NONE, field->type == WEIR_TIMESTAMPTZ_NS);
+		element->unit = PQ_NANOS;
+		break;
 	case WEIR_STRING:
 		element->physical = PQ_BYTE_ARRAY;
 		element->converted = PQ_UTF8;

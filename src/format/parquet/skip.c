@@ -84,8 +84,21 @@ static bool is_in_file(const struct pq_file *file, int32_t field_id)
 	return true; /* no field ids at all: nothing can be said */
 }
 
-int pq_group_may_match(const struct pq_file *file, uint32_t row_group, const struct expr_filter *filter, bool *ret_may,
-	struct weir_error *err)
+/* A file's bounds are microseconds whatever its unit is; a column that is read in nanoseconds is filtered in them. */
+static void to_units_of(const struct weir_schema *wanted, int32_t field_id, struct expr_bounds *bounds)
+{
+	uint32_t at = weir_schema_find_id(wanted, field_id);
+	if (at == WEIR_NO_FIELD ||
+		(wanted->fields[at].type != WEIR_TIMESTAMP_NS && wanted->fields[at].type != WEIR_TIMESTAMPTZ_NS))
+		return;
+	int64_t *min = &bounds->min.u.integer, *max = &bounds->max.u.integer;
+	bounds->has_min = bounds->has_min && !__builtin_mul_overflow(*min, (int64_t)1000, min);
+	bounds->has_max = bounds->has_max && !__builtin_mul_overflow(*max, (int64_t)1000, max) &&
+			  !__builtin_add_overflow(*max, (int64_t)999, max);
+}
+
+int pq_group_may_match(const struct pq_file *file, uint32_t row_group, const struct weir_schema *wanted,
+	const struct expr_filter *filter, bool *ret_may, struct weir_error *err)
 {
 	*ret_may = true;
 	for (uint32_t i = 0; i < filter->term_count; i++) {
@@ -98,9 +111,11 @@ int pq_group_may_match(const struct pq_file *file, uint32_t row_group, const str
 		}
 		if (node == NULL)
 			continue;
-		if (pq_file_bounds(file, row_group, term->field_id, &bounds) && !expr_term_may_match(term, &bounds)) {
-			*ret_may = false;
-			return 0;
+		if (pq_file_bounds(file, row_group, term->field_id, &bounds)) {
+			to_units_of(wanted, term->field_id, &bounds);
+			*ret_may = expr_term_may_match(term, &bounds);
+			if (!*ret_may)
+				return 0;
 		}
 		const struct pq_chunk *chunk = &file->meta.groups[row_group].chunks[node->leaf];
 		if (chunk->bloom_offset == 0 || (term->op != EXPR_EQ && term->op != EXPR_IN) ||
@@ -114,7 +129,7 @@ int pq_group_may_match(const struct pq_file *file, uint32_t row_group, const str
 }
 
 static bool page_may_match(const struct pq_node *node, const struct pq_page_info *page, uint64_t rows,
-	const struct expr_term *term)
+	const struct weir_schema *wanted, const struct expr_term *term)
 {
 	struct expr_bounds bounds = {.row_count = rows, .has_null_count = page->null_count != UINT64_MAX,
 		.null_count = page->null_count};
@@ -124,6 +139,7 @@ static bool page_may_match(const struct pq_node *node, const struct pq_page_info
 	} else {
 		bounds.has_min = pq_bound_decode(node, page->min, &bounds.min);
 		bounds.has_max = pq_bound_decode(node, page->max, &bounds.max);
+		to_units_of(wanted, term->field_id, &bounds);
 	}
 	return expr_term_may_match(term, &bounds);
 }
@@ -157,8 +173,9 @@ static void intersect(struct weir_arena *arena, struct pq_range **ranges, uint32
 	*count = found;
 }
 
-int pq_group_ranges(const struct pq_file *file, uint32_t row_group, const struct expr_filter *filter,
-	struct weir_arena *arena, struct pq_range **ret_ranges, uint32_t *ret_count, struct weir_error *err)
+int pq_group_ranges(const struct pq_file *file, uint32_t row_group, const struct weir_schema *wanted,
+	const struct expr_filter *filter, struct weir_arena *arena, struct pq_range **ret_ranges, uint32_t *ret_count,
+	struct weir_error *err)
 {
 	uint64_t rows = file->meta.groups[row_group].rows;
 	struct pq_range *ranges = weir_arena_calloc(arena, 1, sizeof *ranges);
@@ -181,7 +198,7 @@ int pq_group_ranges(const struct pq_file *file, uint32_t row_group, const struct
 		for (uint32_t p = 0; p < chunk.page_count; p++) {
 			uint64_t from = chunk.pages[p].first_row;
 			uint64_t to = p + 1 < chunk.page_count ? chunk.pages[p + 1].first_row : rows;
-			if (to > from && page_may_match(node, &chunk.pages[p], to - from, &filter->terms[i]))
+			if (to > from && page_may_match(node, &chunk.pages[p], to - from, wanted, &filter->terms[i]))
 				add_range(kept, &kept_count, from, to < rows ? to : rows);
 		}
 		intersect(arena, &ranges, &count, kept, kept_count);

@@ -123,6 +123,28 @@ static int64_t int96_micros(const uint8_t *from)
 	return (int64_t)(days * 86400000000ULL + (uint64_t)((int64_t)weir_le64(from) / 1000));
 }
 
+/* As weir_view_from, without a call for short texts where 12 bytes can be read. */
+static inline struct weir_view view_of(const uint8_t *at, size_t size, const uint8_t *end)
+{
+	struct weir_view view;
+	uint64_t low;
+	uint32_t high;
+	if (size > sizeof view.u.inlined || (size_t)(end - at) < sizeof view.u.inlined)
+		return weir_view_from((struct weir_str){(const char *)at, size});
+	memcpy(&low, at, 8);
+	memcpy(&high, at + 8, 4);
+	if (size < 8) {
+		low &= ((uint64_t)1 << (8 * size)) - 1;
+		high = 0;
+	} else {
+		high &= (uint32_t)(((uint64_t)1 << (8 * (size - 8))) - 1);
+	}
+	view.size = (uint32_t)size;
+	memcpy(view.u.inlined, &low, 8);
+	memcpy(view.u.inlined + 8, &high, 4);
+	return view;
+}
+
 static bool plain_bytes(struct pq_values *values, uint32_t count, struct weir_view *to)
 {
 	const uint8_t *at = values->at;
@@ -137,7 +159,7 @@ static bool plain_bytes(struct pq_values *values, uint32_t count, struct weir_vi
 		}
 		if (size > left)
 			return false;
-		to[i] = weir_view_from((struct weir_str){(const char *)at, size});
+		to[i] = view_of(at, size, values->end);
 		at += size;
 	}
 	values->at = at;
@@ -226,12 +248,18 @@ static bool read_deltas(struct pq_values *values, uint32_t count, void *to)
 
 static bool read_delta_lengths(struct pq_values *values, uint32_t count, struct weir_view *to)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		int64_t size;
-		if (!pq_delta_read(&values->delta, 1, &size) || size < 0 || size > values->end - values->at)
+	int64_t sizes[256];
+	for (uint32_t done = 0; done < count;) {
+		uint32_t part = count - done < 256 ? count - done : 256;
+		if (!pq_delta_read(&values->delta, part, sizes))
 			return false;
-		to[i] = weir_view_from((struct weir_str){(const char *)values->at, (size_t)size});
-		values->at += size;
+		for (uint32_t i = 0; i < part; i++) {
+			if (sizes[i] < 0 || sizes[i] > values->end - values->at)
+				return false;
+			to[done + i] = view_of(values->at, (size_t)sizes[i], values->end);
+			values->at += sizes[i];
+		}
+		done += part;
 	}
 	return true;
 }
@@ -296,6 +324,23 @@ static int read_split(struct pq_values *values, uint32_t count, char *to, struct
 			((struct weir_view *)(void *)to)[i] =
 				weir_view_from((struct weir_str){bytes + i * width, width});
 	return 0;
+}
+
+bool pq_values_skip(struct pq_values *values, uint32_t count)
+{
+	if (values->encoding == PQ_BYTE_STREAM_SPLIT && count <= values->split_count - values->split_at) {
+		values->split_at += count;
+		return true;
+	}
+	if (values->encoding == PQ_RLE_DICTIONARY)
+		return pq_rle_skip(&values->rle, count);
+	if (values->encoding != PQ_PLAIN || values->physical == PQ_BYTE_ARRAY || values->physical == PQ_BOOLEAN)
+		return false;
+	size_t width = plain_width(values);
+	if (count > (size_t)(values->end - values->at) / width)
+		return false;
+	values->at += count * width;
+	return true;
 }
 
 int pq_values_read(struct pq_values *values, uint32_t count, void *to, struct pq_holder *holder, struct weir_error *err)

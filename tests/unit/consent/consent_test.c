@@ -24,7 +24,7 @@ struct lake {
 static void open_lake(struct lake *lake)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct control_options options = {.path = lake->path, .unsafe_no_sync = true};
+	struct control_options options = {.url = lake->path, .unsafe_no_sync = true};
 	if (control_open(&options, &lake->control, &err) != 0)
 		fail_msg("%s", err.message);
 	if (consent_open(lake->control, &lake->vocabulary, weir_clock_manual(&lake->clock), &lake->consent, &err) != 0)

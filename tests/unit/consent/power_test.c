@@ -33,7 +33,7 @@ struct world {
 
 static int open_lake(struct world *world, struct weir_error *err)
 {
-	struct control_options options = {.path = "/lake/control.db", .sqlite_vfs = sim_vfs_name(world->vfs)};
+	struct control_options options = {.url = "/lake/control.db", .sqlite_vfs = sim_vfs_name(world->vfs)};
 	int code = control_open(&options, &world->control, err);
 	if (code != 0)
 		return code;

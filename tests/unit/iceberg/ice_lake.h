@@ -39,7 +39,7 @@ static inline struct lake lake_open(uint64_t cache_bytes)
 	struct weir_error err = WEIR_ERROR_INIT;
 	assert_non_null(mkdtemp(lake.directory));
 	snprintf(lake.database, sizeof lake.database, "%s/control.db", lake.directory);
-	struct control_options options = {.path = lake.database, .unsafe_no_sync = true};
+	struct control_options options = {.url = lake.database, .unsafe_no_sync = true};
 	lake_check(control_open(&options, &lake.control, &err), &err);
 	return lake;
 }
@@ -87,10 +87,10 @@ static inline struct ice_definition lake_definition(struct weir_arena *arena)
 	struct ice_partition_field *full = weir_arena_calloc(arena, 4, sizeof *full);
 	struct ice_spec *specs = weir_arena_calloc(arena, 2, sizeof *specs);
 	struct ice_kv *properties = weir_arena_calloc(arena, 2, sizeof *properties);
-	full[0] = (struct ice_partition_field){2, 1000, WEIR_STR("purpose"), {ICE_IDENTITY, 0}};
-	full[1] = (struct ice_partition_field){3, 1001, WEIR_STR("activity"), {ICE_IDENTITY, 0}};
-	full[2] = (struct ice_partition_field){4, 1002, WEIR_STR("event_context"), {ICE_IDENTITY, 0}};
-	full[3] = (struct ice_partition_field){5, 1003, WEIR_STR("timestamp_day"), {ICE_DAY, 0}};
+	full[0] = (struct ice_partition_field){.source_id = 2, .field_id = 1000, .name = WEIR_STR("purpose"), .transform = {ICE_IDENTITY, 0}};
+	full[1] = (struct ice_partition_field){.source_id = 3, .field_id = 1001, .name = WEIR_STR("activity"), .transform = {ICE_IDENTITY, 0}};
+	full[2] = (struct ice_partition_field){.source_id = 4, .field_id = 1002, .name = WEIR_STR("event_context"), .transform = {ICE_IDENTITY, 0}};
+	full[3] = (struct ice_partition_field){.source_id = 5, .field_id = 1003, .name = WEIR_STR("timestamp_day"), .transform = {ICE_DAY, 0}};
 	specs[0] = (struct ice_spec){0, 4, full};
 	specs[1] = (struct ice_spec){1, 1, full};
 	properties[0] = (struct ice_kv){WEIR_STR("weir.manifest-by"), WEIR_STR("purpose")};

@@ -179,7 +179,7 @@ static void test_bucket_pruning(void **state)
 {
 	struct lake lake = lake_open(1U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_partition_field bucket = {1, 1000, WEIR_STR("subject_bucket"), {ICE_BUCKET, 64}};
+	struct ice_partition_field bucket = {.source_id = 1, .field_id = 1000, .name = WEIR_STR("subject_bucket"), .transform = {ICE_BUCKET, 64}};
 	struct ice_spec spec = {0, 1, &bucket};
 	struct ice_definition definition = lake_definition(lake.arena);
 	const struct expr_value subject = {.kind = EXPR_TEXT, .u.text = WEIR_STR("iceberg")};

@@ -89,6 +89,18 @@ static int64_t time_of_day(const char *text)
 	return ((int64_t)h * 3600 + m * 60 + s) * WEIR_US_PER_SECOND;
 }
 
+/* Microseconds by the parser of times, and the last three of nine digits of a second. */
+static int64_t nanoseconds(const char *text)
+{
+	int64_t us;
+	const char *point = strchr(text, '.');
+	assert_true(weir_time_parse(weir_str_from(text), WEIR_ZONE_UTC, &us));
+	int64_t ns = us * 1000;
+	if (point != NULL && strspn(point + 1, "0123456789") == 9)
+		ns += strtol((char[]){point[7], point[8], point[9], '\0'}, NULL, 10);
+	return ns;
+}
+
 /* A value in the vectors' notation; false for types that weir does not have. */
 static bool parse_value(const char *type_text, const char *text, struct weir_field *field, struct expr_value *value)
 {
@@ -134,6 +146,10 @@ static bool parse_value(const char *type_text, const char *text, struct weir_fie
 		else
 			assert_true(weir_time_parse(weir_str_from(text), WEIR_ZONE_UTC, &value->u.integer));
 		return true;
+	case WEIR_TIMESTAMP_NS:
+	case WEIR_TIMESTAMPTZ_NS:
+		value->u.integer = strchr(text, '(') != NULL ? strtoll(text, NULL, 10) : nanoseconds(text);
+		return true;
 	case WEIR_UUID:
 		value->kind = EXPR_UUID;
 		assert_true(weir_uuid_parse(weir_str_from(text), &value->u.uuid));
@@ -163,7 +179,7 @@ static void test_bucket_hashes(void **state)
 		struct weir_field field;
 		struct expr_value value;
 		if (!parse_value(rows.columns[0], rows.columns[1], &field, &value))
-			continue; /* nanoseconds, and types that have no buckets */
+			continue; /* types that have no buckets */
 		/* Two bucket counts whose product is past 2^31 tell all 31 bits of the hash. */
 		static const uint32_t buckets[] = {65536, 65521, INT32_MAX};
 		uint32_t hash = (uint32_t)strtol(rows.columns[2], NULL, 10) & INT32_MAX;
@@ -175,7 +191,7 @@ static void test_bucket_hashes(void **state)
 		}
 		tested++;
 	}
-	assert_int_equal(tested, 14);
+	assert_int_equal(tested, 18);
 	free(rows.data);
 }
 
@@ -199,7 +215,7 @@ static void test_time_transforms(void **state)
 		assert_int_equal(result.value.u.integer, strtoll(rows.columns[3], NULL, 10));
 		tested++;
 	}
-	assert_int_equal(tested, 21);
+	assert_int_equal(tested, 30);
 	free(rows.data);
 }
 
@@ -254,7 +270,7 @@ static void test_single_values(void **state)
 		weir_buf_done(&out);
 		tested++;
 	}
-	assert_int_equal(tested, 18);
+	assert_int_equal(tested, 20);
 	free(rows.data);
 }
 
@@ -383,14 +399,14 @@ static void test_apply_and_path(void **state)
 	};
 	struct weir_schema schema = {.field_count = 3, .fields = fields};
 	struct ice_partition_field parts[] = {
-	        {1, 1000, WEIR_STR("purpose"), {ICE_IDENTITY, 0}},
-	        {2, 1001, WEIR_STR("at_day"), {ICE_DAY, 0}},
-	        {2, 1002, WEIR_STR("at_hour"), {ICE_HOUR, 0}},
-	        {2, 1003, WEIR_STR("at_month"), {ICE_MONTH, 0}},
-	        {2, 1004, WEIR_STR("at_year"), {ICE_YEAR, 0}},
-	        {3, 1005, WEIR_STR("price"), {ICE_IDENTITY, 0}},
-	        {1, 1006, WEIR_STR("p"), {ICE_TRUNCATE, 2}},
-	        {1, 1007, WEIR_STR("v"), {ICE_VOID, 0}},
+	        {.source_id = 1, .field_id = 1000, .name = WEIR_STR("purpose"), .transform = {ICE_IDENTITY, 0}},
+	        {.source_id = 2, .field_id = 1001, .name = WEIR_STR("at_day"), .transform = {ICE_DAY, 0}},
+	        {.source_id = 2, .field_id = 1002, .name = WEIR_STR("at_hour"), .transform = {ICE_HOUR, 0}},
+	        {.source_id = 2, .field_id = 1003, .name = WEIR_STR("at_month"), .transform = {ICE_MONTH, 0}},
+	        {.source_id = 2, .field_id = 1004, .name = WEIR_STR("at_year"), .transform = {ICE_YEAR, 0}},
+	        {.source_id = 3, .field_id = 1005, .name = WEIR_STR("price"), .transform = {ICE_IDENTITY, 0}},
+	        {.source_id = 1, .field_id = 1006, .name = WEIR_STR("p"), .transform = {ICE_TRUNCATE, 2}},
+	        {.source_id = 1, .field_id = 1007, .name = WEIR_STR("v"), .transform = {ICE_VOID, 0}},
 	};
 	struct ice_spec spec = {.field_count = 8, .fields = parts};
 	struct ice_partition_value values[8];

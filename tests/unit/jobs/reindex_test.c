@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "engine/engine_int.h"
+#include "support/hook_os.h"
 #include "support/lake/lake_fixture.h"
 
 #define GOLD    "gold.athlete_data"
@@ -103,6 +104,58 @@ static void a_withdrawn_row_goes_to_history(void **state)
 	lake_settle(&lake);
 	assert_int_equal(lake_count(&lake, HISTORY, NULL), 6);
 	lake_done(&lake);
+}
+
+struct removal {
+	struct lake_fixture lake;
+	struct hook_os hook;
+	uint64_t lsn;
+	unsigned destroyed, done_before;
+};
+
+static const char *state_of(struct removal *removal)
+{
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct consent_progress progress;
+	struct consent *consent = engine_consent(removal->lake.engine, 0);
+	LAKE_OK(&removal->lake, consent_change_progress(consent, removal->lsn, &progress, &err), &err);
+	return progress.state;
+}
+
+static int at_destruction(void *context, const char *path, struct weir_error *err)
+{
+	struct removal *removal = context;
+	(void)err;
+	if (path == NULL || strstr(path, "/warehouse/gold/") == NULL || lake_count(&removal->lake, GOLD, NULL) > 0)
+		return 0;
+	removal->destroyed++; /* or a directory's sync after it */
+	removal->done_before += strcmp(state_of(removal), "done") == 0;
+	return 0;
+}
+
+/* A removal calls itself done when the files are gone, not when the tables no longer name them. */
+static void a_removal_is_done_when_no_byte_is_left(void **state)
+{
+	struct removal removal = {.destroyed = 0};
+	(void)state;
+	lake_start(&removal.lake, LAKE_ATHLETE);
+	lake_close(&removal.lake);
+	hook_os_init(&removal.hook, weir_os_real());
+	removal.hook.context = &removal;
+	removal.lake.os = &removal.hook.os;
+	lake_open(&removal.lake);
+	lake_permit(&removal.lake, "a1", "research", NULL);
+	post_some(&removal.lake, "a1", 0, 6);
+	lake_settle(&removal.lake);
+	removal.lsn = lake_withdraw(&removal.lake, "a1", "research");
+	assert_string_equal(state_of(&removal), "fenced");
+	removal.hook.before = at_destruction;
+	lake_settle(&removal.lake);
+	removal.hook.before = NULL;
+	assert_true(removal.destroyed > 0);
+	assert_int_equal(removal.done_before, 0);
+	assert_string_equal(state_of(&removal), "done");
+	lake_done(&removal.lake);
 }
 
 static void a_narrower_rule_takes_what_it_no_longer_gives(void **state)
@@ -306,6 +359,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_withdrawn_row_goes_to_history),
+		cmocka_unit_test(a_removal_is_done_when_no_byte_is_left),
 		cmocka_unit_test(a_narrower_rule_takes_what_it_no_longer_gives),
 		cmocka_unit_test(a_deny_outweighs_and_its_removal_gives_back),
 		cmocka_unit_test(a_backfill_brings_each_row_once),

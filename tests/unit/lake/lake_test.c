@@ -181,8 +181,16 @@ static const struct change changes[] = {
                 "known: gold.athlete_data"},
         {"[1000, 100000]", "[1000, 10]", WEIR_E_INPUT, 52, 98, "from 1000"},
         {"timestamp >=", "timestamp >>", WEIR_E_INPUT, 53, 0, "no condition"},
-        {"${DATA}/warehouse", "s3://bucket/prefix", WEIR_E_UNSUPPORTED, 5, 13, "local directory"},
-        {"sqlite:${DATA}", "postgresql://x", WEIR_E_UNSUPPORTED, 6, 11, "sqlite"},
+        {"${DATA}/warehouse", "gs://bucket/prefix", WEIR_E_UNSUPPORTED, 5, 13, "s3://bucket/prefix"},
+        {"${DATA}/warehouse", "s3://", WEIR_E_INPUT, 5, 13, "names no bucket"},
+        {"${DATA}/warehouse", "s3://bucket//prefix", WEIR_E_INPUT, 5, 13, "names no bucket"},
+        {"\"${DATA}/warehouse\"", "{uri: /x}", WEIR_E_INPUT, 5, 18, "is a bucket"},
+        {"\"${DATA}/warehouse\"", "{uri: s3://b/p, endpoint: localhost}", WEIR_E_INPUT, 5, 38, "http://HOST:PORT"},
+        {"\"${DATA}/warehouse\"", "{uri: s3://b/p, style: host}", WEIR_E_INPUT, 5, 35, "unknown style"},
+        {"\"${DATA}/warehouse\"", "{uri: s3://b/p, secret_key: hunter2}", WEIR_E_INPUT, 5, 40, "${env:NAME}"},
+        {"\"${DATA}/warehouse\"", "{uri: s3://b/p, secret_key: \"${env:HOME}x\"}", WEIR_E_INPUT, 5, 41, "${env:NAME}"},
+        {"\"${DATA}/warehouse\"", "{uri: s3://b/p, regoin: x}", WEIR_E_INPUT, 5, 28, "did you mean 'region'?"},
+        {"sqlite:${DATA}", "mysql://x", WEIR_E_INPUT, 6, 11, "sqlite:PATH"},
         {"${DATA}/warehouse", "${HOME}/warehouse", WEIR_E_INPUT, 5, 13, "${HOME}"},
         {"${DATA}/warehouse", "${env:WEIR_NO_SUCH}/warehouse", WEIR_E_NOT_FOUND, 5, 13, "WEIR_NO_SUCH"},
         {"partitions: 2", "partitions: 65", WEIR_E_INPUT, 7, 35, "from 1 to 64"},
@@ -307,7 +315,42 @@ static void test_references(void **state)
 	        &(struct change){.from = "${DATA}/warehouse", .to = "/x/${env:WEIR_TEST_PLACE}/${file:secret}"});
 	struct lake *lake = read_lake(folder, "data");
 	assert_string_equal(lake->warehouse, "/x/somewhere/hush");
+	assert_null(lake->s3);
 	assert_true(lake->data[0] == '/');
+	lake_free(lake);
+	/* A bucket, in one word and with all that can be said of one. */
+	write_changed(folder, yaml, &(struct change){.from = "${DATA}/warehouse", .to = "s3a://bucket/a/b/"});
+	lake = read_lake(folder, "data");
+	assert_string_equal(lake->warehouse, "s3://bucket/a/b");
+	assert_string_equal(lake->s3->bucket, "bucket");
+	assert_string_equal(lake->s3->prefix, "a/b");
+	assert_null(lake->s3->endpoint);
+	assert_null(lake->s3->access_key);
+	lake_free(lake);
+	write_changed(folder, yaml,
+	        &(struct change){.from = "\"${DATA}/warehouse\"",
+	                .to = "{uri: s3://bucket, endpoint: \"http://h:9000\", region: eu-1, style: virtual, access_key: "
+	                      "\"${env:WEIR_TEST_PLACE}\", secret_key: \"${file:secret}\", session_token: "
+	                      "\"${file:secret}\", cache: 2GiB}"});
+	lake = read_lake(folder, "data");
+	assert_string_equal(lake->warehouse, "s3://bucket");
+	assert_string_equal(lake->s3->prefix, "");
+	assert_string_equal(lake->s3->endpoint, "http://h:9000");
+	assert_string_equal(lake->s3->region, "eu-1");
+	assert_int_equal(lake->s3->style, LAKE_S3_VIRTUAL);
+	assert_string_equal(lake->s3->access_key, "somewhere");
+	assert_string_equal(lake->s3->secret_key, "hush");
+	assert_string_equal(lake->s3->session_token, "hush");
+	assert_int_equal(lake->s3->cache_bytes, 2LL << 30);
+	lake_free(lake);
+	/* Secrets of a PostgreSQL URL are not read here. */
+	char control[4200];
+	snprintf(control, sizeof control, "postgresql://u:${file:%s/secret}@h/d?sslpassword=${env:WEIR_NO_SUCH}", folder);
+	write_changed(folder, yaml,
+	        &(struct change){.from = "sqlite:${DATA}/control.db",
+	                .to = "postgresql://u:${file:secret}@h/d?sslpassword=${env:WEIR_NO_SUCH}"});
+	lake = read_lake(folder, "data");
+	assert_string_equal(lake->control, control);
 	lake_free(lake);
 	/* What a reference stands for is never in an error. */
 	struct weir_error err = WEIR_ERROR_INIT;

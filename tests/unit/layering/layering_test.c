@@ -36,9 +36,11 @@ static const struct {
 } adapters[] = {
         {"duckdb.h", "sql", NULL},
         {"sqlite3.h", "control", NULL},
+        {"libpq-fe.h", "control", NULL},
         {"microhttpd.h", "serve", NULL},
         {"libfyaml.h", "lake", NULL},
-        {"expat.h", "format/device", NULL},
+        {"expat.h", "format/device", "store"},
+        {"curl/curl.h", "net", "cli"},
         {"zstd.h", "codec", "format/avro"},
         {"lz4.h", "codec", NULL},
         {"snappy-c.h", "codec", "format/avro"},

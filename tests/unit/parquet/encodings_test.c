@@ -114,7 +114,8 @@ static void test_dictionary(void **state)
 	for (int i = 0; i < 4000; i++) {
 		char text[16];
 		int size = snprintf(text, sizeof text, "t%d", i % 2000);
-		assert_int_equal(pq_dictionary_add_text(&dictionary, (struct weir_str){text, (size_t)size}), i % 2000);
+		struct weir_view view = weir_view_from((struct weir_str){text, (size_t)size});
+		assert_int_equal(pq_dictionary_add_text(&dictionary, &view), i % 2000);
 	}
 	assert_true(weir_str_is(pq_dictionary_text(&dictionary, 1999), "t1999"));
 	pq_dictionary_done(&dictionary);

@@ -1,4 +1,4 @@
-/* Every kind of store against the same rules; then names, URIs, and what is the local store's own. */
+/* Every kind of store that needs no server against the same rules; then what is the local store's own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,23 +9,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "store/cache.h"
 #include "store/store.h"
 #include "support/sim_os.h"
+#include "support/store/store_suite.h"
 
 struct fixture {
-	struct sim_os *sim; /* local on the simulated disk */
-	char directory[64]; /* local on the real one */
+	struct sim_os *sim;
 	struct store *store;
 	struct weir_error err;
 };
-
-static int set_up_memory(void **state)
-{
-	struct fixture *fixture = calloc(1, sizeof *fixture);
-	fixture->store = store_memory_new();
-	*state = fixture;
-	return 0;
-}
 
 static int set_up_simulated(void **state)
 {
@@ -35,177 +28,13 @@ static int set_up_simulated(void **state)
 	return store_local_open(sim_os_table(fixture->sim), "/lake/warehouse", &fixture->store, &fixture->err);
 }
 
-static int set_up_real(void **state)
-{
-	struct fixture *fixture = calloc(1, sizeof *fixture);
-	strcpy(fixture->directory, "/tmp/weir-store-XXXXXX");
-	assert_non_null(mkdtemp(fixture->directory));
-	*state = fixture;
-	return store_local_open(weir_os_real(), fixture->directory, &fixture->store, &fixture->err);
-}
-
 static int tear_down(void **state)
 {
 	struct fixture *fixture = *state;
-	int status = 0;
 	store_close(fixture->store);
-	if (fixture->sim != NULL)
-		sim_os_free(fixture->sim);
-	if (fixture->directory[0] != '\0') {
-		char command[128];
-		snprintf(command, sizeof command, "rm -r %s", fixture->directory);
-		status = system(command);
-	}
+	sim_os_free(fixture->sim);
 	free(fixture);
-	return status;
-}
-
-static int add_name(void *context, const struct store_object *object, struct weir_error *err)
-{
-	struct weir_buf *names = context;
-	(void)err;
-	weir_buf_printf(names, "%.*s:%u ", WEIR_STR_ARG(object->name), (unsigned)object->size_bytes);
 	return 0;
-}
-
-static size_t listed(struct fixture *fixture, const char *prefix, const char *expected)
-{
-	struct weir_buf names = WEIR_BUF_INIT;
-	size_t count = 0;
-	assert_int_equal(store_list(fixture->store, prefix, add_name, &names, &fixture->err), 0);
-	for (size_t i = 0; i < names.size; i++)
-		count += names.data[i] == ' ';
-	if (expected != NULL)
-		assert_non_null(strstr(weir_buf_cstr(&names), expected));
-	weir_buf_done(&names);
-	return count;
-}
-
-/* ---- the rules ---- */
-
-static void objects_come_back(void **state)
-{
-	struct fixture *fixture = *state;
-	struct store_file *files[3];
-	static const char *const names[] = {"gold/t/data/a.parquet", "gold/t/data/b.parquet", "c"};
-	char bytes[1000];
-	for (size_t i = 0; i < 3; i++) {
-		assert_int_equal(store_create(fixture->store, names[i], &files[i], &fixture->err), 0);
-		struct weir_byte_sink sink = store_file_sink(files[i]);
-		for (size_t n = 0; n < 3000; n++) {
-			memset(bytes, (int)(n + i), sizeof bytes);
-			assert_int_equal(sink.write(sink.self, bytes, n % sizeof bytes, &fixture->err), 0);
-		}
-		assert_int_equal(store_file_size(files[i]), 3 * 499500);
-		assert_string_equal(store_file_name(files[i]), names[i]);
-	}
-	assert_int_equal(store_barrier(fixture->store, files, 3, &fixture->err), 0);
-	uint64_t size;
-	assert_int_equal(store_size(fixture->store, "c", &size, &fixture->err), 0);
-	assert_int_equal(size, 3 * 499500);
-	/* After the first thousand pieces comes one of one byte: 1001 + 2. */
-	assert_int_equal(store_read(fixture->store, "c", 499500, bytes, 2, &fixture->err), 0);
-	assert_int_equal((uint8_t)bytes[0], (1001 + 2) & 0xff);
-	assert_int_equal((uint8_t)bytes[1], (1002 + 2) & 0xff);
-	assert_int_equal(store_read(fixture->store, "c", size - 1, bytes, 2, &fixture->err), WEIR_E_CORRUPT);
-}
-
-static void an_object_is_made_once(void **state)
-{
-	struct fixture *fixture = *state;
-	struct store_file *file;
-	struct weir_buf out = WEIR_BUF_INIT;
-	assert_int_equal(store_put(fixture->store, "a/b", "hello", 5, &fixture->err), 0);
-	assert_int_equal(store_put(fixture->store, "a/b", "other", 5, &fixture->err), WEIR_E_EXISTS);
-	assert_int_equal(store_read_all(fixture->store, "a/b", 5, &out, &fixture->err), 0);
-	assert_true(weir_str_is(weir_buf_str(&out), "hello"));
-	assert_int_equal(store_read_all(fixture->store, "a/b", 4, &out, &fixture->err), WEIR_E_LIMIT);
-	assert_int_equal(store_read_all(fixture->store, "a/c", 4, &out, &fixture->err), WEIR_E_NOT_FOUND);
-	assert_int_equal(store_read_all(fixture->store, "a", 4, &out, &fixture->err), WEIR_E_NOT_FOUND);
-	weir_buf_done(&out);
-	/* An abandoned one leaves nothing, and its name is free again. */
-	assert_int_equal(store_create(fixture->store, "a/d", &file, &fixture->err), 0);
-	assert_int_equal(store_append(file, "x", 1, &fixture->err), 0);
-	store_abandon(fixture->store, file);
-	assert_int_equal(listed(fixture, "", "a/b:5 "), 1);
-	assert_int_equal(store_put(fixture->store, "a/d", "", 0, &fixture->err), 0);
-	assert_int_equal(listed(fixture, "a/", "a/d:0 "), 2);
-}
-
-static void a_source_outlives_its_object(void **state)
-{
-	struct fixture *fixture = *state;
-	struct weir_byte_source source;
-	const char *const name = "t/x";
-	char bytes[3];
-	assert_int_equal(store_put(fixture->store, name, "abcdef", 6, &fixture->err), 0);
-	assert_int_equal(store_source_open(fixture->store, name, &source, &fixture->err), 0);
-	assert_int_equal(source.size_bytes, 6);
-	assert_true(weir_str_is(source.name, name));
-	assert_int_equal(store_delete_many(fixture->store, &name, 1, &fixture->err), 0);
-	assert_int_equal(source.read(source.self, 3, bytes, 3, &fixture->err), 0);
-	assert_memory_equal(bytes, "def", 3);
-	assert_int_equal(source.read(source.self, 4, bytes, 3, &fixture->err), WEIR_E_CORRUPT);
-	store_source_close(&source);
-	assert_int_equal(store_source_open(fixture->store, name, &source, &fixture->err), WEIR_E_NOT_FOUND);
-}
-
-static int refuse(void *context, const struct store_object *object, struct weir_error *err)
-{
-	(void)object;
-	++*(int *)context;
-	return weir_fail(err, WEIR_E_CANCELLED, "enough");
-}
-
-static void listing_and_deleting(void **state)
-{
-	static const char *const names[] = {"a/1", "a/2", "a/b/3", "a/b/c/4", "ab/5", "b"};
-	static const struct {
-		const char *prefix;
-		size_t count;
-	} lists[] = {
-		{"", 6}, {"a", 5}, {"a/", 4}, {"a/b", 2}, {"a/b/", 2}, {"a/b/c/4", 1}, {"ab", 1}, {"x/y", 0}, {"b", 1}};
-	struct fixture *fixture = *state;
-	for (size_t i = 0; i < 6; i++)
-		assert_int_equal(store_put(fixture->store, names[i], "some bytes", i, &fixture->err), 0);
-	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
-		assert_int_equal(listed(fixture, lists[i].prefix, NULL), lists[i].count);
-	int calls = 0;
-	assert_int_equal(store_list(fixture->store, "", refuse, &calls, &fixture->err), WEIR_E_CANCELLED);
-	assert_int_equal(calls, 1);
-	static const char *const doomed[] = {"a/b/c/4", "none", "no/such/thing", "a/1", "a/b/3"};
-	assert_int_equal(store_delete_many(fixture->store, doomed, 5, &fixture->err), 0);
-	assert_int_equal(listed(fixture, "", "a/2:1 "), 3);
-	/* In a directory that was removed something can be made again. */
-	assert_int_equal(store_put(fixture->store, "a/b/c/6", "", 0, &fixture->err), 0);
-	assert_int_equal(listed(fixture, "a/b/", "a/b/c/6:0 "), 1);
-}
-
-static void names_are_checked(void **state)
-{
-	static const char *const bad[] = {"", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a/.", "./a"};
-	struct fixture *fixture = *state;
-	struct store_file *file;
-	uint64_t size;
-	char name[STORE_NAME_MAX + 2];
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		assert_int_equal(store_create(fixture->store, bad[i], &file, &fixture->err), WEIR_E_INPUT);
-		assert_int_equal(store_size(fixture->store, bad[i], &size, &fixture->err), WEIR_E_INPUT);
-		assert_int_equal(store_delete_many(fixture->store, &bad[i], 1, &fixture->err), WEIR_E_INPUT);
-	}
-	memset(name, 'a', sizeof name);
-	for (size_t i = 200; i < sizeof name; i += 200)
-		name[i] = '/';
-	name[STORE_NAME_MAX + 1] = '\0';
-	assert_int_equal(store_put(fixture->store, name, "", 0, &fixture->err), WEIR_E_INPUT);
-	name[STORE_NAME_MAX] = '\0';
-	assert_int_equal(store_put(fixture->store, name, "", 0, &fixture->err), 0);
-	memset(name, 'b', 256);
-	name[256] = '\0';
-	assert_int_equal(store_put(fixture->store, name, "", 0, &fixture->err), WEIR_E_INPUT);
-	int calls = 0;
-	assert_int_equal(store_list(fixture->store, "../", refuse, &calls, &fixture->err), WEIR_E_INPUT);
-	assert_int_equal(store_put(fixture->store, "p=a%2Fb/..x/%", "", 0, &fixture->err), 0);
 }
 
 /* ---- the local store's own ---- */
@@ -278,24 +107,102 @@ static void empty_directories_go(void **state)
 	assert_int_equal(os->stat(os->self, "/lake/warehouse", &info, NULL), 0);
 }
 
+/* ---- kinds ---- */
+
+static int open_memory(void *context, struct store **ret_store, struct weir_error *err)
+{
+	(void)context;
+	(void)err;
+	*ret_store = store_memory_new();
+	return 0;
+}
+
+static void close_memory(void *context, struct store *take_store)
+{
+	(void)context;
+	store_close(take_store);
+}
+
+static int open_simulated(void *context, struct store **ret_store, struct weir_error *err)
+{
+	struct sim_os **sim = context;
+	*sim = sim_os_new(1);
+	return store_local_open(sim_os_table(*sim), "/lake/warehouse", ret_store, err);
+}
+
+static void close_simulated(void *context, struct store *take_store)
+{
+	struct sim_os **sim = context;
+	store_close(take_store);
+	sim_os_free(*sim);
+}
+
+static int open_real(void *context, struct store **ret_store, struct weir_error *err)
+{
+	char *directory = context;
+	strcpy(directory, "/tmp/weir-store-XXXXXX");
+	assert_non_null(mkdtemp(directory));
+	return store_local_open(weir_os_real(), directory, ret_store, err);
+}
+
+static void remove_directory(const char *directory)
+{
+	char command[128];
+	snprintf(command, sizeof command, "rm -r %.100s", directory);
+	assert_int_equal(system(command), 0);
+}
+
+static void close_real(void *context, struct store *take_store)
+{
+	store_close(take_store);
+	remove_directory(context);
+}
+
+/* A cache over memory; a small one drops copies all the time. */
+struct cached {
+	char directory[64];
+	uint64_t limit_bytes;
+};
+
+static int open_cached(void *context, struct store **ret_store, struct weir_error *err)
+{
+	struct cached *cached = context;
+	strcpy(cached->directory, "/tmp/weir-store-XXXXXX");
+	assert_non_null(mkdtemp(cached->directory));
+	struct store_cache_options options = {cached->directory, cached->limit_bytes, "memory"};
+	return store_cache_open(&options, store_memory_new(), ret_store, err);
+}
+
+static void close_cached(void *context, struct store *take_store)
+{
+	store_close(take_store);
+	remove_directory(((struct cached *)context)->directory);
+}
+
 int main(void)
 {
-#define ALL(name)                                                                                                      \
-	{#name " (memory)", name, set_up_memory, tear_down, NULL},                                                     \
-		{#name " (simulated)", name, set_up_simulated, tear_down, NULL},                                       \
-	{                                                                                                              \
-#name " (real)", name, set_up_real, tear_down, NULL                                                    \
-	}
 #define LOCAL(name) cmocka_unit_test_setup_teardown(name, set_up_simulated, tear_down)
 	static const struct CMUnitTest tests[] = {
-		ALL(objects_come_back),
-		ALL(an_object_is_made_once),
-		ALL(a_source_outlives_its_object),
-		ALL(listing_and_deleting),
-		ALL(names_are_checked),
 		LOCAL(uris_name_objects),
 		LOCAL(a_barrier_syncs_each_thing_once),
 		LOCAL(empty_directories_go),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	struct sim_os *sim;
+	char directory[64];
+	struct cached roomy = {.limit_bytes = 1 << 30}, tight = {.limit_bytes = 20000};
+	const struct store_kind kinds[] = {
+		{.name = "memory", .open = open_memory, .close = close_memory, .appears_whole = false},
+		{.name = "simulated", .open = open_simulated, .close = close_simulated, .context = &sim},
+		{.name = "real", .open = open_real, .close = close_real, .context = directory},
+		{.name = "cached", .open = open_cached, .close = close_cached, .context = &roomy},
+		{.name = "cached in 20 kB", .open = open_cached, .close = close_cached, .context = &tight},
+	};
+	int failed = 0;
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		struct store_kind kind = kinds[i];
+		kind.name_max = STORE_NAME_MAX;
+		kind.large_bytes = 3000000;
+		failed += store_suite_run(&kind);
+	}
+	return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 /* after the above */
 #include <cmocka.h>
 
+#include "engine/engine_int.h"
 #include "support/lake/lake_fixture.h"
 
 #define SILVER  "silver.telemetry"
@@ -241,6 +242,48 @@ static void the_watermark_survives_a_restart(void **state)
 	lake_done(&lake);
 }
 
+/* An athlete whose events go to the partition. */
+static const char *athlete_of(struct lake_fixture *lake, uint32_t partition)
+{
+	for (unsigned i = 0;; i++) {
+		const char *athlete = weir_arena_printf(lake->arena, "a%u", i);
+		if (stream_partition(lake->engine->streams[0], weir_str_from(athlete)) == partition)
+			return athlete;
+	}
+}
+
+static void an_idle_partition_does_not_stall(void **state)
+{
+	struct lake_fixture lake;
+	(void)state;
+	lake_start(&lake, LAKE_ATHLETE); /* two partitions; idle: 30 s, delay: 5 m */
+	struct stream *stream = lake.engine->streams[0];
+	const char *quiet = athlete_of(&lake, 0), *busy = athlete_of(&lake, 1);
+	const int64_t delay_us = 5 * WEIR_US_PER_MINUTE;
+	lake_permit(&lake, busy, "research", NULL);
+	lake_post(&lake, lake_event(&lake, 1, quiet, LAKE_NOW, NULL, "\"heart_rate\": 1"));
+	lake_post(&lake, lake_event(&lake, 2, busy, LAKE_NOW + WEIR_US_PER_MINUTE, NULL, "\"heart_rate\": 2"));
+	lake_flush(&lake);
+	assert_true(stream_numbers(stream).watermark_us == LAKE_NOW - delay_us); /* of the slower one */
+	lake_advance(&lake, 20 * WEIR_US_PER_MINUTE);
+	lake_post(&lake, lake_event(&lake, 3, busy, LAKE_NOW + 20 * WEIR_US_PER_MINUTE, NULL, "\"heart_rate\": 3"));
+	lake_post(&lake, lake_event(&lake, 4, busy, LAKE_NOW + 14 * WEIR_US_PER_MINUTE, NULL, "\"heart_rate\": 4"));
+	lake_flush(&lake);
+	/* The watermark goes on, what is late is known as late, and rows are in gold. */
+	assert_true(stream_numbers(stream).watermark_us == LAKE_NOW + 20 * WEIR_US_PER_MINUTE - delay_us);
+	assert_string_equal(lake_value(&lake, SILVER, "is_late", "heart_rate", "4", NULL), "true");
+	assert_int_equal(lake_count(&lake, "gold.athlete_data", "athlete_id", busy, NULL), 3);
+	/* The quiet one comes back with what is old for the others: by its own watermark it is not late. */
+	lake_post(&lake, lake_event(&lake, 5, quiet, LAKE_NOW + WEIR_US_PER_MINUTE, NULL, "\"heart_rate\": 5"));
+	lake_flush(&lake);
+	assert_string_equal(lake_value(&lake, SILVER, "is_late", "heart_rate", "5", NULL), "false");
+	assert_true(stream_numbers(stream).watermark_us == LAKE_NOW + WEIR_US_PER_MINUTE - delay_us);
+	lake_advance(&lake, WEIR_US_PER_HOUR); /* all are silent: it does not go back */
+	assert_true(stream_numbers(stream).watermark_us == LAKE_NOW + 20 * WEIR_US_PER_MINUTE - delay_us);
+	lake_check_counters(&lake);
+	lake_done(&lake);
+}
+
 static void what_the_door_refused_is_a_dead_letter(void **state)
 {
 	struct lake_fixture lake;
@@ -294,6 +337,7 @@ int main(void)
 		cmocka_unit_test(lateness_beyond_the_allowed_is_a_dead_letter),
 		cmocka_unit_test(an_event_from_the_future_is_refused_and_moves_nothing),
 		cmocka_unit_test(the_watermark_survives_a_restart),
+		cmocka_unit_test(an_idle_partition_does_not_stall),
 		cmocka_unit_test(what_the_door_refused_is_a_dead_letter),
 		cmocka_unit_test(an_event_refused_twice_has_one_letter),
 	};

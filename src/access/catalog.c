@@ -1,0 +1,295 @@
+/* Opening the catalog, pointers, metadata files, and what may be touched. */
+#include "access/catalog_int.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/uuid.h"
+
+static int note_owned(void *context, const struct control_value *values, unsigned count, struct weir_error *err)
+{
+	struct catalog *catalog = context;
+	uint32_t capacity = catalog->owned_count; /* doubles at powers of two */
+	(void)count;
+	(void)err;
+	if ((capacity & (capacity - 1)) == 0)
+		catalog->owned = weir_realloc(catalog->owned, capacity > 0 ? 2 * capacity : 1, sizeof *catalog->owned);
+	catalog->owned[catalog->owned_count++] = weir_arena_str(catalog->arena, values[0].text);
+	return 0;
+}
+
+int catalog_open(const struct catalog_config *config, struct catalog **ret_catalog, struct weir_error *err)
+{
+	struct catalog *catalog = weir_zalloc(sizeof *catalog);
+	catalog->config = *config;
+	if (config->access != NULL) /* what the lake sweeps, it sweeps by its own clock */
+		catalog->config.clock = config->access->config.clock;
+	catalog->store = ice_registry_store(config->registry);
+	catalog->control = ice_registry_control(config->registry);
+	catalog->arena = weir_arena_new(0);
+	pthread_mutex_init(&catalog->lock, NULL);
+	/* The root's URI is that of a name in it, without the name. */
+	catalog->warehouse = store_uri(catalog->store, catalog->arena, WEIR_STR("x"));
+	catalog->warehouse.size -= 2;
+	int status =
+	        control_query(catalog->control, "SELECT namespace FROM weir_owned", NULL, 0, note_owned, catalog, err);
+	if (status != 0) {
+		catalog_close(catalog);
+		return status;
+	}
+	*ret_catalog = catalog;
+	return 0;
+}
+
+void catalog_close(struct catalog *catalog)
+{
+	if (catalog == NULL)
+		return;
+	catalog_slices_done(catalog);
+	pthread_mutex_destroy(&catalog->lock);
+	free(catalog->owned);
+	weir_arena_free(catalog->arena);
+	free(catalog);
+}
+
+struct weir_str catalog_warehouse(const struct catalog *catalog)
+{
+	return catalog->warehouse;
+}
+
+int64_t catalog_now_ms(const struct catalog *catalog)
+{
+	return weir_now_us(&catalog->config.clock) / WEIR_US_PER_MS;
+}
+
+/* ---- what is weir's own ---- */
+
+bool catalog_is_owned(const struct catalog *catalog, struct weir_str ns)
+{
+	for (uint32_t i = 0; i < catalog->owned_count; i++) {
+		struct weir_str own = catalog->owned[i];
+		if (weir_str_has_prefix(ns, own) && (ns.size == own.size || ns.data[own.size] == '.'))
+			return true;
+	}
+	return false;
+}
+
+int catalog_refuse_owned(const struct catalog *catalog, struct weir_str ns, struct weir_error *err)
+{
+	if (!catalog_is_owned(catalog, ns))
+		return 0;
+	return weir_fail_at(err, WEIR_E_DENIED, WEIR_STR("namespace"), WEIR_ERROR_NO_OFFSET,
+	        "%.*s holds the lake's own tables: they change by events and consent alone; write to a table of "
+	        "another namespace",
+	        WEIR_STR_ARG(ns));
+}
+
+int catalog_refuse_location(struct catalog *catalog, struct weir_str location, struct weir_error *err)
+{
+	struct weir_arena *scratch = weir_arena_new(4096);
+	struct weir_error outside = WEIR_ERROR_INIT;
+	struct weir_str name = {0};
+	int status = 0;
+	bool inside = store_name_of(catalog->store, scratch, location, &name, &outside) == 0;
+	bool root = !inside &&
+	            weir_str_has_prefix(catalog->warehouse, location); /* the warehouse itself, or what holds it */
+	bool odd = memmem(location.data, location.size, "/../", 4) != NULL ||
+	           weir_str_has_suffix(location, WEIR_STR("/.."));
+	for (uint32_t i = 0; i < catalog->owned_count && inside; i++) {
+		struct weir_str own = catalog->owned[i];
+		root = root ||
+		       (weir_str_has_prefix(name, own) && (name.size == own.size || name.data[own.size] == '/'));
+	}
+	if (root || odd)
+		status = weir_fail_at(err, WEIR_E_DENIED, WEIR_STR("location"), WEIR_ERROR_NO_OFFSET,
+		        "a table's location cannot hold the lake's own tables, nor lie among them; leave it out, or "
+		        "give a folder of its own");
+	weir_arena_free(scratch);
+	return status;
+}
+
+/* ---- pointers ---- */
+
+struct pointer_read {
+	struct weir_arena *arena;
+	struct catalog_pointer *pointer;
+};
+
+static int take_pointer(void *context, const struct control_value *values, unsigned count, struct weir_error *err)
+{
+	struct pointer_read *read = context;
+	(void)count;
+	(void)err;
+	read->pointer->found = true;
+	read->pointer->location = weir_arena_str(read->arena, values[0].text);
+	read->pointer->kind = weir_str_is(values[1].text, "VIEW") ? CATALOG_VIEW : CATALOG_TABLE;
+	return 0;
+}
+
+int catalog_pointer_read(struct catalog *catalog, struct weir_arena *arena, struct catalog_name name,
+        struct catalog_pointer *ret_pointer, struct weir_error *err)
+{
+	struct control_value values[] = {CONTROL_T(name.ns), CONTROL_T(name.name)};
+	struct pointer_read read = {arena, ret_pointer};
+	*ret_pointer = (struct catalog_pointer){0};
+	return control_query(catalog->control,
+	        "SELECT metadata_location, COALESCE(iceberg_type, 'TABLE') FROM iceberg_tables WHERE catalog_name = "
+	        "'weir'"
+	        " AND table_namespace = ?1 AND table_name = ?2",
+	        values, 2, take_pointer, &read, err);
+}
+
+int catalog_pointer_need(struct catalog *catalog, struct weir_arena *arena, enum catalog_kind kind,
+        struct catalog_name name, struct catalog_pointer *ret_pointer, struct weir_error *err)
+{
+	int status = catalog_pointer_read(catalog, arena, name, ret_pointer, err);
+	if (status == 0 && (!ret_pointer->found || ret_pointer->kind != kind))
+		return catalog_missing(kind, name, err);
+	return status;
+}
+
+int catalog_need(struct catalog *catalog, const struct access_identity *caller, enum catalog_kind kind,
+        struct catalog_name name, struct weir_error *err)
+{
+	struct weir_arena *scratch = weir_arena_new(4096);
+	struct catalog_pointer pointer;
+	int status = catalog_pointer_need(catalog, scratch, kind, name, &pointer, err);
+	if (status == 0 && !catalog_may_see(catalog, caller, name.ns))
+		status = catalog_missing(kind, name, err);
+	weir_arena_free(scratch);
+	return status;
+}
+
+struct happened {
+	struct weir_str location;
+	bool same;
+};
+
+static int look_happened(void *context, const struct control_value *values, unsigned count, struct weir_error *err)
+{
+	struct happened *happened = context;
+	(void)count;
+	(void)err;
+	happened->same = weir_str_equal(values[0].text, happened->location);
+	return 0;
+}
+
+int catalog_change_commit(struct catalog *catalog, const struct control_change *change, struct catalog_name name,
+        struct weir_str location, struct control_result *ret_result, struct weir_error *err)
+{
+	int status = control_commit(catalog->control, change, ret_result, err);
+	if (status != WEIR_E_UNKNOWN)
+		return status;
+	struct happened happened = {.location = location};
+	struct control_value values[] = {CONTROL_T(name.ns), CONTROL_T(name.name)};
+	status = control_query(catalog->control,
+	        "SELECT metadata_location FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1 AND "
+	        "table_name = ?2",
+	        values, 2, look_happened, &happened, err);
+	if (status != 0)
+		return weir_fail(err, WEIR_E_UNKNOWN,
+		        "the commit may have happened or not: load the table, and look whether the change is in it");
+	ret_result->outcome = happened.same ? CONTROL_DONE : CONTROL_CONFLICT;
+	return 0;
+}
+
+/* ---- metadata files ---- */
+
+int catalog_file_read(struct catalog *catalog, struct weir_str location, struct weir_buf *out, struct weir_error *err)
+{
+	struct weir_arena *scratch = weir_arena_new(4096);
+	struct weir_str name;
+	int status = store_name_of(catalog->store, scratch, location, &name, err);
+	if (status == 0)
+		status = store_read_all(catalog->store, name.data, ICE_REST_BYTES_MAX, out, err);
+	weir_arena_free(scratch);
+	return status;
+}
+
+/* The number before the dash of "00012-uuid.metadata.json", or -1. */
+static int64_t file_version(struct weir_str location)
+{
+	size_t from = location.size, end;
+	while (from > 0 && location.data[from - 1] != '/')
+		from--;
+	for (end = from; end < location.size && location.data[end] >= '0' && location.data[end] <= '9';)
+		end++;
+	uint64_t version;
+	if (end == location.size || location.data[end] != '-' || end - from > 18 ||
+	        !weir_str_to_u64((struct weir_str){location.data + from, end - from}, &version))
+		return -1;
+	return (int64_t)version;
+}
+
+/* The table's folder within the warehouse, or the one that its earlier metadata lies in, or one of its own. *ret_uri:
+ * the folder as the client spells it (file:/x is file:///x, but clients compare texts); size 0: as the store does. */
+static struct weir_str metadata_folder(struct catalog *catalog, struct weir_arena *arena, struct catalog_name name,
+        const json_t *metadata, struct weir_str previous, struct weir_str *ret_uri)
+{
+	struct weir_error outside = WEIR_ERROR_INIT;
+	struct weir_str location = ice_rest_text(metadata, "location"), folder;
+	struct weir_str path = ice_rest_text(json_object_get(metadata, "properties"), "write.metadata.path");
+	while (path.size > 1 && path.data[path.size - 1] == '/')
+		path.size--;
+	if (path.size > 0 && catalog_refuse_location(catalog, path, &outside) == 0 &&
+	        store_name_of(catalog->store, arena, path, &folder, &outside) == 0) {
+		*ret_uri = path;
+		return folder;
+	}
+	if (location.size > 0 && store_name_of(catalog->store, arena, location, &folder, &outside) == 0) {
+		*ret_uri = weir_str_from(weir_arena_printf(arena, "%.*s/metadata", WEIR_STR_ARG(location)));
+		return weir_str_from(weir_arena_printf(arena, "%.*s/metadata", WEIR_STR_ARG(folder)));
+	}
+	if (previous.size > 0 && store_name_of(catalog->store, arena, previous, &folder, &outside) == 0) {
+		while (folder.size > 0 && folder.data[folder.size - 1] != '/')
+			folder.size--;
+		if (folder.size > 1)
+			return (struct weir_str){folder.data, folder.size - 1};
+	}
+	folder = catalog_new_folder(arena, name);
+	return weir_str_from(weir_arena_printf(arena, "%.*s/metadata", WEIR_STR_ARG(folder)));
+}
+
+int catalog_file_write(struct catalog *catalog, struct weir_arena *arena, struct catalog_name name,
+        const json_t *metadata, struct weir_str previous, const struct weir_buf *text, struct weir_str *ret_name,
+        struct weir_str *ret_uri, struct weir_error *err)
+{
+	char uuid_text[WEIR_UUID_TEXT];
+	struct weir_uuid uuid = weir_uuid_v7(weir_now_us(&catalog->config.clock));
+	struct weir_str uri = {0}, folder = metadata_folder(catalog, arena, name, metadata, previous, &uri);
+	weir_uuid_format(&uuid, uuid_text);
+	*ret_name = weir_str_from(weir_arena_printf(arena, "%.*s/%05lld-%s.metadata.json", WEIR_STR_ARG(folder),
+	        (long long)file_version(previous) + 1, uuid_text));
+	bool spelled = weir_str_has_prefix(uri, WEIR_STR("file:"));
+	*ret_uri = spelled ? weir_str_from(weir_arena_printf(arena, "%.*s%.*s", WEIR_STR_ARG(uri),
+	                             (int)(ret_name->size - folder.size), ret_name->data + folder.size))
+	                   : store_uri(catalog->store, arena, *ret_name);
+	return store_put(catalog->store, ret_name->data, text->data, text->size, err);
+}
+
+/* A file that nothing names: where it cannot be deleted now, orphan removal finds it. */
+void catalog_file_drop(struct catalog *catalog, struct weir_str name)
+{
+	struct weir_error ignored = WEIR_ERROR_INIT;
+	const char *text = name.data;
+	if (name.size > 0)
+		(void)store_delete_many(catalog->store, &text, 1, &ignored);
+}
+
+void catalog_etag(struct weir_str location, const char *variant, char etag[40])
+{
+	uint8_t hash[WEIR_SHA256_SIZE];
+	char hex[2 * 16 + 1];
+	struct weir_buf text = WEIR_BUF_INIT;
+	weir_buf_append(&text, location.data, location.size);
+	weir_buf_printf(&text, "\n%s", variant);
+	weir_sha256(text.data, text.size, hash);
+	weir_hex(hash, 16, hex);
+	snprintf(etag, 40, "\"%s\"", hex);
+	weir_buf_done(&text);
+}
+
+void catalog_entry_done(struct catalog_entry *entry)
+{
+	weir_buf_done(&entry->metadata);
+}

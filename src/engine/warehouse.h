@@ -1,0 +1,21 @@
+/*
+ * The store of a lake: a directory, or a bucket with local copies under DATA/cache. What lake.yaml leaves open of a
+ * bucket comes from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION
+ * (AWS_DEFAULT_REGION), AWS_ENDPOINT_URL_S3 (AWS_ENDPOINT_URL), AWS_CA_BUNDLE.
+ */
+#ifndef WEIR_ENGINE_WAREHOUSE_H
+#define WEIR_ENGINE_WAREHOUSE_H
+
+#include "base/os.h"
+#include "base/time.h"
+#include "lake/lake.h"
+#include "store/store.h"
+
+/* os is for a directory alone. */
+int engine_open_warehouse(const struct lake *lake, const struct weir_os *os, const struct weir_clock *clock,
+        struct store **ret_store, struct weir_error *err);
+/* data: the directory whose `cache` holds the copies. */
+int engine_open_bucket(const struct lake_s3 *s3, const char *data, const struct weir_clock *clock,
+        struct store **ret_store, struct weir_error *err);
+
+#endif
