@@ -22,6 +22,7 @@
 
 #define FIRST_WAIT_MS 25 /* between attempts to connect; doubles */
 #define MOST_WAIT_MS  800
+#define TAKE_MS       2000
 
 /* The advisory lock: "weir", and the schema, of which each holds a control database of its own. */
 #define LOCK_CLASS  "1466263922"
@@ -357,11 +358,24 @@ int postgres_reconnect(struct postgres_connection *connection, struct weir_error
 	}
 }
 
+/* A process that has just ended may be a session of the server still: it is waited for, a moment. */
+static int take_lock_soon(struct postgres_connection *writer, struct weir_error *err)
+{
+	struct weir_clock clock = weir_clock_system();
+	int64_t until = weir_steady_us(&clock) + TAKE_MS * INT64_C(1000);
+	for (int64_t wait_ms = FIRST_WAIT_MS;; wait_ms = wait_ms * 2 < MOST_WAIT_MS ? wait_ms * 2 : MOST_WAIT_MS) {
+		int status = take_lock(writer, err);
+		if (status != WEIR_E_BUSY || weir_steady_us(&clock) + 1000 * wait_ms > until)
+			return status;
+		nanosleep(&(struct timespec){.tv_nsec = wait_ms * 1000000}, NULL);
+	}
+}
+
 int postgres_take(struct control_connection *base, const char *base_schema, struct weir_error *err)
 {
 	struct postgres_connection *writer = postgres_of(base);
 	char sql[512], host[64] = "";
-	int status = take_lock(writer, err);
+	int status = take_lock_soon(writer, err);
 	if (status != 0)
 		return status;
 	postgres_translate(base_schema, true, &writer->translated);
