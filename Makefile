@@ -3,8 +3,9 @@ BUILD := build
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 SET ?= quick
 SECONDS ?= 60
+MINUTES ?= 5
 
-.PHONY: all deps demo stop test bench interop mutants fuzz lint clean help
+.PHONY: all deps demo stop test bench interop soak mutants fuzz lint clean help
 .DEFAULT_GOAL := all
 
 all: deps ## build build/weir (release)
@@ -29,6 +30,11 @@ bench: all ## run bench/ against the release build; ONLY="ingest query" picks so
 interop: deps ## other engines read weir's files and weir theirs: SET=quick (PyIceberg, DuckDB) or SET=full (Spark, Trino too)
 	@tools/deps interop-$(SET)
 	@tests/interop/run $(SET)
+
+soak: deps ## two weir writers, one of them killed again and again, and PyIceberg, then DuckDB (PEER=spark: Spark) on one table for MINUTES=5
+	@tools/deps interop-quick
+	@cmake --preset dev >/dev/null && cmake --build --preset dev --target weir soak_writer
+	@tests/soak/run $(MINUTES)
 
 mutants: deps ## each patch of tests/mutants breaks one guard; its test must fail. ONLY=regex picks some
 	@tools/deps mutants

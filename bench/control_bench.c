@@ -43,13 +43,13 @@ static void add_epoch(struct control_change *change, const char *stream, uint64_
 			snprintf(from, sizeof from, "metadata-%llu", (unsigned long long)number);
 		snprintf(to, sizeof to, "metadata-%llu", (unsigned long long)number + 1);
 		control_swap_table(
-		        change, WEIR_STR("bench"), weir_str_from(table), weir_str_from(from), weir_str_from(to));
+			change, WEIR_STR("bench"), weir_str_from(table), weir_str_from(from), weir_str_from(to));
 	}
 	for (unsigned p = 0; p < 2; p++)
 		control_move_offset(change, weir_str_from(stream), p, number, number + 1);
 	for (unsigned c = 0; c < 3; c++)
 		control_add_counter(
-		        change, weir_str_from(stream), weir_str_from(channels[c]), WEIR_STR("accepted"), 1000);
+			change, weir_str_from(stream), weir_str_from(channels[c]), WEIR_STR("accepted"), 1000);
 	char old[64], new[64];
 	snprintf(old, sizeof old, "%s-%llu", stream, (unsigned long long)number);
 	snprintf(new, sizeof new, "%s-%llu", stream, (unsigned long long)number + 1);
@@ -57,7 +57,7 @@ static void add_epoch(struct control_change *change, const char *stream, uint64_
 	struct control_value next[] = {CONTROL_T(weir_str_from(new)), CONTROL_I(number)};
 	control_change_sql(change, "prefix", CONTROL_ANY, "DELETE FROM weir_pending_files WHERE prefix = ?1", &gone, 1);
 	control_change_sql(
-	        change, "prefix", 1, "INSERT INTO weir_pending_files (prefix, created_us) VALUES (?1, ?2)", next, 2);
+		change, "prefix", 1, "INSERT INTO weir_pending_files (prefix, created_us) VALUES (?1, ?2)", next, 2);
 }
 
 static void *call(void *context)
@@ -71,7 +71,7 @@ static void *call(void *context)
 		int64_t found;
 		if (caller->kind == READ) {
 			if (control_query_int(
-			            caller->control, "SELECT COUNT(*) FROM weir_owned", NULL, 0, &found, &err) != 0)
+				    caller->control, "SELECT COUNT(*) FROM weir_owned", NULL, 0, &found, &err) != 0)
 				stop(err.message);
 			continue;
 		}
@@ -109,7 +109,7 @@ int main(int argc, char **argv)
 		int64_t until_us = weir_steady_us(&clock) + (int64_t)(seconds * 1e6);
 		for (unsigned i = 0; i < count; i++) {
 			callers[i] = (struct caller){
-			        .control = control, .kind = (enum kind)(run / 2), .number = i, .until_us = until_us};
+				.control = control, .kind = (enum kind)(run / 2), .number = i, .until_us = until_us};
 			pthread_create(&callers[i].thread, NULL, call, &callers[i]);
 		}
 		for (unsigned i = 0; i < count; i++) {

@@ -120,10 +120,10 @@ static int run_scan(const char *path, const char *column, int64_t low, int64_t h
 		fprintf(stderr, "parquet_bench: there is no column '%s' with a field id\n", column);
 		return 1;
 	}
-	struct expr_value values[2] = {{.kind = EXPR_INTEGER, .u.integer = low},
-		{.kind = EXPR_INTEGER, .u.integer = high}};
-	struct expr_term terms[2] = {{schema->fields[at].id, EXPR_GE, &values[0], 1},
-		{schema->fields[at].id, EXPR_LE, &values[1], 1}};
+	struct expr_value values[2] = {
+		{.kind = EXPR_INTEGER, .u.integer = low}, {.kind = EXPR_INTEGER, .u.integer = high}};
+	struct expr_term terms[2] = {
+		{schema->fields[at].id, EXPR_GE, &values[0], 1}, {schema->fields[at].id, EXPR_LE, &values[1], 1}};
 	struct pq_read_options options = {.filter = {terms, 2}};
 	double best = 1e9;
 	uint64_t matches = 0;
@@ -156,8 +156,8 @@ static uint64_t write_once(const struct weir_schema *schema, struct weir_batch *
 	enum codec codec, struct weir_buf *out)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct pq_write_options options = {.codec = codec, .row_group_rows = 122880,
-		.byte_stream_split = getenv("SPLIT") != NULL};
+	struct pq_write_options options = {
+		.codec = codec, .row_group_rows = 122880, .byte_stream_split = getenv("SPLIT") != NULL};
 	struct weir_arena *arena = weir_arena_new(0);
 	struct pq_file_info info;
 	struct pq_writer *writer;
@@ -212,13 +212,14 @@ int main(int count, char **texts)
 	if (count >= 3 && strcmp(texts[1], "read") == 0)
 		return run_read(texts[2], count > 3 ? (unsigned)atoi(texts[3]) : 5);
 	if (count >= 6 && strcmp(texts[1], "scan") == 0)
-		return run_scan(texts[2], texts[3], atoll(texts[4]), atoll(texts[5]),
-			count > 6 ? (unsigned)atoi(texts[6]) : 5);
+		return run_scan(
+			texts[2], texts[3], atoll(texts[4]), atoll(texts[5]), count > 6 ? (unsigned)atoi(texts[6]) : 5);
 	for (unsigned i = 0; count >= 4 && strcmp(texts[1], "write") == 0 && i < 4; i++)
 		if (strcmp(texts[3], codecs[i].name) == 0)
 			return run_write(texts[2], codecs[i].codec, count > 4 ? (unsigned)atoi(texts[4]) : 5,
 				count > 5 ? texts[5] : NULL);
-	fprintf(stderr, "usage: parquet_bench read FILE [TIMES] | write FILE none|snappy|zstd|lz4 [TIMES] [COPY] |\n"
-			"       scan FILE COLUMN LOW HIGH [TIMES]\n");
+	fprintf(stderr,
+		"usage: parquet_bench read FILE [TIMES] | write FILE none|snappy|zstd|lz4 [TIMES] [COPY] |\n"
+		"       scan FILE COLUMN LOW HIGH [TIMES]\n");
 	return 2;
 }

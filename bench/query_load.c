@@ -24,12 +24,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CLASSES 8
+#define CLASSES         8
 #define CONNECTIONS_MAX 10000
-#define HEAD_BYTES 8192
-#define OUT_BYTES 4096
-#define READ_BYTES (256 * 1024)
-#define GRACE_US 30000000 /* after the last request is due; what is not answered then is an error */
+#define HEAD_BYTES      8192
+#define OUT_BYTES       4096
+#define READ_BYTES      (256 * 1024)
+#define GRACE_US        30000000 /* after the last request is due; what is not answered then is an error */
 
 struct request {
 	unsigned class;
@@ -49,11 +49,12 @@ struct connection {
 	size_t head_size;
 	int status;
 	enum body body;
-	uint64_t left;     /* bytes of the body, or of the chunk */
-	size_t line_size;  /* of the chunk's size, or of a trailer line */
+	uint64_t left;    /* bytes of the body, or of the chunk */
+	size_t line_size; /* of the chunk's size, or of a trailer line */
 };
 
-struct class {
+struct class
+{
 	uint32_t *latencies_us;
 	size_t count, capacity;
 	uint64_t bytes, errors;
@@ -145,7 +146,8 @@ static void finish(struct load *load, struct connection *connection, bool good)
 {
 	struct class *class = &load->classes[connection->request->class];
 	if (good) {
-		class->latencies_us = grow(class->latencies_us, class->count, &class->capacity, sizeof *class->latencies_us);
+		class->latencies_us =
+			grow(class->latencies_us, class->count, &class->capacity, sizeof *class->latencies_us);
 		class->latencies_us[class->count++] = (uint32_t)(now_us() - connection->due_us);
 	} else {
 		class->errors++;
@@ -205,8 +207,8 @@ static void dispatch_due(struct load *load, int64_t now)
 		connection->due_us = due_us;
 		connection->out_at = 0;
 		connection->out_size = (size_t)snprintf(connection->out, sizeof connection->out,
-			"GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAccept: %s\r\nAuthorization: Bearer %s\r\n\r\n", request->target,
-			ntohs(load->address.sin_port), request->accept, load->token);
+			"GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAccept: %s\r\nAuthorization: Bearer %s\r\n\r\n",
+			request->target, ntohs(load->address.sin_port), request->accept, load->token);
 		send_more(load, connection);
 	}
 }
@@ -245,7 +247,9 @@ static size_t take_head(struct connection *connection, const char *data, size_t 
 
 static unsigned hex_digit(char c)
 {
-	return c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : (unsigned)(c - 'A') + 10;
+	return c >= '0' && c <= '9'    ? (unsigned)(c - '0')
+		: c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+				       : (unsigned)(c - 'A') + 10;
 }
 
 /* One byte of a chunk's frame; true at the body's end. */
@@ -394,7 +398,8 @@ int main(int argc, char **argv)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	load.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])),
+	load.address = (struct sockaddr_in){.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)atoi(argv[1])),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	load.connection_count = (unsigned)connections;
 	load.connections = calloc(load.connection_count, sizeof *load.connections);

@@ -7,8 +7,8 @@
 
 #include "access/access_int.h"
 
-#define CHUNK_ROWS 1000
-#define PIN_US (30 * WEIR_US_PER_SECOND)
+#define CHUNK_ROWS  1000
+#define PIN_US      (30 * WEIR_US_PER_SECOND)
 #define REPLANS_MAX 100
 
 struct access_answer {
@@ -23,12 +23,12 @@ struct access_answer {
 	struct ice_table *table;
 	struct ice_file_list *files;
 	struct ice_sorted *sorted;
-	struct weir_batch *first;     /* read ahead, not yet given */
+	struct weir_batch *first; /* read ahead, not yet given */
 	bool first_read;
-	struct weir_batch *last_key;  /* a copy of the last row given, in last_arena */
+	struct weir_batch *last_key; /* a copy of the last row given, in last_arena */
 	struct weir_arena *last_arena;
 	uint64_t rows;
-	bool more;                    /* rows follow the last one given */
+	bool more; /* rows follow the last one given */
 	struct weir_str cursor;
 	struct ice_sorted_counts counts;
 	uint64_t files_read, files_skipped, manifests_read, manifests_skipped;
@@ -45,8 +45,8 @@ static bool skip_row(void *context, const struct weir_batch *batch, uint32_t row
 		return true;
 	if (!consent_fence_touches(answer->fence, plan->purpose))
 		return false;
-	return consent_fence_hides(answer->fence, weir_column_str(&batch->columns[plan->subject_column], row), plan->purpose,
-		(uint64_t)weir_column_i64(&batch->columns[plan->lsn_column], row));
+	return consent_fence_hides(answer->fence, weir_column_str(&batch->columns[plan->subject_column], row),
+		plan->purpose, (uint64_t)weir_column_i64(&batch->columns[plan->lsn_column], row));
 }
 
 static void unpin(struct access_answer *answer)
@@ -88,19 +88,24 @@ static int pin(struct access_answer *answer, struct weir_error *err)
 	answer->files_skipped += answer->files->files_skipped;
 	answer->manifests_read += answer->files->manifests_read;
 	answer->manifests_skipped += answer->files->manifests_skipped;
-	struct ice_sorted_options options = {.projection = plan->projection, .filter = filter, .order = plan->order,
-		.skip = skip_row, .context = answer};
-	return ice_sorted_open(answer->table, answer->files->files, answer->files->count, &options, &answer->sorted, err);
+	struct ice_sorted_options options = {.projection = plan->projection,
+		.filter = filter,
+		.order = plan->order,
+		.skip = skip_row,
+		.context = answer};
+	return ice_sorted_open(
+		answer->table, answer->files->files, answer->files->count, &options, &answer->sorted, err);
 }
 
 static bool stale(const struct access_answer *answer)
 {
 	return consent_fence_generation(answer->plan->consent) != answer->fence_generation ||
-	       weir_steady_us(&answer->access->config.clock) - answer->pinned_us > PIN_US;
+		weir_steady_us(&answer->access->config.clock) - answer->pinned_us > PIN_US;
 }
 
 /* The next rows that may be given: read, then the fence is looked at; what was read under an older one is read again. */
-static int read_chunk(struct access_answer *answer, uint32_t max_rows, struct weir_batch **ret_batch, struct weir_error *err)
+static int read_chunk(
+	struct access_answer *answer, uint32_t max_rows, struct weir_batch **ret_batch, struct weir_error *err)
 {
 	for (;;) {
 		int status = 0;
@@ -117,7 +122,8 @@ static int read_chunk(struct access_answer *answer, uint32_t max_rows, struct we
 		weir_batch_release(batch);
 		unpin(answer);
 		if (++answer->replans > REPLANS_MAX)
-			return weir_fail(err, WEIR_E_BUSY, "consent changes faster than this answer can be read; try again");
+			return weir_fail(
+				err, WEIR_E_BUSY, "consent changes faster than this answer can be read; try again");
 	}
 }
 
@@ -266,8 +272,11 @@ void access_answer_free(struct access_answer *answer)
 	if (answer == NULL)
 		return;
 	if (answer->rows > 0) {
-		struct access_record record = {.identity = &answer->identity, .route = answer->route,
-			.purpose = answer->plan->purpose_name, .rows = answer->rows, .outcome = "sent"};
+		struct access_record record = {.identity = &answer->identity,
+			.route = answer->route,
+			.purpose = answer->plan->purpose_name,
+			.rows = answer->rows,
+			.outcome = "sent"};
 		access_audit(answer->access, &record, false, &ignored);
 	}
 	weir_batch_release(answer->first);

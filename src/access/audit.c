@@ -47,7 +47,8 @@ int access_audit(struct access *access, const struct access_record *record, bool
 	weir_json_key_uint(&json, "bytes", record->bytes);
 	weir_json_key_cstring(&json, "outcome", record->outcome);
 	weir_json_object_end(&json);
-	struct bus_attributes attributes = {.stream = WEIR_STR("audit"), .channel = WEIR_STR("access"), .received_us = now_us};
+	struct bus_attributes attributes = {
+		.stream = WEIR_STR("audit"), .channel = WEIR_STR("access"), .received_us = now_us};
 	struct bus_block *block = bus_block_new(&attributes);
 	struct codec_state *codecs = codec_state_new();
 	bool added = bus_block_add(block, weir_buf_str(&text), NULL);

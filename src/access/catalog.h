@@ -42,16 +42,16 @@ struct weir_str catalog_warehouse(const struct catalog *catalog);
 /* ---- names ---- */
 /* A namespace as the catalog writes it, from levels that 0x1F separates (as in a URL), or from a JSON array of them. */
 int catalog_ns_from_url(
-        struct weir_arena *arena, struct weir_str text, struct weir_str *ret_ns, struct weir_error *err);
+	struct weir_arena *arena, struct weir_str text, struct weir_str *ret_ns, struct weir_error *err);
 int catalog_ns_from_json(
-        struct weir_arena *arena, const json_t *levels, struct weir_str *ret_ns, struct weir_error *err);
+	struct weir_arena *arena, const json_t *levels, struct weir_str *ret_ns, struct weir_error *err);
 json_t *catalog_ns_to_json(struct weir_str ns);
 struct catalog_name {
 	struct weir_str ns, name;
 };
 /* {"namespace": [...], "name": "..."} */
 int catalog_name_from_json(
-        struct weir_arena *arena, const json_t *identifier, struct catalog_name *ret_name, struct weir_error *err);
+	struct weir_arena *arena, const json_t *identifier, struct catalog_name *ret_name, struct weir_error *err);
 json_t *catalog_name_to_json(struct catalog_name name);
 
 /* ---- namespaces ---- */
@@ -65,7 +65,7 @@ struct catalog_page {
 	bool more;
 };
 int catalog_ns_list(struct catalog *catalog, const struct access_identity *caller, struct weir_str parent,
-        struct weir_arena *arena, struct catalog_page *page, struct weir_error *err);
+	struct weir_arena *arena, struct catalog_page *page, struct weir_error *err);
 /* Whether the caller may know of what is in a namespace. */
 bool catalog_may_see(const struct catalog *catalog, const struct access_identity *caller, struct weir_str ns);
 int catalog_ns_need(struct catalog *catalog, struct weir_str ns, struct weir_error *err);
@@ -73,7 +73,7 @@ int catalog_ns_load(struct catalog *catalog, struct weir_str ns, json_t **ret_pr
 int catalog_ns_create(struct catalog *catalog, struct weir_str ns, const json_t *properties, struct weir_error *err);
 /* ret_result: {"updated": [], "removed": [], "missing": []} */
 int catalog_ns_update(struct catalog *catalog, struct weir_str ns, const json_t *removals, const json_t *updates,
-        json_t **ret_result, struct weir_error *err);
+	json_t **ret_result, struct weir_error *err);
 int catalog_ns_drop(struct catalog *catalog, struct weir_str ns, struct weir_error *err);
 
 /* ---- tables and views ---- */
@@ -87,9 +87,9 @@ struct catalog_entry {
 void catalog_entry_done(struct catalog_entry *entry);
 
 int catalog_list(struct catalog *catalog, const struct access_identity *caller, enum catalog_kind kind,
-        struct weir_str ns, struct weir_arena *arena, struct catalog_page *page, struct weir_error *err);
+	struct weir_str ns, struct weir_arena *arena, struct catalog_page *page, struct weir_error *err);
 int catalog_need(struct catalog *catalog, const struct access_identity *caller, enum catalog_kind kind,
-        struct catalog_name name, struct weir_error *err);
+	struct catalog_name name, struct weir_error *err);
 struct catalog_load {
 	const struct access_identity *caller;
 	struct weir_str route;
@@ -98,16 +98,16 @@ struct catalog_load {
 };
 /* A governed table: audited before it returns, WEIR_E_DENIED, or WEIR_E_BUSY while removals are pending. */
 int catalog_load(struct catalog *catalog, enum catalog_kind kind, struct catalog_name name,
-        const struct catalog_load *load, struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same,
-        struct weir_error *err);
+	const struct catalog_load *load, struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same,
+	struct weir_error *err);
 /* request: CreateTableRequest or CreateViewRequest. A staged table is described, and its folder made, but not created.
  */
 int catalog_create(struct catalog *catalog, enum catalog_kind kind, struct weir_str ns, const json_t *request,
-        struct weir_arena *arena, struct catalog_entry *ret_entry, struct weir_error *err);
+	struct weir_arena *arena, struct catalog_entry *ret_entry, struct weir_error *err);
 /* overwrite: a table of that name is replaced. */
 int catalog_register(struct catalog *catalog, enum catalog_kind kind, struct catalog_name name,
-        struct weir_str metadata_location, bool overwrite, struct weir_arena *arena, struct catalog_entry *ret_entry,
-        struct weir_error *err);
+	struct weir_str metadata_location, bool overwrite, struct weir_arena *arena, struct catalog_entry *ret_entry,
+	struct weir_error *err);
 /* A change of one table or view: {"requirements": [], "updates": []}. */
 struct catalog_change {
 	struct catalog_name name;
@@ -115,11 +115,11 @@ struct catalog_change {
 };
 /* All or none. ret_entries: one for each change, or NULL. */
 int catalog_commit(struct catalog *catalog, enum catalog_kind kind, const struct catalog_change *changes,
-        uint32_t count, struct weir_arena *arena, struct catalog_entry *ret_entries, struct weir_error *err);
+	uint32_t count, struct weir_arena *arena, struct catalog_entry *ret_entries, struct weir_error *err);
 int catalog_rename(struct catalog *catalog, enum catalog_kind kind, struct catalog_name from, struct catalog_name to,
-        struct weir_error *err);
+	struct weir_error *err);
 /* purge: the files that its versions name, within its own folder, are destroyed too. */
 int catalog_drop(
-        struct catalog *catalog, enum catalog_kind kind, struct catalog_name name, bool purge, struct weir_error *err);
+	struct catalog *catalog, enum catalog_kind kind, struct catalog_name name, bool purge, struct weir_error *err);
 
 #endif

@@ -27,7 +27,7 @@ static void part_done(struct catalog *catalog, struct part *part, bool keep_file
 }
 
 static int read_base(struct catalog *catalog, struct weir_arena *arena, enum catalog_kind kind, struct part *part,
-        json_t **ret_metadata, struct weir_error *err)
+	json_t **ret_metadata, struct weir_error *err)
 {
 	const struct catalog_change *change = part->change;
 	struct weir_buf text = WEIR_BUF_INIT;
@@ -44,10 +44,10 @@ static int read_base(struct catalog *catalog, struct weir_arena *arena, enum cat
 	status = catalog_file_read(catalog, part->base.location, &text, err);
 	if (status == WEIR_E_NOT_FOUND) /* moved on and expired since */
 		status = weir_fail(
-		        err, WEIR_E_CONFLICT, "the table's metadata file is gone; load the table and try again");
+			err, WEIR_E_CONFLICT, "the table's metadata file is gone; load the table and try again");
 	if (status == 0)
 		status = ice_rest_parse(weir_buf_str(&text), kind == CATALOG_TABLE ? ICE_REST_TABLE : ICE_REST_VIEW,
-		        part->base.location, ret_metadata, err);
+			part->base.location, ret_metadata, err);
 	weir_buf_done(&text);
 	return status;
 }
@@ -63,7 +63,7 @@ static void need_uuid(struct catalog *catalog, json_t *metadata)
 }
 
 static int apply_table(
-        struct catalog *catalog, struct part *part, json_t *metadata, bool *ret_changed, struct weir_error *err)
+	struct catalog *catalog, struct part *part, json_t *metadata, bool *ret_changed, struct weir_error *err)
 {
 	int64_t now_ms = catalog_now_ms(catalog), updated_ms = ice_rest_int(metadata, "last-updated-ms", now_ms);
 	struct weir_str before = ice_rest_text(metadata, "location");
@@ -80,7 +80,7 @@ static int apply_table(
 }
 
 static int prepare(struct catalog *catalog, struct weir_arena *arena, enum catalog_kind kind, struct part *part,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	json_t *metadata = NULL;
 	bool changed = false, table = kind == CATALOG_TABLE;
@@ -96,15 +96,15 @@ static int prepare(struct catalog *catalog, struct weir_arena *arena, enum catal
 	if (status == 0 && metadata == NULL)
 		metadata = ice_rest_table_empty(part->change->updates);
 	if (status == 0)
-		status = table ? apply_table(catalog, part, metadata, &changed, err)
-		               : ice_rest_update_view(
-		                         metadata, part->change->updates, catalog_now_ms(catalog), &changed, err);
+		status = table
+			? apply_table(catalog, part, metadata, &changed, err)
+			: ice_rest_update_view(metadata, part->change->updates, catalog_now_ms(catalog), &changed, err);
 	if (status == 0) {
 		ice_rest_write(metadata, rest, &part->text);
 		if (changed || !part->base.found) {
 			status = catalog_file_write(catalog, arena, part->change->name, metadata,
-			        part->base.found ? part->base.location : WEIR_STR(""), &part->text, &part->file,
-			        &part->location, err);
+				part->base.found ? part->base.location : WEIR_STR(""), &part->text, &part->file,
+				&part->location, err);
 			if (status != 0)
 				part->file.size = 0;
 		}
@@ -117,14 +117,14 @@ static void stage(struct control_change *change, enum catalog_kind kind, const s
 {
 	struct catalog_name name = part->change->name;
 	struct control_value values[] = {
-	        CONTROL_T(name.ns), CONTROL_T(name.name), CONTROL_T(part->location), CONTROL_T(part->base.location)};
+		CONTROL_T(name.ns), CONTROL_T(name.name), CONTROL_T(part->location), CONTROL_T(part->base.location)};
 	(void)index;
 	if (part->location.size == 0) { /* unchanged, but it must still be what was checked */
 		control_change_sql(change, "table", 1,
-		        "SELECT 1 FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1 AND "
-		        "table_name = ?2"
-		        " AND metadata_location = ?3",
-		        (struct control_value[]){values[0], values[1], values[3]}, 3);
+			"SELECT 1 FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1 AND "
+			"table_name = ?2"
+			" AND metadata_location = ?3",
+			(struct control_value[]){values[0], values[1], values[3]}, 3);
 		return;
 	}
 	if (!part->base.found)
@@ -133,11 +133,11 @@ static void stage(struct control_change *change, enum catalog_kind kind, const s
 		control_swap_table(change, name.ns, name.name, part->base.location, part->location);
 	else
 		control_change_sql(change, "view", 1,
-		        "UPDATE iceberg_tables SET metadata_location = ?3, previous_metadata_location = ?4"
-		        " WHERE catalog_name = 'weir' AND table_namespace = ?1 AND table_name = ?2 AND "
-		        "metadata_location = ?4"
-		        " AND iceberg_type = 'VIEW'",
-		        values, 4);
+			"UPDATE iceberg_tables SET metadata_location = ?3, previous_metadata_location = ?4"
+			" WHERE catalog_name = 'weir' AND table_namespace = ?1 AND table_name = ?2 AND "
+			"metadata_location = ?4"
+			" AND iceberg_type = 'VIEW'",
+			values, 4);
 }
 
 /* Where the table asks for it, metadata files that fell out of its log go. */
@@ -150,17 +150,17 @@ static void drop_old_metadata(struct catalog *catalog, const struct part *part)
 		return;
 	metadata = json_loadb(part->text.data, part->text.size, 0, &problem);
 	struct weir_str wish =
-	        ice_rest_text(json_object_get(metadata, "properties"), "write.metadata.delete-after-commit.enabled");
+		ice_rest_text(json_object_get(metadata, "properties"), "write.metadata.delete-after-commit.enabled");
 	struct weir_str location = ice_rest_text(metadata, "location"), name, folder;
 	struct weir_arena *scratch = weir_arena_new(4096);
 	struct weir_error outside = WEIR_ERROR_INIT;
 	bool inside =
-	        weir_str_is(wish, "true") && store_name_of(catalog->store, scratch, location, &folder, &outside) == 0;
+		weir_str_is(wish, "true") && store_name_of(catalog->store, scratch, location, &folder, &outside) == 0;
 	json_array_foreach(part->dropped, index, file)
 	{
 		struct weir_str uri = {json_string_value(file), json_string_length(file)};
 		if (inside && store_name_of(catalog->store, scratch, uri, &name, &outside) == 0 &&
-		        weir_str_has_prefix(name, folder) && name.data[folder.size] == '/')
+			weir_str_has_prefix(name, folder) && name.data[folder.size] == '/')
 			catalog_file_drop(catalog, name);
 	}
 	weir_arena_free(scratch);
@@ -188,7 +188,7 @@ static void give(struct part *part, struct catalog_entry *entry)
 
 /* One attempt; *ret_moved where somebody else was first. */
 static int attempt(struct catalog *catalog, enum catalog_kind kind, struct part *parts, uint32_t count,
-        struct weir_arena *arena, bool *ret_moved, struct weir_error *err)
+	struct weir_arena *arena, bool *ret_moved, struct weir_error *err)
 {
 	struct control_result result = {.outcome = CONTROL_DONE};
 	int status = 0;
@@ -210,20 +210,20 @@ static int attempt(struct catalog *catalog, enum catalog_kind kind, struct part 
 }
 
 int catalog_commit(struct catalog *catalog, enum catalog_kind kind, const struct catalog_change *changes,
-        uint32_t count, struct weir_arena *arena, struct catalog_entry *ret_entries, struct weir_error *err)
+	uint32_t count, struct weir_arena *arena, struct catalog_entry *ret_entries, struct weir_error *err)
 {
 	struct part *parts;
 	int status = 0;
 	bool moved = true;
 	if (count == 0 || count > CATALOG_CHANGES)
 		return weir_fail(
-		        err, WEIR_E_INPUT, "a transaction changes 1 to %d tables, this one %u", CATALOG_CHANGES, count);
+			err, WEIR_E_INPUT, "a transaction changes 1 to %d tables, this one %u", CATALOG_CHANGES, count);
 	for (uint32_t i = 0; i < count; i++)
 		for (uint32_t j = 0; j < i; j++)
 			if (weir_str_equal(changes[i].name.ns, changes[j].name.ns) &&
-			        weir_str_equal(changes[i].name.name, changes[j].name.name))
+				weir_str_equal(changes[i].name.name, changes[j].name.name))
 				return weir_fail(err, WEIR_E_INPUT,
-				        "the transaction names a table twice; put its updates together");
+					"the transaction names a table twice; put its updates together");
 	parts = weir_zalloc(count * sizeof *parts);
 	for (unsigned tries = 0; tries < CATALOG_ATTEMPTS && moved && status == 0; tries++) {
 		for (uint32_t i = 0; i < count; i++)
@@ -244,6 +244,6 @@ int catalog_commit(struct catalog *catalog, enum catalog_kind kind, const struct
 	free(parts);
 	if (status == 0 && moved)
 		return weir_fail(
-		        err, WEIR_E_CONFLICT, "the table kept moving for %d attempts; try again", CATALOG_ATTEMPTS);
+			err, WEIR_E_CONFLICT, "the table kept moving for %d attempts; try again", CATALOG_ATTEMPTS);
 	return status;
 }

@@ -29,7 +29,7 @@ int catalog_check_name(struct weir_str name, const char *what, struct weir_error
 {
 	if (name.size == 0 || name.size > CATALOG_NAME_BYTES)
 		return weir_fail(err, WEIR_E_INPUT, "the name of a %s has 1 to %d bytes, this one %zu", what,
-		        CATALOG_NAME_BYTES, name.size);
+			CATALOG_NAME_BYTES, name.size);
 	for (size_t i = 0; i < name.size; i++)
 		if ((unsigned char)name.data[i] < 0x20 || name.data[i] == 0x7f)
 			return weir_fail(err, WEIR_E_INPUT, "the name of a %s holds a control character", what);
@@ -37,11 +37,11 @@ int catalog_check_name(struct weir_str name, const char *what, struct weir_error
 }
 
 static int finish_ns(struct weir_arena *arena, struct weir_buf *text, unsigned levels, int status,
-        struct weir_str *ret_ns, struct weir_error *err)
+	struct weir_str *ret_ns, struct weir_error *err)
 {
 	if (status == 0 && (levels == 0 || levels > CATALOG_LEVELS))
 		status = weir_fail(
-		        err, WEIR_E_INPUT, "a namespace has 1 to %d levels, this one %u", CATALOG_LEVELS, levels);
+			err, WEIR_E_INPUT, "a namespace has 1 to %d levels, this one %u", CATALOG_LEVELS, levels);
 	if (status == 0)
 		*ret_ns = weir_arena_str(arena, weir_buf_str(text));
 	weir_buf_done(text);
@@ -67,7 +67,7 @@ int catalog_ns_from_url(struct weir_arena *arena, struct weir_str text, struct w
 }
 
 int catalog_ns_from_json(
-        struct weir_arena *arena, const json_t *levels, struct weir_str *ret_ns, struct weir_error *err)
+	struct weir_arena *arena, const json_t *levels, struct weir_str *ret_ns, struct weir_error *err)
 {
 	struct weir_buf out = WEIR_BUF_INIT;
 	size_t index;
@@ -104,12 +104,12 @@ json_t *catalog_ns_to_json(struct weir_str ns)
 }
 
 int catalog_name_from_json(
-        struct weir_arena *arena, const json_t *identifier, struct catalog_name *ret_name, struct weir_error *err)
+	struct weir_arena *arena, const json_t *identifier, struct catalog_name *ret_name, struct weir_error *err)
 {
 	struct weir_str name = ice_rest_text(identifier, "name");
 	if (name.data == NULL)
 		return weir_fail(err, WEIR_E_INPUT,
-		        "an identifier is {\"namespace\": [...], \"name\": \"...\"}; 'name' is missing");
+			"an identifier is {\"namespace\": [...], \"name\": \"...\"}; 'name' is missing");
 	int status = catalog_check_name(name, "table", err);
 	if (status == 0)
 		status = catalog_ns_from_json(arena, json_object_get(identifier, "namespace"), &ret_name->ns, err);
@@ -120,7 +120,7 @@ int catalog_name_from_json(
 json_t *catalog_name_to_json(struct catalog_name name)
 {
 	return json_pack(
-	        "{s:o,s:s%}", "namespace", catalog_ns_to_json(name.ns), "name", name.name.data, name.name.size);
+		"{s:o,s:s%}", "namespace", catalog_ns_to_json(name.ns), "name", name.name.data, name.name.size);
 }
 
 const char *catalog_kind_name(enum catalog_kind kind)
@@ -138,15 +138,15 @@ const char *catalog_ns_show(struct weir_str ns, char *buffer, size_t size)
 int catalog_missing(enum catalog_kind kind, struct catalog_name name, struct weir_error *err)
 {
 	return weir_fail_at(err, WEIR_E_NOT_FOUND, weir_str_from(catalog_kind_name(kind)), WEIR_ERROR_NO_OFFSET,
-	        "%s does not exist: %.*s.%.*s", kind == CATALOG_TABLE ? "Table" : "View", WEIR_STR_ARG(name.ns),
-	        WEIR_STR_ARG(name.name));
+		"%s does not exist: %.*s.%.*s", kind == CATALOG_TABLE ? "Table" : "View", WEIR_STR_ARG(name.ns),
+		WEIR_STR_ARG(name.name));
 }
 
 int catalog_taken(enum catalog_kind wanted, enum catalog_kind is, struct catalog_name name, struct weir_error *err)
 {
 	return weir_fail_at(err, WEIR_E_EXISTS, weir_str_from(catalog_kind_name(is)), WEIR_ERROR_NO_OFFSET,
-	        "%s %salready exists: %.*s.%.*s", is == CATALOG_TABLE ? "Table" : "View",
-	        wanted != is ? "with same name " : "", WEIR_STR_ARG(name.ns), WEIR_STR_ARG(name.name));
+		"%s %salready exists: %.*s.%.*s", is == CATALOG_TABLE ? "Table" : "View",
+		wanted != is ? "with same name " : "", WEIR_STR_ARG(name.ns), WEIR_STR_ARG(name.name));
 }
 
 static void add_folder(struct weir_buf *out, struct weir_str name)
@@ -155,7 +155,7 @@ static void add_folder(struct weir_buf *out, struct weir_str name)
 	for (size_t i = 0; i < name.size && out->size - from < FOLDER_PART; i++) {
 		char c = name.data[i];
 		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-		             c == '-';
+			c == '-';
 		weir_buf_putc(out, plain ? c : '_');
 	}
 }

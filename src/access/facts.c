@@ -22,8 +22,8 @@ void access_close(struct access *access)
 	free(access);
 }
 
-int access_table_facts(struct access *access, uint32_t table, struct weir_arena *arena, struct access_table_facts *ret_facts,
-	struct weir_error *err)
+int access_table_facts(struct access *access, uint32_t table, struct weir_arena *arena,
+	struct access_table_facts *ret_facts, struct weir_error *err)
 {
 	struct ice_table *version = ice_registry_table(access->config.registry, table);
 	const struct ice_metadata *metadata = ice_table_metadata(version);
@@ -53,7 +53,8 @@ int access_table_facts(struct access *access, uint32_t table, struct weir_arena 
 int access_purpose_rows(struct access *access, uint32_t table, uint64_t *ret_counts, struct weir_error *err)
 {
 	const struct lake_table *lake_table = &access->config.lake->tables[table];
-	const struct consent_vocabulary *vocabulary = consent_vocabulary_of(access->config.consents[lake_table->consent]);
+	const struct consent_vocabulary *vocabulary =
+		consent_vocabulary_of(access->config.consents[lake_table->consent]);
 	struct ice_table *version = ice_registry_table(access->config.registry, table);
 	struct ice_file_list *files;
 	memset(ret_counts, 0, vocabulary->purpose_count * sizeof *ret_counts);
@@ -62,8 +63,8 @@ int access_purpose_rows(struct access *access, uint32_t table, uint64_t *ret_cou
 		for (uint32_t i = 0; i < files->count; i++) { /* purpose is the first field of both specs */
 			const struct ice_data_file *file = files->files[i];
 			int index = file->partition_count > 0 && !file->partition[0].is_null
-					    ? consent_purpose_index(vocabulary, file->partition[0].value.u.text)
-					    : -1;
+				? consent_purpose_index(vocabulary, file->partition[0].value.u.text)
+				: -1;
 			if (index >= 0)
 				ret_counts[index] += (uint64_t)file->record_count;
 		}
@@ -81,8 +82,9 @@ static void count_rows(const struct weir_batch *batch, const struct consent_voca
 		if (!weir_str_equal(weir_column_str(&batch->columns[0], row), subject))
 			continue;
 		int purpose = consent_purpose_index(vocabulary, weir_column_str(&batch->columns[1], row));
-		if (purpose >= 0 && !consent_fence_hides(fence, subject, (uint32_t)purpose,
-					    (uint64_t)weir_column_i64(&batch->columns[2], row)))
+		if (purpose >= 0 &&
+			!consent_fence_hides(
+				fence, subject, (uint32_t)purpose, (uint64_t)weir_column_i64(&batch->columns[2], row)))
 			counts[purpose]++;
 	}
 }
@@ -120,20 +122,22 @@ static int subject_rows_once(struct access *access, uint32_t table, struct conse
 	return status;
 }
 
-int access_subject_rows(struct access *access, uint32_t consent, struct weir_str subject, uint64_t *ret_counts,
-	struct weir_error *err)
+int access_subject_rows(
+	struct access *access, uint32_t consent, struct weir_str subject, uint64_t *ret_counts, struct weir_error *err)
 {
 	const struct lake *lake = access->config.lake;
 	uint32_t purposes = consent_vocabulary_of(access->config.consents[consent])->purpose_count;
-	struct access_identity operator = access_operator();
-	struct access_record record = {.identity = &operator, .route = WEIR_STR("/api/subjects/rows"), .outcome = "allowed"};
+	struct access_identity operator= access_operator();
+	struct access_record record = {
+		.identity = &operator, .route = WEIR_STR("/api/subjects/rows"), .outcome = "allowed"};
 	int status = 0;
 	for (unsigned tries = 0; tries < 10; tries++) { /* a file may go while it is read: the rows are counted again */
 		memset(ret_counts, 0, purposes * sizeof *ret_counts);
 		status = 0;
 		for (uint32_t t = 0; t < lake->table_count && status == 0; t++)
 			if (lake->tables[t].kind == LAKE_GOLD && lake->tables[t].consent == consent)
-				status = subject_rows_once(access, t, access->config.consents[consent], subject, ret_counts, err);
+				status = subject_rows_once(
+					access, t, access->config.consents[consent], subject, ret_counts, err);
 		if (status != WEIR_E_NOT_FOUND)
 			break;
 	}

@@ -10,8 +10,8 @@
 #define CURSOR_BYTES 1024
 
 /* What is wrong with a parameter's value: 400, naming it. */
-__attribute__((format(printf, 3, 4))) static int bad(struct weir_error *err, struct weir_str parameter, const char *format,
-	...)
+__attribute__((format(printf, 3, 4))) static int bad(
+	struct weir_error *err, struct weir_str parameter, const char *format, ...)
 {
 	char message[sizeof err->message];
 	va_list args;
@@ -31,8 +31,8 @@ static uint32_t add_field(struct weir_schema *schema, const struct weir_field *f
 }
 
 /* "a,b,c" -> the answer's columns; all of the table's where the parameter is missing. */
-static int choose_columns(struct access_plan *plan, const struct weir_schema *table, struct weir_str list,
-	struct weir_error *err)
+static int choose_columns(
+	struct access_plan *plan, const struct weir_schema *table, struct weir_str list, struct weir_error *err)
 {
 	if (list.size == 0) {
 		for (uint32_t i = 0; i < table->field_count; i++)
@@ -44,7 +44,9 @@ static int choose_columns(struct access_plan *plan, const struct weir_schema *ta
 		struct weir_str name = {list.data, comma != NULL ? (size_t)(comma - list.data) : list.size};
 		uint32_t at = weir_schema_find(table, name);
 		if (at == WEIR_NO_FIELD)
-			return bad(err, WEIR_STR("columns"), "there is no column %.*s; the table's columns are in /openapi.json", WEIR_STR_ARG(name));
+			return bad(err, WEIR_STR("columns"),
+				"there is no column %.*s; the table's columns are in /openapi.json",
+				WEIR_STR_ARG(name));
 		add_field(plan->schema, &table->fields[at]);
 		list.data += name.size + (comma != NULL);
 		list.size -= name.size + (comma != NULL);
@@ -53,8 +55,8 @@ static int choose_columns(struct access_plan *plan, const struct weir_schema *ta
 }
 
 /* A value of the URL as the column's type; a day stands for its UTC day, both ends included. */
-static int parse_value(struct weir_str parameter, struct weir_str text, const struct weir_field *field, struct weir_str op,
-	struct expr_term *term, struct expr_value *value, struct weir_error *err)
+static int parse_value(struct weir_str parameter, struct weir_str text, const struct weir_field *field,
+	struct weir_str op, struct expr_term *term, struct expr_value *value, struct weir_error *err)
 {
 	int32_t day;
 	bool upper = weir_str_is(op, "<=");
@@ -71,7 +73,9 @@ static int parse_value(struct weir_str parameter, struct weir_str text, const st
 		}
 		if (weir_time_parse(text, WEIR_ZONE_REQUIRED, &value->u.integer))
 			return 0;
-		return bad(err, parameter, "%.*s is neither a day (2025-02-01) nor a time with its zone (2025-02-01T08:00:00Z)", WEIR_STR_ARG(text));
+		return bad(err, parameter,
+			"%.*s is neither a day (2025-02-01) nor a time with its zone (2025-02-01T08:00:00Z)",
+			WEIR_STR_ARG(text));
 	case WEIR_DATE:
 		if (!weir_date_parse(text, &day))
 			return bad(err, parameter, "%.*s is not a day (2025-02-01)", WEIR_STR_ARG(text));
@@ -94,7 +98,8 @@ static int parse_value(struct weir_str parameter, struct weir_str text, const st
 			return bad(err, parameter, "%.*s is not a UUID", WEIR_STR_ARG(text));
 		return 0;
 	default:
-		return bad(err, parameter, "a column of this type cannot be asked for by value (%.*s)", WEIR_STR_ARG(text));
+		return bad(err, parameter, "a column of this type cannot be asked for by value (%.*s)",
+			WEIR_STR_ARG(text));
 	}
 }
 
@@ -107,7 +112,8 @@ struct parsing {
 	struct weir_str columns, cursor;
 };
 
-static int add_term(struct parsing *parsing, const struct lake_where *where, struct weir_str text, struct weir_error *err)
+static int add_term(
+	struct parsing *parsing, const struct lake_where *where, struct weir_str text, struct weir_error *err)
 {
 	struct access_plan *plan = parsing->plan;
 	uint32_t at = weir_schema_find(parsing->table, where->column);
@@ -140,13 +146,16 @@ static int take_parameter(struct parsing *parsing, const struct access_kv *param
 	}
 	if (weir_str_is(key, "explain")) {
 		plan->explain = weir_str_is(value, "true");
-		return plan->explain || weir_str_is(value, "false") ? 0 : bad(err, key, "%.*s is neither true nor false", WEIR_STR_ARG(value));
+		return plan->explain || weir_str_is(value, "false")
+			? 0
+			: bad(err, key, "%.*s is neither true nor false", WEIR_STR_ARG(value));
 	}
 	if (weir_str_is(key, "limit")) {
 		if (!weir_str_to_u64(value, &plan->limit) || plan->limit == 0)
 			return bad(err, key, "%.*s is not a number of rows from 1 on", WEIR_STR_ARG(value));
 		if (plan->limit > plan->query->limit_max)
-			return bad(err, key, "%.*s is more rows than one answer may have; page on with the cursor", WEIR_STR_ARG(value));
+			return bad(err, key, "%.*s is more rows than one answer may have; page on with the cursor",
+				WEIR_STR_ARG(value));
 		return 0;
 	}
 	for (uint32_t i = 0; i < plan->query->where_count; i++)
@@ -176,8 +185,8 @@ static int check_purpose(struct parsing *parsing, struct weir_error *err)
 
 /* ---- cursors: the last key as hexadecimal JSON ---- */
 
-struct weir_str access_cursor_text(const struct access_plan *plan, struct weir_arena *arena, const struct weir_batch *batch,
-	uint32_t row)
+struct weir_str access_cursor_text(
+	const struct access_plan *plan, struct weir_arena *arena, const struct weir_batch *batch, uint32_t row)
 {
 	struct weir_buf key = WEIR_BUF_INIT;
 	struct weir_json json = weir_json_to(&key);
@@ -246,9 +255,12 @@ static int parse_cursor(struct parsing *parsing, struct weir_error *err)
 	plan->after = weir_batch_new(parsing->arena, plan->projection, 1);
 	plan->after->row_count = 1;
 	for (uint32_t i = 0; i < plan->order.count && fine; i++)
-		fine = cursor_cell(&plan->after->columns[plan->order.columns[i]], json_array_get(key, i), parsing->arena);
+		fine = cursor_cell(
+			&plan->after->columns[plan->order.columns[i]], json_array_get(key, i), parsing->arena);
 	json_decref(key);
-	return fine ? 0 : bad(err, WEIR_STR("cursor"), "%.*s is not a cursor that weir gave; start without one", WEIR_STR_ARG(hex));
+	return fine ? 0
+		    : bad(err, WEIR_STR("cursor"), "%.*s is not a cursor that weir gave; start without one",
+			      WEIR_STR_ARG(hex));
 }
 
 /* Files before the cursor's leading value need not be opened. */
@@ -260,8 +272,11 @@ static void bound_by_cursor(struct parsing *parsing)
 		return;
 	struct expr_value *value = weir_arena_zalloc(parsing->arena, sizeof *value);
 	*value = expr_value_of(leading, 0);
-	plan->terms[plan->term_count++] = (struct expr_term){
-		.field_id = plan->projection->fields[plan->order.columns[0]].id, .op = EXPR_GE, .values = value, .value_count = 1};
+	plan->terms[plan->term_count++] =
+		(struct expr_term){.field_id = plan->projection->fields[plan->order.columns[0]].id,
+			.op = EXPR_GE,
+			.values = value,
+			.value_count = 1};
 }
 
 static void choose_projection(struct parsing *parsing)
@@ -275,7 +290,8 @@ static void choose_projection(struct parsing *parsing)
 			add_field(plan->projection, &table->fields[weir_schema_find(table, plan->query->order[i])]);
 	struct weir_str subject = consent_vocabulary_of(plan->consent)->subject;
 	plan->subject_column = add_field(plan->projection, &table->fields[weir_schema_find(table, subject)]);
-	plan->lsn_column = add_field(plan->projection, &table->fields[weir_schema_find(table, WEIR_STR("consent_lsn"))]);
+	plan->lsn_column =
+		add_field(plan->projection, &table->fields[weir_schema_find(table, WEIR_STR("consent_lsn"))]);
 	for (uint32_t i = 0; i < plan->term_count; i++)
 		add_field(plan->projection, &table->fields[weir_schema_find_id(table, plan->terms[i].field_id)]);
 }
@@ -307,7 +323,9 @@ int access_plan_query(struct access *access, const struct access_request *reques
 		return status;
 	struct expr_value *purpose = weir_arena_zalloc(arena, sizeof *purpose);
 	*purpose = (struct expr_value){.kind = EXPR_TEXT, .u.text = plan->purpose_name};
-	plan->terms[plan->term_count++] = (struct expr_term){.op = EXPR_EQ, .values = purpose, .value_count = 1,
+	plan->terms[plan->term_count++] = (struct expr_term){.op = EXPR_EQ,
+		.values = purpose,
+		.value_count = 1,
 		.field_id = table->fields[weir_schema_find(table, WEIR_STR("purpose"))].id};
 	choose_projection(&parsing);
 	if (parsing.cursor.size > 0) {

@@ -14,13 +14,13 @@ struct access_sql {
 	struct weir_arena *view_arena; /* of one attempt */
 	struct ice_table **tables;
 	struct ice_file_list **lists;
-	struct weir_str *held;         /* objects whose local path was given to this attempt */
+	struct weir_str *held; /* objects whose local path was given to this attempt */
 	size_t held_count, held_capacity;
 	uint32_t table_count;
-	uint64_t generation;           /* of all fences, added up */
+	uint64_t generation; /* of all fences, added up */
 	struct sql_session *session;
 	struct sql_result *result;
-	bool given;                    /* rows have left */
+	bool given; /* rows have left */
 	uint64_t rows;
 };
 
@@ -42,8 +42,8 @@ struct hidden_list {
 static void collect_hidden(void *context, struct weir_str subject, uint32_t purpose, uint64_t lsn)
 {
 	struct hidden_list *list = context;
-	list->items[list->count++] = (struct sql_hidden){weir_arena_str(list->arena, subject),
-		list->vocabulary->purposes[purpose], (int64_t)lsn};
+	list->items[list->count++] = (struct sql_hidden){
+		weir_arena_str(list->arena, subject), list->vocabulary->purposes[purpose], (int64_t)lsn};
 }
 
 static void hide(struct access_sql *query, const struct lake_table *table, struct sql_view *view)
@@ -176,23 +176,28 @@ static int explain_history(const struct access_sql *query, int status, struct we
 	const struct lake *lake = query->access->config.lake;
 	for (uint32_t i = 0; i < lake->table_count && !query->as_auditor; i++) {
 		const struct lake_table *table = &lake->tables[i];
-		const char *name = weir_arena_printf(query->arena, "%.*s.%.*s", WEIR_STR_ARG(table->ns), WEIR_STR_ARG(table->name));
-		if (table->kind == LAKE_HISTORY_OF && memmem(query->text.data, query->text.size, name, strlen(name)) != NULL)
+		const char *name = weir_arena_printf(
+			query->arena, "%.*s.%.*s", WEIR_STR_ARG(table->ns), WEIR_STR_ARG(table->name));
+		if (table->kind == LAKE_HISTORY_OF &&
+			memmem(query->text.data, query->text.size, name, strlen(name)) != NULL)
 			return weir_fail(err, WEIR_E_DENIED, "only an auditor may read %s: add --as auditor", name);
 	}
 	return status;
 }
 
-int access_sql_open(struct access *access, struct sql *sql, struct weir_str text, bool as_auditor, struct access_sql **ret_sql,
-	struct weir_error *err)
+int access_sql_open(struct access *access, struct sql *sql, struct weir_str text, bool as_auditor,
+	struct access_sql **ret_sql, struct weir_error *err)
 {
 	struct weir_arena *arena = weir_arena_new(0);
 	struct access_sql *query = weir_arena_zalloc(arena, sizeof *query);
-	struct access_identity operator = access_operator();
+	struct access_identity operator= access_operator();
 	if (as_auditor)
 		operator.role = ACCESS_AUDITOR;
 	struct access_record record = {.identity = &operator, .route = WEIR_STR("sql"), .outcome = "allowed"};
-	*query = (struct access_sql){.access = access, .sql = sql, .text = weir_arena_str(arena, text), .as_auditor = as_auditor,
+	*query = (struct access_sql){.access = access,
+		.sql = sql,
+		.text = weir_arena_str(arena, text),
+		.as_auditor = as_auditor,
 		.arena = arena};
 	int status = access_audit(access, &record, true, err);
 	if (status == 0)

@@ -9,7 +9,7 @@ struct block {
 	struct block *next;
 	size_t size; /* usable bytes after this header */
 	size_t used;
-	size_t pad;  /* keeps the payload aligned to 16 bytes */
+	size_t pad; /* keeps the payload aligned to 16 bytes */
 };
 
 struct weir_arena {

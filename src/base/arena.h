@@ -45,6 +45,6 @@ char *weir_strdup(const char *text);
 #define WEIR_GROW(items, count, capacity) \
 	((count) < (capacity) ? (void)0 \
 			      : (void)((capacity) = (capacity) > 0 ? (capacity)*2 : 8, \
-				       (items) = weir_realloc((items), (capacity), sizeof *(items))))
+					(items) = weir_realloc((items), (capacity), sizeof *(items))))
 
 #endif

@@ -81,7 +81,7 @@ static int memory_read(void *self, uint64_t offset, void *buffer, size_t size, s
 	const struct weir_slice *memory = self;
 	if (offset > memory->size || size > memory->size - offset)
 		return weir_fail_at(err, WEIR_E_CORRUPT, (struct weir_str){NULL, 0}, offset,
-				    "%zu bytes asked for past the end of %zu", size, memory->size);
+			"%zu bytes asked for past the end of %zu", size, memory->size);
 	if (size > 0)
 		memcpy(buffer, (const char *)memory->data + offset, size);
 	return 0;

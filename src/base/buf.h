@@ -20,8 +20,8 @@ struct weir_buf {
 
 #define WEIR_BUF_INIT ((struct weir_buf){0})
 
-void weir_buf_done(struct weir_buf *buf);                              /* frees; may be used again */
-void weir_buf_grow(struct weir_buf *buf, size_t more_bytes);           /* what weir_buf_reserve does where there is no room */
+void weir_buf_done(struct weir_buf *buf);                    /* frees; may be used again */
+void weir_buf_grow(struct weir_buf *buf, size_t more_bytes); /* what weir_buf_reserve does where there is no room */
 void weir_buf_append_zero(struct weir_buf *buf, size_t size_bytes);
 void weir_buf_printf(struct weir_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Little-endian integers, as all of weir's own formats have them. */

@@ -14,8 +14,8 @@ static void set_object(struct weir_error *err, struct weir_str object)
 	err->object[size] = '\0';
 }
 
-static int fail_v(struct weir_error *err, int code, struct weir_str object, uint64_t offset, const char *format,
-		  va_list args)
+static int fail_v(
+	struct weir_error *err, int code, struct weir_str object, uint64_t offset, const char *format, va_list args)
 {
 	WEIR_ASSERT(code < 0);
 	if (err == NULL)
@@ -49,10 +49,10 @@ int weir_fail_at(struct weir_error *err, int code, struct weir_str object, uint6
 
 int weir_fail_errno(struct weir_error *err, int error_number, struct weir_str object, const char *operation)
 {
-	int code = error_number == ENOENT   ? WEIR_E_NOT_FOUND
-		   : error_number == EEXIST ? WEIR_E_EXISTS
-		   : error_number == ENOMEM ? WEIR_E_NO_MEMORY
-					    : WEIR_E_IO;
+	int code = error_number == ENOENT ? WEIR_E_NOT_FOUND
+		: error_number == EEXIST  ? WEIR_E_EXISTS
+		: error_number == ENOMEM  ? WEIR_E_NO_MEMORY
+					  : WEIR_E_IO;
 	char reason[128];
 	const char *text = strerror_r(error_number, reason, sizeof reason);
 	return weir_fail_at(err, code, object, WEIR_ERROR_NO_OFFSET, "cannot %s: %s", operation, text);
@@ -88,7 +88,7 @@ const char *weir_error_text(const struct weir_error *err, char *buffer, size_t s
 		snprintf(buffer, size, "%s: %s", err->object, err->message);
 	else
 		snprintf(buffer, size, "%s at byte %llu: %s", err->object, (unsigned long long)err->offset,
-			 err->message);
+			err->message);
 	return buffer;
 }
 
@@ -99,9 +99,8 @@ bool weir_error_retriable(const struct weir_error *err)
 
 const char *weir_code_name(int code)
 {
-	static const char *const names[] = {"ok",   "input", "not_found", "exists",      "conflict",
-					    "busy", "io",    "corrupt",   "unsupported", "limit",
-					    "no_memory", "unknown", "denied", "cancelled", "internal"};
+	static const char *const names[] = {"ok", "input", "not_found", "exists", "conflict", "busy", "io", "corrupt",
+		"unsupported", "limit", "no_memory", "unknown", "denied", "cancelled", "internal"};
 	size_t index = code <= 0 ? (size_t)-code : 0;
 	return index < sizeof names / sizeof names[0] ? names[index] : "internal";
 }

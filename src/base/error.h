@@ -17,7 +17,7 @@
 
 enum weir_code {
 	WEIR_OK = 0,
-	WEIR_E_INPUT = -1,       /* the input is wrong; the same input fails again */
+	WEIR_E_INPUT = -1, /* the input is wrong; the same input fails again */
 	WEIR_E_NOT_FOUND = -2,
 	WEIR_E_EXISTS = -3,
 	WEIR_E_CONFLICT = -4,    /* somebody else was first; reload and try again */
@@ -27,19 +27,19 @@ enum weir_code {
 	WEIR_E_UNSUPPORTED = -8, /* valid, but weir does not do it */
 	WEIR_E_LIMIT = -9,       /* larger than a named limit */
 	WEIR_E_NO_MEMORY = -10,
-	WEIR_E_UNKNOWN = -11,    /* it may or may not have happened: verify before acting */
+	WEIR_E_UNKNOWN = -11, /* it may or may not have happened: verify before acting */
 	WEIR_E_DENIED = -12,
-	WEIR_E_CANCELLED = -13,  /* stopped on request */
-	WEIR_E_INTERNAL = -14,   /* a bug in weir */
+	WEIR_E_CANCELLED = -13, /* stopped on request */
+	WEIR_E_INTERNAL = -14,  /* a bug in weir */
 };
 
 #define WEIR_ERROR_NO_OFFSET UINT64_MAX
 
 struct weir_error {
-	int code;              /* enum weir_code */
-	uint64_t offset;       /* byte offset in the object, or WEIR_ERROR_NO_OFFSET */
-	char object[256];      /* the file, table, route or field that it is about; may be empty */
-	char message[768];     /* one sentence: the value, the problem, the remedy */
+	int code;          /* enum weir_code */
+	uint64_t offset;   /* byte offset in the object, or WEIR_ERROR_NO_OFFSET */
+	char object[256];  /* the file, table, route or field that it is about; may be empty */
+	char message[768]; /* one sentence: the value, the problem, the remedy */
 };
 
 #define WEIR_ERROR_INIT ((struct weir_error){.code = 0, .offset = WEIR_ERROR_NO_OFFSET})

@@ -194,7 +194,8 @@ void weir_json_int(struct weir_json *json, int64_t value)
 	char text[24] = "-";
 	size_t sign = value < 0;
 	before_value(json);
-	weir_buf_append(json->out, text, sign + put_digits(value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 1, text + sign));
+	weir_buf_append(
+		json->out, text, sign + put_digits(value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 1, text + sign));
 }
 
 void weir_json_uint(struct weir_json *json, uint64_t value)

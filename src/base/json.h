@@ -31,11 +31,11 @@ void weir_json_string(struct weir_json *json, struct weir_str text); /* bytes th
 void weir_json_cstring(struct weir_json *json, const char *text);    /* NULL: null */
 void weir_json_int(struct weir_json *json, int64_t value);
 void weir_json_uint(struct weir_json *json, uint64_t value);
-void weir_json_double(struct weir_json *json, double value);         /* shortest digits; NaN and infinities: null */
+void weir_json_double(struct weir_json *json, double value); /* shortest digits; NaN and infinities: null */
 void weir_json_bool(struct weir_json *json, bool value);
 void weir_json_null(struct weir_json *json);
 void weir_json_time(struct weir_json *json, int64_t time_us);
-void weir_json_raw(struct weir_json *json, struct weir_str value);   /* a value that is JSON already */
+void weir_json_raw(struct weir_json *json, struct weir_str value); /* a value that is JSON already */
 
 /* "key": value in one call. */
 void weir_json_key_cstring(struct weir_json *json, const char *name, const char *text);

@@ -22,8 +22,8 @@ static struct weir_str path_of(const struct weir_file *file)
 	return weir_str_from(file->path);
 }
 
-static int real_open(void *self, const char *path, enum weir_open_mode mode, struct weir_file **ret_file,
-		     struct weir_error *err)
+static int real_open(
+	void *self, const char *path, enum weir_open_mode mode, struct weir_file **ret_file, struct weir_error *err)
 {
 	static const int flags[] = {O_RDONLY, O_WRONLY | O_CREAT | O_EXCL, O_RDWR | O_CREAT};
 	(void)self;
@@ -45,8 +45,8 @@ static int real_close(void *self, struct weir_file *take_file, struct weir_error
 	return status;
 }
 
-static int real_read(void *self, struct weir_file *file, uint64_t offset, void *buffer, size_t size,
-		     struct weir_error *err)
+static int real_read(
+	void *self, struct weir_file *file, uint64_t offset, void *buffer, size_t size, struct weir_error *err)
 {
 	(void)self;
 	size_t done = 0;
@@ -58,14 +58,14 @@ static int real_read(void *self, struct weir_file *file, uint64_t offset, void *
 			return weir_fail_errno(err, errno, path_of(file), "read");
 		if (got == 0)
 			return weir_fail_at(err, WEIR_E_CORRUPT, path_of(file), offset + done,
-					    "the file ends before %zu expected bytes", size - done);
+				"the file ends before %zu expected bytes", size - done);
 		done += (size_t)got;
 	}
 	return 0;
 }
 
-static int real_write(void *self, struct weir_file *file, uint64_t offset, const void *data, size_t size,
-		      struct weir_error *err)
+static int real_write(
+	void *self, struct weir_file *file, uint64_t offset, const void *data, size_t size, struct weir_error *err)
 {
 	(void)self;
 	size_t done = 0;
@@ -152,7 +152,7 @@ static int real_mkdir(void *self, const char *path, struct weir_error *err)
 	(void)self;
 	if (size == 0 || size >= sizeof partial)
 		return weir_fail_at(err, WEIR_E_LIMIT, weir_str_from(path), WEIR_ERROR_NO_OFFSET,
-				    "a path has 1 to %zu bytes", sizeof partial - 1);
+			"a path has 1 to %zu bytes", sizeof partial - 1);
 	memcpy(partial, path, size + 1);
 	for (size_t i = 1; i <= size; i++) {
 		if (partial[i] != '/' && partial[i] != '\0')
@@ -238,7 +238,7 @@ const struct weir_os *weir_os_real(void)
 }
 
 int weir_os_read_all(const struct weir_os *os, const char *path, size_t limit, char **ret_data, size_t *ret_size,
-		     struct weir_error *err)
+	struct weir_error *err)
 {
 	struct weir_file *file;
 	uint64_t size;
@@ -249,7 +249,7 @@ int weir_os_read_all(const struct weir_os *os, const char *path, size_t limit, c
 	status = os->size(os->self, file, &size, err);
 	if (status == 0 && size > limit)
 		status = weir_fail_at(err, WEIR_E_LIMIT, weir_str_from(path), WEIR_ERROR_NO_OFFSET,
-				      "%llu bytes are more than the %zu allowed here", (unsigned long long)size, limit);
+			"%llu bytes are more than the %zu allowed here", (unsigned long long)size, limit);
 	if (status == 0) {
 		data = weir_alloc((size_t)size + 1);
 		status = os->read(os->self, file, 0, data, (size_t)size, err);

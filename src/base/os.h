@@ -32,13 +32,13 @@ typedef int weir_dir_fn(void *context, const char *name, const struct weir_file_
 
 struct weir_os {
 	int (*open)(void *self, const char *path, enum weir_open_mode mode, struct weir_file **ret_file,
-		    struct weir_error *err);
+		struct weir_error *err);
 	int (*close)(void *self, struct weir_file *take_file, struct weir_error *err);
 	/* Exactly size_bytes, or WEIR_E_CORRUPT past the end. */
 	int (*read)(void *self, struct weir_file *file, uint64_t offset, void *buffer, size_t size_bytes,
-		    struct weir_error *err);
+		struct weir_error *err);
 	int (*write)(void *self, struct weir_file *file, uint64_t offset, const void *data, size_t size_bytes,
-		     struct weir_error *err);
+		struct weir_error *err);
 	/* Content (and size) durable. The directory entry is not: see sync_dir. */
 	int (*sync)(void *self, struct weir_file *file, struct weir_error *err);
 	/* A hint: begin writing [offset, offset + size_bytes) back now, without waiting. May do nothing. */
@@ -51,7 +51,7 @@ struct weir_os {
 	int (*unlink)(void *self, const char *path, struct weir_error *err); /* missing: WEIR_E_NOT_FOUND */
 	/* With parents; existing is fine. Mode 0700. New entries are durable after it. */
 	int (*mkdir)(void *self, const char *path, struct weir_error *err);
-	int (*rmdir)(void *self, const char *path, struct weir_error *err);  /* empty ones only */
+	int (*rmdir)(void *self, const char *path, struct weir_error *err); /* empty ones only */
 	int (*stat)(void *self, const char *path, struct weir_file_info *ret_info, struct weir_error *err);
 	int (*list)(void *self, const char *path, weir_dir_fn *entry, void *context, struct weir_error *err);
 	void *self;
@@ -62,6 +62,6 @@ const struct weir_os *weir_os_real(void);
 
 /* A whole file into malloc'ed memory (a zero byte follows). Larger than limit_bytes: WEIR_E_LIMIT. */
 int weir_os_read_all(const struct weir_os *os, const char *path, size_t limit_bytes, char **ret_data, size_t *ret_size,
-		     struct weir_error *err);
+	struct weir_error *err);
 
 #endif

@@ -11,7 +11,7 @@ bool weir_str_to_u64(struct weir_str text, uint64_t *ret_value)
 	for (size_t i = 0; i < text.size; i++) {
 		unsigned digit = (unsigned)(unsigned char)text.data[i] - '0';
 		if (digit > 9 || __builtin_mul_overflow(value, 10U, &value) ||
-		    __builtin_add_overflow(value, digit, &value))
+			__builtin_add_overflow(value, digit, &value))
 			return false;
 	}
 	*ret_value = value;

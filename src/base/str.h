@@ -50,7 +50,7 @@ static inline bool weir_str_has_prefix(struct weir_str a, struct weir_str prefix
 static inline bool weir_str_has_suffix(struct weir_str a, struct weir_str suffix)
 {
 	return a.size >= suffix.size &&
-	       (suffix.size == 0 || memcmp(a.data + a.size - suffix.size, suffix.data, suffix.size) == 0);
+		(suffix.size == 0 || memcmp(a.data + a.size - suffix.size, suffix.data, suffix.size) == 0);
 }
 
 /* Order by bytes, a shorter text before a longer one that begins with it. */

@@ -63,7 +63,7 @@ static bool parse_date(struct weir_str text, size_t *at, int32_t *ret_day)
 	static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	int year = 0, month = 0, day = 0;
 	if (!digits(text, at, 4, &year) || !expect(text, at, '-') || !digits(text, at, 2, &month) ||
-	    !expect(text, at, '-') || !digits(text, at, 2, &day))
+		!expect(text, at, '-') || !digits(text, at, 2, &day))
 		return false;
 	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 	if (month < 1 || month > 12 || day < 1 || day > lengths[month - 1] + (leap && month == 2))
@@ -116,8 +116,8 @@ bool weir_time_parse(struct weir_str text, enum weir_zone_rule rule, int64_t *re
 		return false;
 	char separator = text.data[at++];
 	if ((separator != 'T' && separator != 't' && separator != ' ') || !digits(text, &at, 2, &hour) ||
-	    !expect(text, &at, ':') || !digits(text, &at, 2, &minute) || !expect(text, &at, ':') ||
-	    !digits(text, &at, 2, &second))
+		!expect(text, &at, ':') || !digits(text, &at, 2, &minute) || !expect(text, &at, ':') ||
+		!digits(text, &at, 2, &second))
 		return false;
 	if (hour > 23 || minute > 59 || second > 59)
 		return false;
@@ -132,7 +132,7 @@ bool weir_time_parse(struct weir_str text, enum weir_zone_rule rule, int64_t *re
 	if (!parse_zone(text, &at, rule, &zone_minutes) || at != text.size)
 		return false;
 	*ret_us = (int64_t)day * WEIR_US_PER_DAY + hour * WEIR_US_PER_HOUR +
-		  (minute - (int64_t)zone_minutes) * WEIR_US_PER_MINUTE + second * WEIR_US_PER_SECOND + fraction;
+		(minute - (int64_t)zone_minutes) * WEIR_US_PER_MINUTE + second * WEIR_US_PER_SECOND + fraction;
 	return true;
 }
 
@@ -150,7 +150,7 @@ size_t weir_date_format(int32_t day, char buffer[WEIR_TIME_TEXT])
 	weir_civil_from_day(day, &year, &month, &day_of_month);
 	if (year < 0 || year > 9999)
 		return (size_t)snprintf(buffer, WEIR_TIME_TEXT, "%+05d-%02u-%02u", year, (unsigned)month % 100,
-					(unsigned)day_of_month % 100);
+			(unsigned)day_of_month % 100);
 	char *out = put_digits(buffer, (unsigned)year, 4);
 	*out++ = '-';
 	out = put_digits(out, (unsigned)month, 2);
@@ -197,8 +197,8 @@ bool weir_duration_parse(struct weir_str text, int64_t *ret_us)
 	static const struct {
 		const char *unit;
 		int64_t us;
-	} units[] = {{"ms", WEIR_US_PER_MS},  {"s", WEIR_US_PER_SECOND}, {"m", WEIR_US_PER_MINUTE},
-		     {"h", WEIR_US_PER_HOUR}, {"d", WEIR_US_PER_DAY},    {"y", 365 * WEIR_US_PER_DAY}};
+	} units[] = {{"ms", WEIR_US_PER_MS}, {"s", WEIR_US_PER_SECOND}, {"m", WEIR_US_PER_MINUTE},
+		{"h", WEIR_US_PER_HOUR}, {"d", WEIR_US_PER_DAY}, {"y", 365 * WEIR_US_PER_DAY}};
 	uint64_t number;
 	struct weir_str unit;
 	int64_t us;
@@ -221,10 +221,10 @@ bool weir_size_parse(struct weir_str text, uint64_t *ret_bytes)
 	struct weir_str unit;
 	if (!number_and_unit(text, &number, &unit))
 		return false;
-	unsigned shift = weir_str_is(unit, "GiB")   ? 30
-			 : weir_str_is(unit, "MiB") ? 20
-			 : weir_str_is(unit, "KiB") ? 10
-						    : 0;
+	unsigned shift = weir_str_is(unit, "GiB") ? 30
+		: weir_str_is(unit, "MiB")        ? 20
+		: weir_str_is(unit, "KiB")        ? 10
+						  : 0;
 	if (shift == 0 && unit.size > 0 && !weir_str_is(unit, "B"))
 		return false;
 	if (__builtin_mul_overflow(number, (uint64_t)1 << shift, &bytes))

@@ -10,12 +10,12 @@
 
 #include "base/str.h"
 
-#define WEIR_US_PER_MS 1000LL
+#define WEIR_US_PER_MS     1000LL
 #define WEIR_US_PER_SECOND 1000000LL
 #define WEIR_US_PER_MINUTE 60000000LL
-#define WEIR_US_PER_HOUR 3600000000LL
-#define WEIR_US_PER_DAY 86400000000LL
-#define WEIR_TIME_TEXT 32 /* bytes that weir_time_format needs, with the zero byte */
+#define WEIR_US_PER_HOUR   3600000000LL
+#define WEIR_US_PER_DAY    86400000000LL
+#define WEIR_TIME_TEXT     32 /* bytes that weir_time_format needs, with the zero byte */
 
 enum weir_zone_rule {
 	WEIR_ZONE_REQUIRED, /* "2025-02-01T08:00:00Z" or "+01:00"; without zone it is refused */

@@ -7,10 +7,27 @@
 /* The value of a hexadecimal digit with IS_HEX set; 0 for all other bytes. */
 #define IS_HEX 0x10
 static const uint8_t hex_values[256] = {
-	['0'] = IS_HEX, ['1'] = IS_HEX | 1, ['2'] = IS_HEX | 2, ['3'] = IS_HEX | 3, ['4'] = IS_HEX | 4, ['5'] = IS_HEX | 5,
-	['6'] = IS_HEX | 6, ['7'] = IS_HEX | 7, ['8'] = IS_HEX | 8, ['9'] = IS_HEX | 9, ['a'] = IS_HEX | 10,
-	['b'] = IS_HEX | 11, ['c'] = IS_HEX | 12, ['d'] = IS_HEX | 13, ['e'] = IS_HEX | 14, ['f'] = IS_HEX | 15,
-	['A'] = IS_HEX | 10, ['B'] = IS_HEX | 11, ['C'] = IS_HEX | 12, ['D'] = IS_HEX | 13, ['E'] = IS_HEX | 14,
+	['0'] = IS_HEX,
+	['1'] = IS_HEX | 1,
+	['2'] = IS_HEX | 2,
+	['3'] = IS_HEX | 3,
+	['4'] = IS_HEX | 4,
+	['5'] = IS_HEX | 5,
+	['6'] = IS_HEX | 6,
+	['7'] = IS_HEX | 7,
+	['8'] = IS_HEX | 8,
+	['9'] = IS_HEX | 9,
+	['a'] = IS_HEX | 10,
+	['b'] = IS_HEX | 11,
+	['c'] = IS_HEX | 12,
+	['d'] = IS_HEX | 13,
+	['e'] = IS_HEX | 14,
+	['f'] = IS_HEX | 15,
+	['A'] = IS_HEX | 10,
+	['B'] = IS_HEX | 11,
+	['C'] = IS_HEX | 12,
+	['D'] = IS_HEX | 13,
+	['E'] = IS_HEX | 14,
 	['F'] = IS_HEX | 15,
 };
 

@@ -4,7 +4,8 @@
 
 #include "bus/bus.h"
 
-#define BUS_ZSTD_LEVEL (-3) /* a block lives for seconds: a third of the time of level 1, for a tenth of an event more */
+#define BUS_ZSTD_LEVEL \
+	(-3) /* a block lives for seconds: a third of the time of level 1, for a tenth of an event more */
 #define BUS_NAME_MAX        255
 #define BUS_SOURCE_FILE_MAX 1024
 #define BUS_HEADER_FIXED    80

@@ -105,8 +105,8 @@ size_t bus_block_bytes(const struct bus_block *block)
 int bus_block_seal(struct bus_block *block, struct codec_state *codecs, struct weir_error *err)
 {
 	WEIR_ASSERT(!block->sealed && block->count > 0);
-	int status =
-		codec_compress(codecs, CODEC_ZSTD, BUS_ZSTD_LEVEL, block->payloads.data, block->payloads.size, &block->frame, err);
+	int status = codec_compress(
+		codecs, CODEC_ZSTD, BUS_ZSTD_LEVEL, block->payloads.data, block->payloads.size, &block->frame, err);
 	if (status != 0)
 		return status;
 	block->body_checksum = bus_body_checksum(weir_buf_str(&block->frame), weir_buf_str(&block->errors));
@@ -157,7 +157,7 @@ static uint64_t header_checksum(const char *data, size_t header_bytes, uint64_t 
 static size_t strings_size(const struct bus_attributes *attributes)
 {
 	return attributes->stream.size + attributes->channel.size + attributes->input.size +
-	       attributes->source_file.size;
+		attributes->source_file.size;
 }
 
 void bus_header_encode(const struct bus_header *header, uint64_t seed, struct weir_buf *out)

@@ -101,7 +101,7 @@ static int read_header(
 	if (status != 0)
 		return status;
 	*ret_valid = bus_header_decode(scan->bytes.data, size, scan->segment->sequence, ret_header) &&
-		     bus_header_total(ret_header) <= left;
+		bus_header_total(ret_header) <= left;
 	return 0;
 }
 
@@ -167,7 +167,7 @@ static int was_durable(struct scan *scan, uint64_t at, bool *ret_durable, struct
 				break;
 			i = (size_t)(candidate - chunk.data);
 			*ret_durable = bus_header_decode(candidate, size - i, scan->segment->sequence, &header) &&
-				       header.durable_bytes > at;
+				header.durable_bytes > at;
 		}
 		/* Chunks overlap by a header, so that none is cut in two. */
 		from += left <= SEARCH_BYTES ? left : SEARCH_BYTES - BUS_HEADER_MAX;

@@ -62,9 +62,9 @@ static int names(const struct cli_command *command, int count, const char *const
 		return strcmp(command->name, texts[0]) == 0 ? 1 : 0;
 	size_t first = (size_t)(space - command->name);
 	return count > 1 && strlen(texts[0]) == first && memcmp(command->name, texts[0], first) == 0 &&
-			       strcmp(space + 1, texts[1]) == 0
-		       ? 2
-		       : 0;
+			strcmp(space + 1, texts[1]) == 0
+		? 2
+		: 0;
 }
 
 /* The command that is spelled most alike, for a slip of the finger. */
@@ -92,8 +92,9 @@ static const struct cli_command *find_command(
 		if (*ret_words > 0)
 			return command;
 		size_t first = strcspn(command->name, " ");
-		group = group || (command->name[first] == ' ' && strlen(texts[0]) == first &&
-					 memcmp(command->name, texts[0], first) == 0);
+		group = group ||
+			(command->name[first] == ' ' && strlen(texts[0]) == first &&
+				memcmp(command->name, texts[0], first) == 0);
 	}
 	if (group) {
 		fprintf(err, "weir: `%s` needs one of:\n", texts[0]);

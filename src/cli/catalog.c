@@ -57,7 +57,7 @@ static int take_lease(struct own *own, struct weir_error *err)
 		ssize_t got = pread(own->lease_fd, pid, sizeof pid - 1, 0);
 		pid[got > 0 ? got : 0] = '\0';
 		return weir_fail(err, WEIR_E_BUSY, "process %ld owns %s; stop it, or give another folder with --data",
-		        strtol(pid, NULL, 10), own->description.data);
+			strtol(pid, NULL, 10), own->description.data);
 	}
 	int size = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
 	if (ftruncate(own->lease_fd, 0) != 0 || pwrite(own->lease_fd, pid, (size_t)size, 0) != size)
@@ -91,8 +91,8 @@ static int warehouse_path(struct own *own, const char *text, const char **ret_pa
 			text++;
 	} else if (strstr(text, "://") != NULL) {
 		return weir_fail(err, WEIR_E_UNSUPPORTED,
-		        "the catalog's warehouse is a folder for now, not '%.100s'; give a path or a file:// URI",
-		        text);
+			"the catalog's warehouse is a folder for now, not '%.100s'; give a path or a file:// URI",
+			text);
 	}
 	return absolute(own, text, ret_path, err);
 }
@@ -122,9 +122,9 @@ static int open_all(struct own *own, const struct cli_args *args, struct weir_er
 	uint64_t deleted = 0;
 	status = ice_recover_files(own->registry, &deleted, err);
 	struct access_config access = {.lake = &own->description,
-	        .control = own->control,
-	        .registry = own->registry,
-	        .clock = weir_clock_system()};
+		.control = own->control,
+		.registry = own->registry,
+		.clock = weir_clock_system()};
 	if (status == 0)
 		status = access_open(&access, &own->access, err);
 	struct catalog_config catalog = {.registry = own->registry, .clock = weir_clock_system()};
@@ -148,13 +148,13 @@ static void close_all(struct own *own)
 }
 
 static int serve_until_stopped(
-        struct own *own, const struct cli_args *args, const sigset_t *signals, struct weir_error *err)
+	struct own *own, const struct cli_args *args, const sigset_t *signals, struct weir_error *err)
 {
 	struct serve_catalog what = {.catalog = own->catalog, .access = own->access, .description = &own->description};
 	struct serve_options options = {.listen = weir_str_from(cli_option(args, "--listen")),
-	        .insecure = cli_flag(args, "--insecure"),
-	        .exact_port = cli_flag(args, "--exact-port"),
-	        .log = &args->log};
+		.insecure = cli_flag(args, "--insecure"),
+		.exact_port = cli_flag(args, "--exact-port"),
+		.log = &args->log};
 	struct serve *serve = NULL;
 	int signal_number = 0;
 	int status = serve_start_catalog(&what, &options, &serve, err);
@@ -175,7 +175,7 @@ static int new_token(struct own *own, const char *role_name, struct weir_error *
 	struct weir_str secret;
 	if (!access_role_parse(weir_str_from(role_name), &role) || (role != ACCESS_OPERATOR && role != ACCESS_AUDITOR))
 		return weir_fail(
-		        err, WEIR_E_INPUT, "a catalog's tokens have the role operator (all) or auditor (reading)");
+			err, WEIR_E_INPUT, "a catalog's tokens have the role operator (all) or auditor (reading)");
 	int status = access_token_create(own->access, role, WEIR_STR(""), NULL, 0, own->arena, &secret, &identity, err);
 	if (status == 0)
 		printf("id     %s\nsecret %.*s\n", identity.id, WEIR_STR_ARG(secret));

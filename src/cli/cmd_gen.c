@@ -28,12 +28,12 @@ static bool options_of(const struct cli_args *args, struct gen_options *ret_opti
 	double subjects = (double)options.subjects, events = (double)options.events, days = options.days,
 	       seed = (double)options.seed;
 	bool good = cli_number(args, GEN_SUBJECTS_FLAG, 1, GEN_SUBJECTS_MAX, &subjects) &&
-		    cli_number(args, "--events", 1, 1e15, &events) &&
-		    cli_number(args, "--days", 1, GEN_DAYS_MAX, &days) && cli_number(args, "--seed", 0, 9e15, &seed) &&
-		    cli_number(args, "--duplicates", 0, GEN_DISTURBANCE_MAX, &options.duplicates) &&
-		    cli_number(args, "--late", 0, GEN_DISTURBANCE_MAX, &options.late) &&
-		    cli_number(args, "--bad", 0, GEN_DISTURBANCE_MAX, &options.bad) &&
-		    cli_number(args, "--rate", 0.001, 1e9, ret_rate);
+		cli_number(args, "--events", 1, 1e15, &events) && cli_number(args, "--days", 1, GEN_DAYS_MAX, &days) &&
+		cli_number(args, "--seed", 0, 9e15, &seed) &&
+		cli_number(args, "--duplicates", 0, GEN_DISTURBANCE_MAX, &options.duplicates) &&
+		cli_number(args, "--late", 0, GEN_DISTURBANCE_MAX, &options.late) &&
+		cli_number(args, "--bad", 0, GEN_DISTURBANCE_MAX, &options.bad) &&
+		cli_number(args, "--rate", 0.001, 1e9, ret_rate);
 	const char *start = cli_option(args, "--start");
 	if (good && start != NULL && !weir_date_parse(weir_str_from(start), &options.start_day)) {
 		cli_wrong_use(args, "--start is a date such as 2025-02-01, not '%s'", start);

@@ -48,8 +48,8 @@ static int read_disk(void *self, uint64_t offset, void *buffer, size_t size, str
 	return 0;
 }
 
-static int open_disk(const char *path, struct disk_file *file, struct weir_byte_source *ret_source,
-	struct weir_error *err)
+static int open_disk(
+	const char *path, struct disk_file *file, struct weir_byte_source *ret_source, struct weir_error *err)
 {
 	struct stat status;
 	*file = (struct disk_file){open(path, O_RDONLY | O_CLOEXEC), path};
@@ -146,8 +146,8 @@ static void json_words(struct weir_json *json, const char *name, struct weir_str
 	weir_json_array_end(json);
 }
 
-static void json_chunk(struct weir_json *json, const struct pq_column_description *column,
-	const struct pq_chunk_description *chunk)
+static void json_chunk(
+	struct weir_json *json, const struct pq_column_description *column, const struct pq_chunk_description *chunk)
 {
 	weir_json_object(json);
 	weir_json_key_string(json, "path", column->path);
@@ -288,8 +288,8 @@ static void cell_cut(struct cli_table *table, struct weir_str text)
 	weir_buf_done(&cut);
 }
 
-static void cell_value(struct cli_table *table, const struct weir_field *field, const struct weir_column *column,
-	uint32_t row)
+static void cell_value(
+	struct cli_table *table, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
 	char buffer[WEIR_VALUE_TEXT];
 	struct weir_buf out = WEIR_BUF_INIT;
@@ -305,8 +305,8 @@ static void cell_value(struct cli_table *table, const struct weir_field *field, 
 	weir_buf_done(&out);
 }
 
-static void cell_bound(struct cli_table *table, const struct weir_field *field, bool has,
-	const struct expr_value *value)
+static void cell_bound(
+	struct cli_table *table, const struct weir_field *field, bool has, const struct expr_value *value)
 {
 	union cell cell;
 	if (!has) {
@@ -339,8 +339,8 @@ static void print_schema(const struct shown *shown)
 
 static int print_group(const struct shown *shown, uint32_t group, struct weir_error *err)
 {
-	static const char *const names[] = {"column", "encodings", "codec", "values", "nulls", "size", "plain", "pages",
-		"bloom", "min", "max"};
+	static const char *const names[] = {
+		"column", "encodings", "codec", "values", "nulls", "size", "plain", "pages", "bloom", "min", "max"};
 	struct cli_table *table = cli_table_new();
 	struct pq_chunk_description chunk;
 	char size[24], plain[24];

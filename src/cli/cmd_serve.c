@@ -50,7 +50,7 @@ static int run(const struct cli_args *args, struct engine *engine, const sigset_
 	char port[16];
 	int size = snprintf(port, sizeof port, ":%u", (unsigned)serve_port(serve));
 	bool moved = !weir_str_has_suffix(wanted, (struct weir_str){port, (size_t)size}) &&
-		     !weir_str_has_suffix(wanted, WEIR_STR(":0"));
+		!weir_str_has_suffix(wanted, WEIR_STR(":0"));
 	printf("weir: lake %.*s is served at %s%s\n", WEIR_STR_ARG(lake->name), serve_url(serve),
 		moved ? " (the port asked for is taken)" : "");
 	fflush(stdout);

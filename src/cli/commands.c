@@ -3,31 +3,31 @@
 #include "gen/gen.h"
 
 #define MANY (CLI_WORDS)
-#define TO                                                                                                             \
-	{                                                                                                              \
-		"--to", CLI_VALUE, "URL", "a server elsewhere; its token is in WEIR_TOKEN", "WEIR_TO"                  \
+#define TO \
+	{ \
+		"--to", CLI_VALUE, "URL", "a server elsewhere; its token is in WEIR_TOKEN", "WEIR_TO" \
 	}
-#define JSON                                                                                                           \
-	{                                                                                                              \
-		"--json", CLI_FLAG, NULL, "the answer as JSON", NULL                                                   \
+#define JSON \
+	{ \
+		"--json", CLI_FLAG, NULL, "the answer as JSON", NULL \
 	}
-#define PLACE                                                                                                          \
-	{"--catalog", CLI_VALUE, "FILE", "the SQLite file of a SQL catalog; TABLE is then NAMESPACE.TABLE", NULL},     \
-	{                                                                                                              \
-		"--catalog-name", CLI_VALUE, "NAME", "which of that file's catalogs, where several have the table",    \
-			NULL                                                                                           \
+#define PLACE \
+	{"--catalog", CLI_VALUE, "FILE", "the SQLite file of a SQL catalog; TABLE is then NAMESPACE.TABLE", NULL}, \
+	{ \
+		"--catalog-name", CLI_VALUE, "NAME", "which of that file's catalogs, where several have the table", \
+			NULL \
 	}
-#define AT                                                                                                             \
-	{                                                                                                              \
-		"--at", CLI_VALUE, "SNAPSHOT", "a snapshot's id, a branch, a tag or a time (default: main)", NULL      \
+#define AT \
+	{ \
+		"--at", CLI_VALUE, "SNAPSHOT", "a snapshot's id, a branch, a tag or a time (default: main)", NULL \
 	}
-#define MOVED                                                                                                          \
-	{                                                                                                              \
-		"--moved", CLI_FLAG, NULL, "the table's folder was moved or copied: look for its files here", NULL     \
+#define MOVED \
+	{ \
+		"--moved", CLI_FLAG, NULL, "the table's folder was moved or copied: look for its files here", NULL \
 	}
-#define SECTION                                                                                                        \
-	{                                                                                                              \
-		"--consent", CLI_VALUE, "NAME", "the consent section (default: the lake's first)", NULL                \
+#define SECTION \
+	{ \
+		"--consent", CLI_VALUE, "NAME", "the consent section (default: the lake's first)", NULL \
 	}
 
 static const struct cli_command commands[] = {
@@ -39,16 +39,19 @@ static const struct cli_command commands[] = {
 				"fail where the port is taken, instead of taking the next free one", NULL}},
 		cmd_serve},
 	{"catalog", "", 0, 0, "Serves an Iceberg REST catalog alone, without a lake, until SIGTERM.",
-		{{"--warehouse", CLI_VALUE, "URI", "where tables go: a folder, as a path or file:// URI (default DIR/warehouse)",
+		{{"--warehouse", CLI_VALUE, "URI",
+			 "where tables go: a folder, as a path or file:// URI (default DIR/warehouse)",
 			 "WEIR_WAREHOUSE"},
-			{"--control", CLI_VALUE, "URL", "the control database: a SQLite file (default DIR/control.db) or postgresql://...",
+			{"--control", CLI_VALUE, "URL",
+				"the control database: a SQLite file (default DIR/control.db) or postgresql://...",
 				"WEIR_CONTROL"},
 			{"--listen", CLI_VALUE, "HOST:PORT", "where to listen (default 127.0.0.1:8181)", "WEIR_LISTEN"},
 			{"--insecure", CLI_FLAG, NULL, "allow an address that other machines reach, without TLS", NULL},
 			{"--exact-port", CLI_FLAG, NULL,
 				"fail where the port is taken, instead of taking the next free one", NULL},
 			{"--new-token", CLI_VALUE, "ROLE",
-				"make a token of this role (operator or auditor), print its secret once, and end", NULL}},
+				"make a token of this role (operator or auditor), print its secret once, and end",
+				NULL}},
 		cmd_catalog},
 	{"validate", "LAKE", 1, 1,
 		"Checks lake.yaml and all that it names, SQL included, without touching the lake's data.", {{0}},
@@ -58,8 +61,7 @@ static const struct cli_command commands[] = {
 		"Sends files in and waits until their rows are in the tables. - is standard input. A file's extension "
 		"says what it is.",
 		{TO, {"--stream", CLI_VALUE, "NAME", "the stream (default: the lake's first)", NULL},
-			{"--set", CLI_LIST, "COLUMN=VALUE", "what the file lacks, such as --set customer=c-1",
-				NULL},
+			{"--set", CLI_LIST, "COLUMN=VALUE", "what the file lacks, such as --set customer=c-1", NULL},
 			{"--no-wait", CLI_FLAG, NULL,
 				"return when the events are durable, before they are in the tables", NULL}},
 		cmd_ingest},
@@ -119,19 +121,24 @@ static const struct cli_command commands[] = {
 	{"check", "LAKE", 1, 1, "Proves the lake sound: files, counts, consent. Exit 1: it is not.", {TO, JSON},
 		cmd_check},
 	{"parquet", "FILE", 1, 1,
-		"Shows what is in a Parquet file: columns, row groups, encodings, sizes, statistics and the first rows.",
+		"Shows what is in a Parquet file: columns, row groups, encodings, sizes, statistics and the first "
+		"rows.",
 		{{"--rows", CLI_VALUE, "N", "how many rows (default 10)", NULL}, JSON}, cmd_parquet},
 	{"schema", "TABLE", 1, 1,
-		"Shows the columns and the layout of an Iceberg table. TABLE is its folder, one of its metadata files, or a name "
+		"Shows the columns and the layout of an Iceberg table. TABLE is its folder, one of its metadata files, "
+		"or a name "
 		"in a catalog.",
 		{PLACE, MOVED, AT, JSON}, cmd_schema},
 	{"partitions", "TABLE", 1, 1, "Lists the partitions of an Iceberg table with their rows, files and deletes.",
 		{PLACE, MOVED, AT, JSON}, cmd_partitions},
 	{"refs", "TABLE", 1, 1, "Lists the branches and tags of an Iceberg table.", {PLACE, MOVED, JSON}, cmd_refs},
 	{"evolve", "TABLE", 1, 1,
-		"Changes columns, partitioning, properties or the format version of an Iceberg table. The options are steps, taken "
+		"Changes columns, partitioning, properties or the format version of an Iceberg table. The options are "
+		"steps, taken "
 		"in their order as one version.",
-		{PLACE, {"--add", CLI_LIST, "COLUMN:TYPE[=JSON]", "a new column; with a default for older rows (version 3)", NULL},
+		{PLACE,
+			{"--add", CLI_LIST, "COLUMN:TYPE[=JSON]",
+				"a new column; with a default for older rows (version 3)", NULL},
 			{"--drop", CLI_LIST, "COLUMN", "a column goes", NULL},
 			{"--rename", CLI_LIST, "COLUMN=NAME", "another name", NULL},
 			{"--type", CLI_LIST, "COLUMN=TYPE", "a wider type", NULL},
@@ -139,7 +146,8 @@ static const struct cli_command commands[] = {
 			{"--doc", CLI_LIST, "COLUMN=TEXT", "what the column means", NULL},
 			{"--first", CLI_LIST, "COLUMN", "to the first place", NULL},
 			{"--after", CLI_LIST, "COLUMN=COLUMN", "behind another", NULL},
-			{"--partition", CLI_LIST, "EXPRESSION", "a partition field: region, day(ts), bucket(16, id)", NULL},
+			{"--partition", CLI_LIST, "EXPRESSION", "a partition field: region, day(ts), bucket(16, id)",
+				NULL},
 			{"--unpartition", CLI_LIST, "NAME", "a partition field goes, by its own name", NULL},
 			{"--set", CLI_LIST, "KEY=VALUE", "a property", NULL},
 			{"--unset", CLI_LIST, "KEY", "a property goes", NULL},
@@ -154,19 +162,26 @@ static const struct cli_command commands[] = {
 			{"--manifests", CLI_FLAG, NULL, "rewrite the manifests only", NULL}, JSON},
 		cmd_compact},
 	{"expire", "TABLE", 1, 1,
-		"Drops old snapshots of an Iceberg table and the files that only they need. What branches and tags name stays.",
+		"Drops old snapshots of an Iceberg table and the files that only they need. What branches and tags "
+		"name stays.",
 		{PLACE, {"--older-than", CLI_VALUE, "AGE", "only snapshots of that age (default 5d)", NULL},
 			{"--keep", CLI_VALUE, "N", "at least so many of each branch (default 1)", NULL}, JSON},
 		cmd_expire},
 	{"orphans", "TABLE", 1, 1,
-		"Lists files in the folder of an Iceberg table that no version of it names, as failed writers leave them.",
-		{PLACE, {"--older-than", CLI_VALUE, "AGE", "only files of that age; running writers need it (default 3d, at least 1h)", NULL},
+		"Lists files in the folder of an Iceberg table that no version of it names, as failed writers leave "
+		"them.",
+		{PLACE,
+			{"--older-than", CLI_VALUE, "AGE",
+				"only files of that age; running writers need it (default 3d, at least 1h)", NULL},
 			{"--delete", CLI_FLAG, NULL, "delete them", NULL}, JSON},
 		cmd_orphans},
 	{"rollback", "TABLE", 1, 1, "Sets main of an Iceberg table back to an earlier snapshot of its own line.",
 		{PLACE, AT, JSON}, cmd_rollback},
-	{"branch", "TABLE [NAME]", 1, 2, "Makes a branch of an Iceberg table, drops or fast-forwards it; without NAME lists all.",
-		{PLACE, AT, {"--fast-forward", CLI_VALUE, "REF", "move it to where REF is, which must descend from it", NULL},
+	{"branch", "TABLE [NAME]", 1, 2,
+		"Makes a branch of an Iceberg table, drops or fast-forwards it; without NAME lists all.",
+		{PLACE, AT,
+			{"--fast-forward", CLI_VALUE, "REF", "move it to where REF is, which must descend from it",
+				NULL},
 			{"--drop", CLI_FLAG, NULL, "drop it", NULL},
 			{"--keep", CLI_VALUE, "AGE", "expiry drops it after that", NULL}, JSON},
 		cmd_branch},

@@ -23,7 +23,7 @@ struct cli_place {
 	struct ice_cache *cache;
 	struct ice_table *table;
 	bool moved;
-	const char *path;       /* of the folder, or of the metadata file; absolute */
+	const char *path; /* of the folder, or of the metadata file; absolute */
 	struct control_foreign *catalog;
 	struct control_foreign_name entry; /* in it */
 	struct ice_name name;
@@ -126,13 +126,16 @@ static int write_hint(struct cli_place *place, long version, struct weir_error *
 }
 
 /* The next version's file is created under its number: the first writer has it. */
-static int folder_swap(struct cli_place *place, const struct ice_table *old, struct ice_table *new, struct weir_error *err)
+static int folder_swap(
+	struct cli_place *place, const struct ice_table *old, struct ice_table *new, struct weir_error *err)
 {
 	struct weir_str uri = ice_table_metadata_uri(old), name, made;
 	const char *slash = memrchr(uri.data, '/', uri.size);
-	long version = slash != NULL ? version_of(weir_arena_cstr(place->arena,
-					(struct weir_str){slash + 1, (size_t)(uri.data + uri.size - slash - 1)})) + 1
-				     : 0;
+	long version = slash != NULL
+		? version_of(weir_arena_cstr(
+			  place->arena, (struct weir_str){slash + 1, (size_t)(uri.data + uri.size - slash - 1)})) +
+			1
+		: 0;
 	struct weir_buf text = WEIR_BUF_INIT;
 	int rc = store_name_of(place->store, place->arena, uri, &name, err);
 	if (rc == 0)
@@ -140,7 +143,8 @@ static int folder_swap(struct cli_place *place, const struct ice_table *old, str
 	if (rc != 0)
 		return rc;
 	size_t folder = (size_t)((const char *)memrchr(name.data, '/', name.size) - name.data);
-	const char *target = weir_arena_printf(place->arena, "%.*s/v%ld.metadata.json", (int)folder, name.data, version);
+	const char *target =
+		weir_arena_printf(place->arena, "%.*s/v%ld.metadata.json", (int)folder, name.data, version);
 	rc = store_read_all(place->store, made.data, 64U << 20, &text, err);
 	if (rc == 0)
 		rc = store_put(place->store, target, text.data, text.size, err);
@@ -245,13 +249,15 @@ int cli_place_reload(struct cli_place *place, struct ice_table **ret_table, stru
 int cli_place_writable(struct cli_place *place, struct weir_error *err)
 {
 	if (place->moved)
-		return weir_fail(err, WEIR_E_UNSUPPORTED, "a moved table is to be read only: its metadata names its old place");
+		return weir_fail(
+			err, WEIR_E_UNSUPPORTED, "a moved table is to be read only: its metadata names its old place");
 	if (place->kind == IN_CATALOG) {
 		bool owned;
 		int rc = control_foreign_is_owned(place->catalog, place->name.ns, &owned, err);
 		if (rc == 0 && owned)
 			rc = weir_fail(err, WEIR_E_DENIED,
-				"a lake governs the tables of namespace %.*s and keeps them itself: change its lake.yaml, and it "
+				"a lake governs the tables of namespace %.*s and keeps them itself: change its "
+				"lake.yaml, and it "
 				"evolves, compacts and expires them while it runs",
 				WEIR_STR_ARG(place->name.ns));
 		return rc;
@@ -259,7 +265,8 @@ int cli_place_writable(struct cli_place *place, struct weir_error *err)
 	if (place->kind == IN_FOLDER && is_hadoop(place->table))
 		return 0;
 	return weir_fail(err, WEIR_E_UNSUPPORTED,
-		"the table's versions are named by a catalog; name it with --catalog FILE and the table as NAMESPACE.TABLE");
+		"the table's versions are named by a catalog; name it with --catalog FILE and the table as "
+		"NAMESPACE.TABLE");
 }
 
 int cli_place_commit(struct cli_place *place, struct ice_prepared *take_prepared, struct weir_error *err)
@@ -267,9 +274,10 @@ int cli_place_commit(struct cli_place *place, struct ice_prepared *take_prepared
 	int rc = WEIR_E_CONFLICT;
 	for (int i = 0; i < TRIES && rc == WEIR_E_CONFLICT; i++) {
 		struct ice_table *next = ice_prepared_table(take_prepared), *newest = NULL;
-		rc = place->kind == IN_CATALOG ? control_foreign_swap(place->catalog, &place->entry,
-							 ice_table_metadata_uri(place->table), ice_table_metadata_uri(next), err)
-					       : folder_swap(place, place->table, next, err);
+		rc = place->kind == IN_CATALOG
+			? control_foreign_swap(place->catalog, &place->entry, ice_table_metadata_uri(place->table),
+				  ice_table_metadata_uri(next), err)
+			: folder_swap(place, place->table, next, err);
 		ice_table_unref(next);
 		if (rc != WEIR_E_CONFLICT || i + 1 == TRIES)
 			break;

@@ -67,7 +67,8 @@ static int print_batch(void *context, const struct weir_batch *batch, struct wei
 }
 
 /* The snapshot of --at: a number, a branch, a tag or a time. -1: main's. */
-static int chosen_snapshot(const struct cli_args *args, const struct ice_table *table, int64_t *ret_id, struct weir_error *err)
+static int chosen_snapshot(
+	const struct cli_args *args, const struct ice_table *table, int64_t *ret_id, struct weir_error *err)
 {
 	const char *at = cli_option(args, "--at");
 	const struct ice_metadata *metadata = ice_table_metadata(table);
@@ -126,8 +127,8 @@ int cmd_refs(const struct cli_args *args)
 
 /* ---- weir schema ---- */
 
-static void print_fields(struct cli_table *table, struct weir_arena *arena, const char *above, const struct weir_field *fields,
-	uint32_t count)
+static void print_fields(struct cli_table *table, struct weir_arena *arena, const char *above,
+	const struct weir_field *fields, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		char type[128], id[16];
@@ -135,18 +136,21 @@ static void print_fields(struct cli_table *table, struct weir_arena *arena, cons
 		snprintf(id, sizeof id, "%d", fields[i].id);
 		cli_table_cell(table, weir_str_from(id));
 		cli_table_cell(table, weir_str_from(path));
-		cli_table_cell(table, weir_type_is_nested(fields[i].type) && fields[i].type == WEIR_STRUCT
-					      ? WEIR_STR("struct")
-					      : weir_str_from(weir_type_name(&fields[i], type, sizeof type)));
+		cli_table_cell(table,
+			weir_type_is_nested(fields[i].type) && fields[i].type == WEIR_STRUCT
+				? WEIR_STR("struct")
+				: weir_str_from(weir_type_name(&fields[i], type, sizeof type)));
 		cli_table_cell(table, fields[i].required ? WEIR_STR("required") : WEIR_STR("optional"));
 		cli_table_cell(table, fields[i].initial_default);
 		cli_table_cell(table, fields[i].doc);
 		cli_table_end_row(table);
-		print_fields(table, arena, weir_arena_printf(arena, "%s.", path), fields[i].children, fields[i].child_count);
+		print_fields(
+			table, arena, weir_arena_printf(arena, "%s.", path), fields[i].children, fields[i].child_count);
 	}
 }
 
-static void print_layout(const struct ice_metadata *metadata, const struct weir_schema *schema, struct weir_arena *arena)
+static void print_layout(
+	const struct ice_metadata *metadata, const struct weir_schema *schema, struct weir_arena *arena)
 {
 	const struct ice_spec *spec = ice_metadata_spec(metadata, metadata->default_spec_id);
 	char name[64];
@@ -253,10 +257,18 @@ static bool evolve_step(const char *name, const char *value, struct ice_evolve_s
 		enum ice_evolve_kind kind;
 		char by; /* between path and the other part; 0: path alone */
 	} options[] = {
-		{"--add", ICE_ADD_COLUMN, ':'},      {"--drop", ICE_DROP_COLUMN, 0},      {"--rename", ICE_RENAME_COLUMN, '='},
-		{"--type", ICE_PROMOTE, '='},        {"--optional", ICE_MAKE_OPTIONAL, 0}, {"--doc", ICE_SET_DOC, '='},
-		{"--first", ICE_MOVE_FIRST, 0},      {"--after", ICE_MOVE_AFTER, '='},    {"--partition", ICE_ADD_PARTITION, 0},
-		{"--unpartition", ICE_DROP_PARTITION, 0}, {"--set", ICE_SET_PROPERTY, '='}, {"--unset", ICE_UNSET_PROPERTY, 0},
+		{"--add", ICE_ADD_COLUMN, ':'},
+		{"--drop", ICE_DROP_COLUMN, 0},
+		{"--rename", ICE_RENAME_COLUMN, '='},
+		{"--type", ICE_PROMOTE, '='},
+		{"--optional", ICE_MAKE_OPTIONAL, 0},
+		{"--doc", ICE_SET_DOC, '='},
+		{"--first", ICE_MOVE_FIRST, 0},
+		{"--after", ICE_MOVE_AFTER, '='},
+		{"--partition", ICE_ADD_PARTITION, 0},
+		{"--unpartition", ICE_DROP_PARTITION, 0},
+		{"--set", ICE_SET_PROPERTY, '='},
+		{"--unset", ICE_UNSET_PROPERTY, 0},
 		{"--upgrade", ICE_UPGRADE, 0},
 	};
 	struct weir_str other = {0};
@@ -324,7 +336,8 @@ static int change_ref(const struct cli_args *args, bool is_tag)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct cli_place *place = NULL;
-	struct ice_ref_edit edit = {.action = ICE_REF_CREATE, .is_tag = is_tag, .max_snapshot_age_ms = -1, .min_snapshots_to_keep = -1};
+	struct ice_ref_edit edit = {
+		.action = ICE_REF_CREATE, .is_tag = is_tag, .max_snapshot_age_ms = -1, .min_snapshots_to_keep = -1};
 	if (args->word_count < 2)
 		return print_metadata_table(args, ICE_TABLE_REFS);
 	if (!duration_ms(args, "--keep", -1, &edit.max_ref_age_ms))
@@ -396,8 +409,8 @@ struct compacting {
 	bool show;
 };
 
-static int commit_edit(void *context, struct ice_table *table, const struct ice_edit *edit, struct ice_table **ret_table,
-	struct weir_error *err)
+static int commit_edit(void *context, struct ice_table *table, const struct ice_edit *edit,
+	struct ice_table **ret_table, struct weir_error *err)
 {
 	struct compacting *compacting = context;
 	struct ice_prepared *prepared;
@@ -421,14 +434,16 @@ static void show_progress(void *context, const struct ice_compact_counts *counts
 }
 
 /* Field ids of "a,b"; false after having said what is wrong. */
-static bool columns_of(const struct cli_args *args, const struct ice_table *table, const char *list, int32_t *columns, uint32_t *ret_count)
+static bool columns_of(const struct cli_args *args, const struct ice_table *table, const char *list, int32_t *columns,
+	uint32_t *ret_count)
 {
 	*ret_count = 0;
 	while (list != NULL && *list != '\0') {
 		struct weir_str name = {list, strcspn(list, ",")};
 		uint32_t column = weir_schema_find(ice_table_schema(table), name);
 		if (column == WEIR_NO_FIELD || *ret_count == ICE_ZORDER_COLUMNS) {
-			cli_wrong_use(args, "the table has no column '%.*s', or there are too many", WEIR_STR_ARG(name));
+			cli_wrong_use(
+				args, "the table has no column '%.*s', or there are too many", WEIR_STR_ARG(name));
 			return false;
 		}
 		columns[(*ret_count)++] = ice_table_schema(table)->fields[column].id;
@@ -440,9 +455,10 @@ static bool columns_of(const struct cli_args *args, const struct ice_table *tabl
 static void print_counts(const struct cli_args *args, const struct ice_compact_counts *counts)
 {
 	if (!cli_flag(args, "--json")) {
-		printf("%llu files became %llu in %u commits; %llu rows, %llu deleted rows left out, %llu delete files gone\n",
-			(unsigned long long)counts->files_read, (unsigned long long)counts->files_written, counts->commits,
-			(unsigned long long)counts->rows, (unsigned long long)counts->rows_deleted,
+		printf("%llu files became %llu in %u commits; %llu rows, %llu deleted rows left out, %llu delete files "
+		       "gone\n",
+			(unsigned long long)counts->files_read, (unsigned long long)counts->files_written,
+			counts->commits, (unsigned long long)counts->rows, (unsigned long long)counts->rows_deleted,
 			(unsigned long long)counts->delete_files_removed);
 		return;
 	}
@@ -463,7 +479,8 @@ int cmd_compact(const struct cli_args *args)
 	int32_t columns[ICE_ZORDER_COLUMNS];
 	struct ice_compact_options options = {
 		.columns = columns, .all = cli_flag(args, "--all"), .prefix = new_prefix(prefix), .now_ms = now_ms()};
-	const char *sort = cli_option(args, "--sort"), *zorder = cli_option(args, "--zorder"), *target = cli_option(args, "--target");
+	const char *sort = cli_option(args, "--sort"), *zorder = cli_option(args, "--zorder"),
+		   *target = cli_option(args, "--target");
 	if (sort != NULL && zorder != NULL)
 		return cli_wrong_use(args, "--sort and --zorder are two orders; take one");
 	if (target != NULL && !weir_size_parse(weir_str_from(target), &options.target_bytes))
@@ -472,13 +489,16 @@ int cmd_compact(const struct cli_args *args)
 	int rc = cli_place_open(args, &compacting.place, &err);
 	if (rc == 0)
 		rc = cli_place_writable(compacting.place, &err);
-	if (rc == 0 && !columns_of(args, cli_place_table(compacting.place), sort != NULL ? sort : zorder, columns, &options.column_count))
+	if (rc == 0 &&
+		!columns_of(args, cli_place_table(compacting.place), sort != NULL ? sort : zorder, columns,
+			&options.column_count))
 		rc = CLI_WRONG_USE;
 	if (rc == 0 && cli_flag(args, "--manifests"))
-		rc = ice_rewrite_manifests(
-			cli_place_table(compacting.place), options.prefix, options.now_ms, commit_edit, &compacting, &err);
+		rc = ice_rewrite_manifests(cli_place_table(compacting.place), options.prefix, options.now_ms,
+			commit_edit, &compacting, &err);
 	else if (rc == 0)
-		rc = ice_compact(cli_place_table(compacting.place), &options, commit_edit, show_progress, &compacting, &counts, &err);
+		rc = ice_compact(cli_place_table(compacting.place), &options, commit_edit, show_progress, &compacting,
+			&counts, &err);
 	if (rc == 0)
 		print_counts(args, &counts);
 	return finish(compacting.place, rc, &err);
@@ -543,8 +563,9 @@ int cmd_orphans(const struct cli_args *args)
 	if (rc == 0 && delete)
 		rc = cli_place_writable(orphans.place, &err);
 	if (rc == 0)
-		rc = ice_orphans(cli_place_table(orphans.place), now_ms(), grace_ms, reload_place, take_orphan, &orphans, &err);
-	if (rc == 0 && delete && orphans.count > 0)
+		rc = ice_orphans(
+			cli_place_table(orphans.place), now_ms(), grace_ms, reload_place, take_orphan, &orphans, &err);
+	if (rc == 0 && delete &&orphans.count > 0)
 		rc = store_delete_many(cli_place_store(orphans.place), orphans.names, orphans.count, &err);
 	weir_json_array_end(&orphans.json);
 	cli_bytes_text(orphans.bytes, bytes);
@@ -554,7 +575,9 @@ int cmd_orphans(const struct cli_args *args)
 		if (orphans.count > 0)
 			cli_table_print(orphans.table, stdout);
 		printf("%u files, %s%s\n", orphans.count, bytes,
-			orphans.count == 0 ? "" : delete ? " deleted" : "; --delete deletes them");
+			orphans.count == 0 ? ""
+				: delete   ? " deleted"
+					   : "; --delete deletes them");
 	}
 	cli_table_free(orphans.table);
 	weir_buf_done(&orphans.text);

@@ -17,14 +17,18 @@
 #include "base/arena.h"
 #include "codec/codec_int.h"
 
-#define ZSTD_DEFAULT_LEVEL 1
+#define ZSTD_DEFAULT_LEVEL   1
 #define BROTLI_DEFAULT_LEVEL 4
 
 const char *codec_name(enum codec codec)
 {
 	static const char *const names[] = {
-		[CODEC_NONE] = "none", [CODEC_SNAPPY] = "snappy", [CODEC_GZIP] = "gzip",
-		[CODEC_BROTLI] = "brotli", [CODEC_ZSTD] = "zstd", [CODEC_LZ4_RAW] = "lz4_raw",
+		[CODEC_NONE] = "none",
+		[CODEC_SNAPPY] = "snappy",
+		[CODEC_GZIP] = "gzip",
+		[CODEC_BROTLI] = "brotli",
+		[CODEC_ZSTD] = "zstd",
+		[CODEC_LZ4_RAW] = "lz4_raw",
 		[CODEC_LZ4_HADOOP] = "lz4",
 	};
 	return (size_t)codec < sizeof names / sizeof names[0] ? names[codec] : "unknown";
@@ -55,8 +59,8 @@ static int zstd_compress(struct codec_state *state, int level, const void *data,
 	size_t written = ZSTD_compressCCtx(state->zstd_compress, out->data + out->size, bound, data, size,
 		level != 0 ? level : ZSTD_DEFAULT_LEVEL);
 	if (ZSTD_isError(written))
-		return weir_fail(err, WEIR_E_INTERNAL, "zstd cannot compress %zu bytes: %s", size,
-			ZSTD_getErrorName(written));
+		return weir_fail(
+			err, WEIR_E_INTERNAL, "zstd cannot compress %zu bytes: %s", size, ZSTD_getErrorName(written));
 	out->size += written;
 	return 0;
 }
@@ -157,7 +161,7 @@ static bool brotli_exact(const void *data, size_t size, void *buffer, size_t exp
 {
 	size_t length = expected;
 	return BrotliDecoderDecompress(size, data, &length, buffer) == BROTLI_DECODER_RESULT_SUCCESS &&
-	       length == expected;
+		length == expected;
 }
 
 static bool zstd_exact(struct codec_state *state, const void *data, size_t size, void *buffer, size_t expected)

@@ -29,8 +29,8 @@ struct codec_gunzip *codec_gunzip_new(struct weir_byte_reader from);
 void codec_gunzip_free(struct codec_gunzip *gunzip);
 struct weir_byte_reader codec_gunzip_reader(struct codec_gunzip *gunzip);
 /* A whole gzip document with a limit on what comes out (WEIR_E_LIMIT past it); for request bodies. */
-int codec_gunzip_all(const void *data, size_t size_bytes, size_t limit_bytes, struct weir_buf *out,
-	struct weir_error *err);
+int codec_gunzip_all(
+	const void *data, size_t size_bytes, size_t limit_bytes, struct weir_buf *out, struct weir_error *err);
 int codec_gzip_all(const void *data, size_t size_bytes, struct weir_buf *out, struct weir_error *err);
 
 #endif

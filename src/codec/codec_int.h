@@ -15,11 +15,11 @@ struct codec_state {
 };
 
 /* One gzip or zlib document into exactly expected_bytes. */
-int codec_inflate_exact(const void *data, size_t size_bytes, void *buffer, size_t expected_bytes,
-	struct weir_error *err);
+int codec_inflate_exact(
+	const void *data, size_t size_bytes, void *buffer, size_t expected_bytes, struct weir_error *err);
 int codec_deflate_gzip(int level, const void *data, size_t size_bytes, struct weir_buf *out, struct weir_error *err);
 /* "LZ4" of Parquet's old days: Hadoop's framing, or a bare block, or the frame format. */
-int codec_lz4_hadoop_decompress(const void *data, size_t size_bytes, void *buffer, size_t expected_bytes,
-	struct weir_error *err);
+int codec_lz4_hadoop_decompress(
+	const void *data, size_t size_bytes, void *buffer, size_t expected_bytes, struct weir_error *err);
 
 #endif

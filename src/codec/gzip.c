@@ -9,11 +9,11 @@
 #include "base/arena.h"
 #include "codec/codec_int.h"
 
-#define GZIP_WINDOW 31   /* 15 bits, with gzip's header */
-#define ANY_WINDOW 47    /* 15 bits, gzip's or zlib's header */
+#define GZIP_WINDOW        31 /* 15 bits, with gzip's header */
+#define ANY_WINDOW         47 /* 15 bits, gzip's or zlib's header */
 #define GZIP_DEFAULT_LEVEL 6
 #define STREAM_INPUT_BYTES 65536
-#define GROW_BYTES 65536
+#define GROW_BYTES         65536
 
 static uInt clamp_uint(size_t size)
 {
@@ -73,9 +73,9 @@ int codec_gzip_all(const void *data, size_t size, struct weir_buf *out, struct w
 struct codec_gunzip {
 	struct weir_byte_reader from;
 	z_stream stream;
-	bool opened;     /* inflate is initialised */
-	bool ended;      /* the source has no more */
-	bool in_member;  /* between a member's first byte and its end */
+	bool opened;    /* inflate is initialised */
+	bool ended;     /* the source has no more */
+	bool in_member; /* between a member's first byte and its end */
 	bool seen_member;
 	uint8_t input[STREAM_INPUT_BYTES];
 };
@@ -182,8 +182,8 @@ int codec_gunzip_all(const void *data, size_t size, size_t limit, struct weir_bu
 		out->size += got;
 		total += got;
 		if (code == 0 && total > limit)
-			code = weir_fail(err, WEIR_E_LIMIT, "decompresses to more than the %zu bytes that are allowed",
-				limit);
+			code = weir_fail(
+				err, WEIR_E_LIMIT, "decompresses to more than the %zu bytes that are allowed", limit);
 	} while (code == 0 && got > 0);
 	codec_gunzip_free(gunzip);
 	return code;

@@ -43,8 +43,8 @@ static bool frame_exact(const void *data, size_t size, void *buffer, size_t expe
 	bool good = false;
 	while (in < size) {
 		size_t taken = size - in, made = expected - out;
-		size_t more = LZ4F_decompress(context, (char *)buffer + out, &made, (const char *)data + in, &taken,
-			NULL);
+		size_t more =
+			LZ4F_decompress(context, (char *)buffer + out, &made, (const char *)data + in, &taken, NULL);
 		if (LZ4F_isError(more) || (taken == 0 && made == 0))
 			break;
 		in += taken;
@@ -61,6 +61,6 @@ int codec_lz4_hadoop_decompress(const void *data, size_t size, void *buffer, siz
 		LZ4_decompress_safe(data, buffer, (int)size, (int)expected) == (int)expected ||
 		frame_exact(data, size, buffer, expected))
 		return 0;
-	return weir_fail(err, WEIR_E_CORRUPT, "%zu bytes of lz4 do not decompress to the expected %zu bytes", size,
-		expected);
+	return weir_fail(
+		err, WEIR_E_CORRUPT, "%zu bytes of lz4 do not decompress to the expected %zu bytes", size, expected);
 }

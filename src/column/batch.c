@@ -11,8 +11,8 @@ static enum weir_layout default_layout(enum weir_type type)
 	return type == WEIR_STRUCT ? WEIR_GROUP : WEIR_FLAT;
 }
 
-static void column_init(struct weir_arena *arena, struct weir_column *column, const struct weir_field *field,
-			uint32_t capacity)
+static void column_init(
+	struct weir_arena *arena, struct weir_column *column, const struct weir_field *field, uint32_t capacity)
 {
 	*column = (struct weir_column){.type = field->type, .layout = default_layout(field->type)};
 	column->valid = weir_validity_new(arena, capacity);
@@ -20,8 +20,8 @@ static void column_init(struct weir_arena *arena, struct weir_column *column, co
 	column->child_count = field->child_count;
 	column->children = weir_arena_calloc(arena, field->child_count, sizeof *column->children);
 	for (uint32_t i = 0; i < field->child_count; i++)
-		column_init(arena, &column->children[i], &field->children[i],
-			    column->layout == WEIR_GROUP ? capacity : 0);
+		column_init(
+			arena, &column->children[i], &field->children[i], column->layout == WEIR_GROUP ? capacity : 0);
 }
 
 uint64_t *weir_validity_new(struct weir_arena *arena, uint32_t rows)
@@ -252,8 +252,8 @@ static void gather_column(const struct gather *gather, uint32_t sources, struct 
 	}
 }
 
-struct weir_batch *weir_batch_gather(struct weir_arena *arena, struct weir_batch *const *sources,
-				     const struct weir_pick *picks, uint32_t count)
+struct weir_batch *weir_batch_gather(
+	struct weir_arena *arena, struct weir_batch *const *sources, const struct weir_pick *picks, uint32_t count)
 {
 	uint32_t source_count = 0;
 	for (uint32_t i = 0; i < count; i++)
@@ -325,7 +325,7 @@ static void copy_column(struct weir_arena *arena, const struct weir_column *from
 	to->children = weir_arena_calloc(arena, from->child_count, sizeof *to->children);
 	for (uint32_t i = 0; i < from->child_count; i++)
 		copy_column(arena, &from->children[i], from->layout == WEIR_SPAN ? from->child_rows : rows,
-			    &to->children[i]);
+			&to->children[i]);
 }
 
 struct weir_batch *weir_batch_copy(struct weir_arena *arena, const struct weir_batch *batch)
@@ -367,7 +367,7 @@ static bool spans_equal(const struct weir_column *a, uint32_t row_a, const struc
 	for (uint64_t k = 0; k < span_a->length; k++)
 		for (uint32_t child = 0; child < a->child_count; child++)
 			if (!weir_value_equal(&a->children[child], (uint32_t)(span_a->offset + k), &b->children[child],
-					      (uint32_t)(span_b->offset + k)))
+				    (uint32_t)(span_b->offset + k)))
 				return false;
 	return true;
 }

@@ -130,7 +130,7 @@ double weir_column_double(const struct weir_column *column, uint32_t row);
 /* An empty batch in arena with room for capacity rows (<= WEIR_BATCH_ROWS) in each top-level column;
  * text columns are VIEW; validity words are there and all set. Children of spans have no room yet. */
 struct weir_batch *weir_batch_new(struct weir_arena *arena, const struct weir_schema *schema, uint32_t capacity);
-void weir_column_set_null(struct weir_column *column, uint32_t row); /* needs validity words */
+void weir_column_set_null(struct weir_column *column, uint32_t row);  /* needs validity words */
 uint64_t *weir_validity_new(struct weir_arena *arena, uint32_t rows); /* all set */
 
 /*
@@ -143,8 +143,8 @@ struct weir_pick {
 	uint32_t batch;
 	uint32_t row;
 };
-struct weir_batch *weir_batch_gather(struct weir_arena *arena, struct weir_batch *const *sources,
-				     const struct weir_pick *picks, uint32_t count);
+struct weir_batch *weir_batch_gather(
+	struct weir_arena *arena, struct weir_batch *const *sources, const struct weir_pick *picks, uint32_t count);
 /* A deep copy of all bytes into arena. */
 struct weir_batch *weir_batch_copy(struct weir_arena *arena, const struct weir_batch *batch);
 /* Bytes of values and text that a batch holds, for memory bounds. */

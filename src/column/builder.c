@@ -190,9 +190,9 @@ void weir_builder_copy(struct weir_builder *builder, uint32_t column, const stru
 		weir_builder_map_start(builder, column);
 		for (uint64_t k = span->offset; k < span->offset + span->length; k++)
 			weir_builder_map_entry(builder, column, weir_column_str(&from->children[0], (uint32_t)k),
-					       weir_column_is_valid(&from->children[1], (uint32_t)k)
-						       ? weir_column_str(&from->children[1], (uint32_t)k)
-						       : WEIR_STR(""));
+				weir_column_is_valid(&from->children[1], (uint32_t)k)
+					? weir_column_str(&from->children[1], (uint32_t)k)
+					: WEIR_STR(""));
 	} else {
 		size_t width = weir_type_width(from->type);
 		struct weir_column *to = cell(builder, column, &to_row);

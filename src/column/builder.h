@@ -14,7 +14,7 @@ struct weir_builder *weir_builder_new(const struct weir_schema *schema); /* the 
 void weir_builder_free(struct weir_builder *builder);
 
 void weir_builder_bool(struct weir_builder *builder, uint32_t column, bool value);
-void weir_builder_i64(struct weir_builder *builder, uint32_t column, int64_t value); /* any integer or time type */
+void weir_builder_i64(struct weir_builder *builder, uint32_t column, int64_t value);   /* any integer or time type */
 void weir_builder_double(struct weir_builder *builder, uint32_t column, double value); /* float or double */
 void weir_builder_str(struct weir_builder *builder, uint32_t column, struct weir_str value); /* string, binary, fixed */
 void weir_builder_uuid(struct weir_builder *builder, uint32_t column, const struct weir_uuid *value);

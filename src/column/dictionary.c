@@ -125,7 +125,8 @@ bool weir_batches_encode(struct weir_arena *arena, struct weir_batch *const *bat
 	for (uint32_t i = 0; i < count && fits; i++) {
 		WEIR_ASSERT(batches[i]->columns[column].layout == WEIR_VIEW);
 		codes[i] = weir_arena_alloc(arena, batches[i]->row_count * sizeof **codes);
-		fits = encode_batch(builder, &batches[i]->columns[column], batches[i]->row_count, max_distinct, codes[i]);
+		fits = encode_batch(
+			builder, &batches[i]->columns[column], batches[i]->row_count, max_distinct, codes[i]);
 	}
 	if (fits) {
 		if (builder->count == 0)

@@ -36,8 +36,8 @@ int weir_rows_compare(const struct weir_order *order, const struct weir_batch *a
 	const struct weir_batch *b, uint32_t row_b)
 {
 	for (uint32_t i = 0; i < order->count; i++) {
-		int result = weir_cells_compare(&a->columns[order->columns[i]], row_a, &b->columns[order->columns[i]],
-			row_b);
+		int result = weir_cells_compare(
+			&a->columns[order->columns[i]], row_a, &b->columns[order->columns[i]], row_b);
 		if (result != 0)
 			return result;
 	}
@@ -61,8 +61,8 @@ static uint64_t double_key(double value)
 }
 
 /* Keys of one column of one batch. Nulls are 0, and so come first together with the smallest value: cells settle it. */
-static void column_keys(const struct weir_column *column, uint32_t rows, const uint32_t *ranks, unsigned which,
-	struct item *items)
+static void column_keys(
+	const struct weir_column *column, uint32_t rows, const uint32_t *ranks, unsigned which, struct item *items)
 {
 	const struct weir_view *views = column->values;
 	for (uint32_t row = 0; row < rows; row++) {
@@ -140,7 +140,7 @@ static void settle_ties(struct item *items, uint64_t count, struct tie_context *
 	for (uint64_t start = 0; start < count;) {
 		uint64_t end = start + 1;
 		while (end < count && items[end].keys[0] == items[start].keys[0] &&
-		       items[end].keys[1] == items[start].keys[1])
+			items[end].keys[1] == items[start].keys[1])
 			end++;
 		if (end - start > 1)
 			qsort_r(items + start, end - start, sizeof *items, compare_items, tie);
@@ -159,7 +159,7 @@ static bool order_keys(struct weir_arena *arena, struct weir_batch *const *batch
 	bool same = true;
 	for (uint32_t i = 1; i < count; i++)
 		same = same && batches[i]->columns[column].layout == first->layout &&
-		       batches[i]->columns[column].dict == first->dict;
+			batches[i]->columns[column].dict == first->dict;
 	if (!same)
 		return false;
 	const uint32_t *ranks = first->layout == WEIR_DICT ? weir_dict_ranks(arena, first->dict) : NULL;
@@ -171,13 +171,14 @@ static bool order_keys(struct weir_arena *arena, struct weir_batch *const *batch
 	return first->layout == WEIR_FLAT ? first->type != WEIR_UUID : ranks != NULL;
 }
 
-struct weir_pick *weir_batches_order(struct weir_batch *const *batches, uint32_t count, const struct weir_order *order,
-	uint64_t *ret_rows)
+struct weir_pick *weir_batches_order(
+	struct weir_batch *const *batches, uint32_t count, const struct weir_order *order, uint64_t *ret_rows)
 {
 	uint64_t rows = 0;
 	for (uint32_t i = 0; i < count; i++)
 		rows += batches[i]->row_count;
-	struct item *first = weir_realloc(NULL, rows, sizeof *first), *second = weir_realloc(NULL, rows, sizeof *second);
+	struct item *first = weir_realloc(NULL, rows, sizeof *first),
+		    *second = weir_realloc(NULL, rows, sizeof *second);
 	memset(first, 0, rows * sizeof *first);
 	struct weir_arena *arena = weir_arena_new(0);
 	unsigned keys = order->count < 2 ? order->count : 2;

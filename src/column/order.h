@@ -16,8 +16,8 @@ struct weir_order {
 };
 
 /* picks[0 .. rows-1] in order; malloc'ed. The first two columns may be any type but maps, lists, structs; text should be DICT. */
-struct weir_pick *weir_batches_order(struct weir_batch *const *batches, uint32_t count, const struct weir_order *order,
-	uint64_t *ret_rows);
+struct weir_pick *weir_batches_order(
+	struct weir_batch *const *batches, uint32_t count, const struct weir_order *order, uint64_t *ret_rows);
 /* <0, 0, >0: two rows by the order's columns; nulls first. */
 int weir_rows_compare(const struct weir_order *order, const struct weir_batch *a, uint32_t row_a,
 	const struct weir_batch *b, uint32_t row_b);

@@ -43,8 +43,8 @@ static void write_base64(struct weir_json *json, struct weir_str bytes)
 	weir_buf_done(&text);
 }
 
-static void write_nested(struct weir_json *json, const struct weir_field *field, const struct weir_column *column,
-	uint32_t row)
+static void write_nested(
+	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
 	if (field->type == WEIR_STRUCT) {
 		weir_json_object(json);
@@ -84,7 +84,8 @@ static void write_time_of_day(struct weir_json *json, int64_t us)
 	weir_json_cstring(json, text);
 }
 
-void weir_cell_json(struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
+void weir_cell_json(
+	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
 	char text[WEIR_UUID_TEXT], long_text[WEIR_VALUE_TEXT];
 	if (!weir_column_is_valid(column, row)) {
@@ -107,7 +108,8 @@ void weir_cell_json(struct weir_json *json, const struct weir_field *field, cons
 		write_decimal(json, ((const weir_int128 *)column->values)[row], field->scale);
 		break;
 	case WEIR_DATE:
-		weir_json_string(json, (struct weir_str){text, weir_date_format((int32_t)weir_column_i64(column, row), text)});
+		weir_json_string(
+			json, (struct weir_str){text, weir_date_format((int32_t)weir_column_i64(column, row), text)});
 		break;
 	case WEIR_TIME:
 		write_time_of_day(json, weir_column_i64(column, row));

@@ -6,7 +6,8 @@
 #include "base/json.h"
 #include "column/batch.h"
 
-void weir_cell_json(struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row);
+void weir_cell_json(
+	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row);
 void weir_row_json(struct weir_json *json, const struct weir_batch *batch, uint32_t row);
 
 #endif

@@ -4,13 +4,25 @@
 #include <string.h>
 
 static const char *const type_names[] = {
-	[WEIR_BOOL] = "boolean",     [WEIR_INT32] = "int",           [WEIR_INT64] = "long",
-	[WEIR_FLOAT] = "float",      [WEIR_DOUBLE] = "double",       [WEIR_DATE] = "date",
-	[WEIR_TIME] = "time",        [WEIR_TIMESTAMP] = "timestamp", [WEIR_TIMESTAMPTZ] = "timestamptz",
-	[WEIR_TIMESTAMP_NS] = "timestamp_ns", [WEIR_TIMESTAMPTZ_NS] = "timestamptz_ns",
-	[WEIR_STRING] = "string",    [WEIR_UUID] = "uuid",           [WEIR_BINARY] = "binary",
-	[WEIR_DECIMAL] = "decimal",  [WEIR_FIXED] = "fixed",         [WEIR_LIST] = "list",
-	[WEIR_MAP] = "map",          [WEIR_STRUCT] = "struct",
+	[WEIR_BOOL] = "boolean",
+	[WEIR_INT32] = "int",
+	[WEIR_INT64] = "long",
+	[WEIR_FLOAT] = "float",
+	[WEIR_DOUBLE] = "double",
+	[WEIR_DATE] = "date",
+	[WEIR_TIME] = "time",
+	[WEIR_TIMESTAMP] = "timestamp",
+	[WEIR_TIMESTAMPTZ] = "timestamptz",
+	[WEIR_TIMESTAMP_NS] = "timestamp_ns",
+	[WEIR_TIMESTAMPTZ_NS] = "timestamptz_ns",
+	[WEIR_STRING] = "string",
+	[WEIR_UUID] = "uuid",
+	[WEIR_BINARY] = "binary",
+	[WEIR_DECIMAL] = "decimal",
+	[WEIR_FIXED] = "fixed",
+	[WEIR_LIST] = "list",
+	[WEIR_MAP] = "map",
+	[WEIR_STRUCT] = "struct",
 };
 
 uint32_t weir_schema_find(const struct weir_schema *schema, struct weir_str name)
@@ -48,8 +60,8 @@ struct weir_schema *weir_schema_copy(struct weir_arena *arena, const struct weir
 	struct weir_schema *copy = weir_arena_zalloc(arena, sizeof *copy);
 	*copy = *schema;
 	copy->fields = copy_fields(arena, schema->fields, schema->field_count);
-	copy->identifier_ids =
-		weir_arena_copy(arena, schema->identifier_ids, schema->identifier_count * sizeof *schema->identifier_ids);
+	copy->identifier_ids = weir_arena_copy(
+		arena, schema->identifier_ids, schema->identifier_count * sizeof *schema->identifier_ids);
 	return copy;
 }
 
@@ -68,7 +80,7 @@ const char *weir_type_name(const struct weir_field *field, char *buffer, size_t 
 		break;
 	case WEIR_MAP:
 		snprintf(buffer, size, "map<%s, %s>", weir_type_name(&field->children[0], first, sizeof first),
-			 weir_type_name(&field->children[1], second, sizeof second));
+			weir_type_name(&field->children[1], second, sizeof second));
 		break;
 	default:
 		snprintf(buffer, size, "%s", type_names[field->type]);
@@ -110,11 +122,24 @@ bool weir_type_parse(struct weir_str name, struct weir_field *field)
 uint32_t weir_type_width(enum weir_type type)
 {
 	static const uint8_t widths[] = {
-		[WEIR_BOOL] = 1,    [WEIR_INT32] = 4,     [WEIR_INT64] = 8,        [WEIR_FLOAT] = 4,
-		[WEIR_DOUBLE] = 8,  [WEIR_DECIMAL] = 16,  [WEIR_DATE] = 4,         [WEIR_TIME] = 8,
-		[WEIR_TIMESTAMP] = 8, [WEIR_TIMESTAMPTZ] = 8, [WEIR_TIMESTAMP_NS] = 8, [WEIR_TIMESTAMPTZ_NS] = 8,
-		 [WEIR_STRING] = 16,  [WEIR_UUID] = 16,
-		[WEIR_FIXED] = 16,  [WEIR_BINARY] = 16,   [WEIR_LIST] = 16,        [WEIR_MAP] = 16,
+		[WEIR_BOOL] = 1,
+		[WEIR_INT32] = 4,
+		[WEIR_INT64] = 8,
+		[WEIR_FLOAT] = 4,
+		[WEIR_DOUBLE] = 8,
+		[WEIR_DECIMAL] = 16,
+		[WEIR_DATE] = 4,
+		[WEIR_TIME] = 8,
+		[WEIR_TIMESTAMP] = 8,
+		[WEIR_TIMESTAMPTZ] = 8,
+		[WEIR_TIMESTAMP_NS] = 8,
+		[WEIR_TIMESTAMPTZ_NS] = 8,
+		[WEIR_STRING] = 16,
+		[WEIR_UUID] = 16,
+		[WEIR_FIXED] = 16,
+		[WEIR_BINARY] = 16,
+		[WEIR_LIST] = 16,
+		[WEIR_MAP] = 16,
 		[WEIR_STRUCT] = 0,
 	};
 	return widths[type];

@@ -14,25 +14,25 @@
 
 /* Iceberg's types (table specification, "Schemas and Data Types"), and how a column holds each. */
 enum weir_type {
-	WEIR_BOOL,        /* uint8_t, 0 or 1 */
-	WEIR_INT32,       /* int32_t */
-	WEIR_INT64,       /* int64_t */
-	WEIR_FLOAT,       /* float */
-	WEIR_DOUBLE,      /* double */
-	WEIR_DECIMAL,     /* weir_int128, unscaled; field.precision, field.scale */
-	WEIR_DATE,        /* int32_t days */
-	WEIR_TIME,        /* int64_t microseconds of a day */
-	WEIR_TIMESTAMP,   /* int64_t microseconds, no zone */
-	WEIR_TIMESTAMPTZ, /* int64_t microseconds, UTC */
-	WEIR_TIMESTAMP_NS, /* int64_t nanoseconds, no zone */
+	WEIR_BOOL,           /* uint8_t, 0 or 1 */
+	WEIR_INT32,          /* int32_t */
+	WEIR_INT64,          /* int64_t */
+	WEIR_FLOAT,          /* float */
+	WEIR_DOUBLE,         /* double */
+	WEIR_DECIMAL,        /* weir_int128, unscaled; field.precision, field.scale */
+	WEIR_DATE,           /* int32_t days */
+	WEIR_TIME,           /* int64_t microseconds of a day */
+	WEIR_TIMESTAMP,      /* int64_t microseconds, no zone */
+	WEIR_TIMESTAMPTZ,    /* int64_t microseconds, UTC */
+	WEIR_TIMESTAMP_NS,   /* int64_t nanoseconds, no zone */
 	WEIR_TIMESTAMPTZ_NS, /* int64_t nanoseconds, UTC */
-	WEIR_STRING,      /* view or dictionary code, UTF-8 */
-	WEIR_UUID,        /* struct weir_uuid */
-	WEIR_FIXED,       /* view of field.fixed_size bytes */
-	WEIR_BINARY,      /* view */
-	WEIR_LIST,        /* span; children[0] is the element */
-	WEIR_MAP,         /* span; children[0] is the key, children[1] the value */
-	WEIR_STRUCT,      /* children, as many rows as the column */
+	WEIR_STRING,         /* view or dictionary code, UTF-8 */
+	WEIR_UUID,           /* struct weir_uuid */
+	WEIR_FIXED,          /* view of field.fixed_size bytes */
+	WEIR_BINARY,         /* view */
+	WEIR_LIST,           /* span; children[0] is the element */
+	WEIR_MAP,            /* span; children[0] is the key, children[1] the value */
+	WEIR_STRUCT,         /* children, as many rows as the column */
 };
 
 struct weir_field {
@@ -44,9 +44,10 @@ struct weir_field {
 	uint32_t fixed_size;      /* fixed */
 	struct weir_field *children;
 	uint32_t child_count;
-	struct weir_str doc;             /* size 0: none */
-	struct weir_str initial_default; /* Iceberg's single value as JSON, for rows older than the field; size 0: none */
-	struct weir_str write_default;   /* the same, for writers that leave the field out */
+	struct weir_str doc; /* size 0: none */
+	struct weir_str
+		initial_default;       /* Iceberg's single value as JSON, for rows older than the field; size 0: none */
+	struct weir_str write_default; /* the same, for writers that leave the field out */
 };
 
 struct weir_schema {

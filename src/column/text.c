@@ -34,7 +34,7 @@ static size_t time_of_day_text(int64_t time_us, char buffer[WEIR_VALUE_TEXT])
 {
 	int64_t seconds = time_us / WEIR_US_PER_SECOND, fraction = time_us % WEIR_US_PER_SECOND;
 	int size = snprintf(buffer, WEIR_VALUE_TEXT, "%02lld:%02lld:%02lld", (long long)(seconds / 3600),
-	        (long long)(seconds / 60 % 60), (long long)(seconds % 60));
+		(long long)(seconds / 60 % 60), (long long)(seconds % 60));
 	if (fraction != 0)
 		size += snprintf(buffer + size, WEIR_VALUE_TEXT - (size_t)size, ".%06lld", (long long)fraction);
 	return (size_t)size;
@@ -58,7 +58,7 @@ static size_t nanos_text(int64_t time_ns, bool zone, char buffer[WEIR_VALUE_TEXT
 }
 
 struct weir_str weir_column_text(
-        const struct weir_field *field, const struct weir_column *column, uint32_t row, char buffer[WEIR_VALUE_TEXT])
+	const struct weir_field *field, const struct weir_column *column, uint32_t row, char buffer[WEIR_VALUE_TEXT])
 {
 	const weir_int128 *decimals = column->values;
 	const struct weir_uuid *uuids = column->values;

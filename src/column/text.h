@@ -14,6 +14,6 @@
  * are empty. field gives a decimal's scale and may be NULL for other types.
  */
 struct weir_str weir_column_text(
-        const struct weir_field *field, const struct weir_column *column, uint32_t row, char buffer[WEIR_VALUE_TEXT]);
+	const struct weir_field *field, const struct weir_column *column, uint32_t row, char buffer[WEIR_VALUE_TEXT]);
 
 #endif

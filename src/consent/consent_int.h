@@ -59,20 +59,20 @@ extern const char consent_sql_task_open[];
 /* ?1 subject, ?2 purpose, ?3 lsn */
 extern const char consent_sql_fence_put[];
 /* The parts of the two that follow INSERT, for INSERT ... SELECT. */
-#define CONSENT_SQL_TASK_INTO                                                                                          \
-	"INSERT INTO weir_tasks(subject, purpose, lsn, first_lsn, removes_lsn, removes, state, reopened, generation,"  \
+#define CONSENT_SQL_TASK_INTO \
+	"INSERT INTO weir_tasks(subject, purpose, lsn, first_lsn, removes_lsn, removes, state, reopened, generation," \
 	" rows_done, rows_todo, created_us, started_us, done_us) "
-#define CONSENT_SQL_TASK_CONFLICT                                                                                      \
-	" ON CONFLICT (subject, purpose) DO UPDATE SET lsn = excluded.lsn,"                                            \
-	" first_lsn = CASE WHEN weir_tasks.state = 'open' THEN weir_tasks.first_lsn ELSE excluded.first_lsn END,"      \
-	" removes_lsn = CASE WHEN excluded.removes = 1 THEN excluded.removes_lsn ELSE weir_tasks.removes_lsn END,"     \
-	" removes = CASE WHEN excluded.removes = 1 OR (weir_tasks.state = 'open' AND weir_tasks.removes = 1)"          \
-	" THEN 1 ELSE 0 END,"                                                                                          \
-	" created_us = CASE WHEN weir_tasks.state = 'open' THEN weir_tasks.created_us ELSE excluded.created_us END,"   \
-	" state = 'open', generation = weir_tasks.generation + 1, rows_done = 0, rows_todo = 0, started_us = 0,"       \
+#define CONSENT_SQL_TASK_CONFLICT \
+	" ON CONFLICT (subject, purpose) DO UPDATE SET lsn = excluded.lsn," \
+	" first_lsn = CASE WHEN weir_tasks.state = 'open' THEN weir_tasks.first_lsn ELSE excluded.first_lsn END," \
+	" removes_lsn = CASE WHEN excluded.removes = 1 THEN excluded.removes_lsn ELSE weir_tasks.removes_lsn END," \
+	" removes = CASE WHEN excluded.removes = 1 OR (weir_tasks.state = 'open' AND weir_tasks.removes = 1)" \
+	" THEN 1 ELSE 0 END," \
+	" created_us = CASE WHEN weir_tasks.state = 'open' THEN weir_tasks.created_us ELSE excluded.created_us END," \
+	" state = 'open', generation = weir_tasks.generation + 1, rows_done = 0, rows_todo = 0, started_us = 0," \
 	" done_us = 0"
-#define CONSENT_SQL_FENCE_CONFLICT                                                                                     \
-	" ON CONFLICT (subject, purpose) DO UPDATE SET lsn ="                                                          \
+#define CONSENT_SQL_FENCE_CONFLICT \
+	" ON CONFLICT (subject, purpose) DO UPDATE SET lsn =" \
 	" CASE WHEN excluded.lsn > weir_fence.lsn THEN excluded.lsn ELSE weir_fence.lsn END"
 
 #endif

@@ -290,8 +290,8 @@ static enum found time_value(
 	if (!has_cell(batch, start, row) || !has_cell(batch, bound->until, row))
 		return MISSING;
 	bool known = instant_of(batch, start, row, &ret_period->first_us) &&
-		     instant_of(batch, bound->until, row, &ret_period->last_us) &&
-		     ret_period->first_us <= ret_period->last_us;
+		instant_of(batch, bound->until, row, &ret_period->last_us) &&
+		ret_period->first_us <= ret_period->last_us;
 	return known ? VALUE : OTHER_TYPE;
 }
 

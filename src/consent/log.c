@@ -50,7 +50,7 @@ static bool same_conditions(const struct consent_vocabulary *vocabulary, struct 
 	struct consent_model models[2];
 	struct consent_problem problem;
 	bool same = consent_model_parse(vocabulary, arena, a, CONSENT_STORED, &models[0], &problem, NULL) == 0 &&
-		    consent_model_parse(vocabulary, arena, b, CONSENT_STORED, &models[1], &problem, NULL) == 0;
+		consent_model_parse(vocabulary, arena, b, CONSENT_STORED, &models[1], &problem, NULL) == 0;
 	if (same) {
 		models[0].has_purpose = models[1].has_purpose = false;
 		same = weir_str_equal(consent_model_body(vocabulary, &models[0], arena),
@@ -126,7 +126,7 @@ static int plan_withdraw(const struct consent_rules *rules, const struct consent
 		const struct consent_stored *rule = &record->rules[i];
 		bool sleeping = rule->body->broken && rule->lsn > withdrawn_at;
 		gives |= rule->body->effect == CONSENT_PERMIT &&
-			 (sleeping || (consent_stored_purposes(record, rule, rules->active) & bit) != 0);
+			(sleeping || (consent_stored_purposes(record, rule, rules->active) & bit) != 0);
 	}
 	if (withdrawn_at != 0 && !gives) {
 		*changed = (struct consent_changed){.lsn = withdrawn_at, .nothing = true};

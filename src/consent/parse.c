@@ -510,7 +510,7 @@ static int parse_document(struct parser *parser, json_t *root)
 	json_object_foreach(root, key, member)
 	{
 		bool known = strcmp(key, "effect") == 0 || strcmp(key, "dimensions") == 0 ||
-			     (posted && (strcmp(key, "userId") == 0 || strcmp(key, "ruleId") == 0));
+			(posted && (strcmp(key, "userId") == 0 || strcmp(key, "ruleId") == 0));
 		if (!known)
 			return refuse(parser, below(parser, "", key), member, "unknown member",
 				"a rule has userId, ruleId, effect and dimensions");
@@ -567,7 +567,7 @@ enum consent_effect consent_body_effect(struct weir_str body)
 	json_t *root = json_loadb(body.data, body.size, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, NULL);
 	const json_t *effect = json_object_get(root, "effect");
 	bool permits = json_is_object(root) &&
-		       (effect == NULL || (json_is_string(effect) && strcmp(json_string_value(effect), "permit") == 0));
+		(effect == NULL || (json_is_string(effect) && strcmp(json_string_value(effect), "permit") == 0));
 	json_decref(root);
 	return permits ? CONSENT_PERMIT : CONSENT_DENY;
 }

@@ -318,9 +318,9 @@ static bool condition_fits(
 		const json_t *literal = literal_at(values, i);
 		bool needs_order = op[0] == 'L' || op[0] == 'G' || op[0] == 'B';
 		fits = literal != NULL && literal_fits(kind, literal) && !(needs_order && json_is_boolean(literal)) &&
-		       (json_typeof(literal) == json_typeof(literal_at(values, 0)) ||
-			       (json_is_boolean(literal) && json_is_boolean(literal_at(values, 0))) ||
-			       (json_is_number(literal) && json_is_number(literal_at(values, 0))));
+			(json_typeof(literal) == json_typeof(literal_at(values, 0)) ||
+				(json_is_boolean(literal) && json_is_boolean(literal_at(values, 0))) ||
+				(json_is_number(literal) && json_is_number(literal_at(values, 0))));
 	}
 	*ret_op = op;
 	*ret_values = values;
@@ -377,8 +377,9 @@ static bool take_dimension(const struct consent_vocabulary *vocabulary, const st
 		bool known = dimension->map.size > 0;
 		for (uint32_t i = 0; i < dimension->column_count; i++)
 			known |= weir_str_is(dimension->columns[i], metric);
-		if (!known || !take_condition(rule, dimension->kind, name, metric, member,
-				      metric_of(dimension, metric, batch, row)))
+		if (!known ||
+			!take_condition(
+				rule, dimension->kind, name, metric, member, metric_of(dimension, metric, batch, row)))
 			return false;
 	}
 	return json_is_object(object) && json_object_size(object) > 0;
@@ -423,7 +424,7 @@ void plain_rule_judge(const struct consent_vocabulary *vocabulary, struct weir_s
 	rule->truth = PLAIN_TRUE;
 	rule->condition_count = 0;
 	rule->compiles = take_document(vocabulary, batch, row, rule) &&
-			 (permits || (json_is_string(effect) && strcmp(json_string_value(effect), "deny") == 0));
+		(permits || (json_is_string(effect) && strcmp(json_string_value(effect), "deny") == 0));
 	for (uint32_t i = 0; i < rule->condition_count; i++)
 		if (rule->conditions[i].truth < rule->truth)
 			rule->truth = rule->conditions[i].truth;

@@ -252,9 +252,8 @@ static struct consent_record *draft_seal(const struct draft *draft)
 	size_t text_size = draft->subject.size;
 	for (uint32_t i = 0; i < draft->rule_count; i++)
 		text_size += draft->rules[i].id.size;
-	struct consent_record *record =
-		weir_zalloc(sizeof *record + draft->rule_count * sizeof record->rules[0] +
-			    draft->withdrawal_count * sizeof(struct consent_withdrawal) + text_size);
+	struct consent_record *record = weir_zalloc(sizeof *record + draft->rule_count * sizeof record->rules[0] +
+		draft->withdrawal_count * sizeof(struct consent_withdrawal) + text_size);
 	atomic_init(&record->refs, 1);
 	record->changes = draft->changes;
 	record->lsn = draft->lsn;

@@ -162,12 +162,12 @@ int consent_task_progress(struct consent *consent, const struct consent_task *ta
 
 /* ---- tasks with nothing to do ---- */
 
-#define CLOSE_SQL                                                                                                      \
-	"UPDATE weir_tasks SET state = 'done', rows_done = 0, rows_todo = 0, done_us = ?1"                             \
+#define CLOSE_SQL \
+	"UPDATE weir_tasks SET state = 'done', rows_done = 0, rows_todo = 0, done_us = ?1" \
 	" WHERE state = 'open' AND reopened = 0 AND lsn <= ?2"
-#define UNCOVERED_SQL                                                                                                  \
-	"DELETE FROM weir_fence WHERE NOT EXISTS (SELECT 1 FROM weir_tasks WHERE weir_tasks.subject = "                \
-	"weir_fence.subject"                                                                                           \
+#define UNCOVERED_SQL \
+	"DELETE FROM weir_fence WHERE NOT EXISTS (SELECT 1 FROM weir_tasks WHERE weir_tasks.subject = " \
+	"weir_fence.subject" \
 	" AND weir_tasks.purpose = weir_fence.purpose AND weir_tasks.state = 'open')"
 
 static void stage_close(struct control_change *change, const struct weir_str *subjects, uint32_t count, int64_t now_us,
@@ -316,10 +316,10 @@ static int read_doomed(void *context, const struct control_value *values, unsign
 }
 
 /* Tasks that cover change ?1: opened by it or before it, and not closed before it. */
-#define COVER_SQL                                                                                                      \
-	"SELECT COUNT(CASE WHEN state = 'open' THEN 1 END), COUNT(CASE WHEN state = 'open' AND removes = 1 THEN 1 "    \
-	"END),"                                                                                                        \
-	" COUNT(CASE WHEN removes_lsn >= ?1 THEN 1 END), COALESCE(SUM(rows_done), 0), COALESCE(SUM(rows_todo), 0),"    \
+#define COVER_SQL \
+	"SELECT COUNT(CASE WHEN state = 'open' THEN 1 END), COUNT(CASE WHEN state = 'open' AND removes = 1 THEN 1 " \
+	"END)," \
+	" COUNT(CASE WHEN removes_lsn >= ?1 THEN 1 END), COALESCE(SUM(rows_done), 0), COALESCE(SUM(rows_todo), 0)," \
 	" COALESCE(MAX(done_us), 0) FROM weir_tasks WHERE first_lsn <= ?1 AND lsn >= ?1"
 
 int consent_change_progress(
@@ -345,18 +345,18 @@ int consent_change_progress(
 	control_read_end(read);
 	if (code == 0) {
 		bool done = progress.open == 0 && progress.doomed == 0;
-		const char *state = done                                               ? "done"
-				    : progress.open > 0 && progress.open_removing == 0 ? "backfilling"
-				    : progress.rows_done > 0                           ? "removing"
-										       : "fenced";
+		const char *state = done                                   ? "done"
+			: progress.open > 0 && progress.open_removing == 0 ? "backfilling"
+			: progress.rows_done > 0                           ? "removing"
+									   : "fenced";
 		*ret_progress = (struct consent_progress){.state = state,
 			.rows_done = progress.rows_done,
 			.rows_todo = progress.rows_todo,
 			.at_us = progress.at_us,
 			.invisible_us = progress.removing > 0 ? progress.at_us : 0,
-			.done_us = !done                               ? 0
-				   : progress.done_us > progress.at_us ? progress.done_us
-								       : progress.at_us};
+			.done_us = !done                            ? 0
+				: progress.done_us > progress.at_us ? progress.done_us
+								    : progress.at_us};
 	}
 	weir_arena_free(progress.arena);
 	return code;

@@ -11,23 +11,23 @@
 #include <string.h>
 
 static const char base_schema[] =
-        "CREATE TABLE IF NOT EXISTS iceberg_tables(catalog_name VARCHAR(255) NOT NULL,"
-        " table_namespace VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT NULL, metadata_location VARCHAR(1000),"
-        " previous_metadata_location VARCHAR(1000), iceberg_type VARCHAR(5),"
-        " PRIMARY KEY (catalog_name, table_namespace, table_name));"
-        "CREATE TABLE IF NOT EXISTS iceberg_namespace_properties(catalog_name VARCHAR(255) NOT NULL,"
-        " namespace VARCHAR(255) NOT NULL, property_key VARCHAR(255) NOT NULL, property_value VARCHAR(1000),"
-        " PRIMARY KEY (catalog_name, namespace, property_key));"
-        "CREATE TABLE IF NOT EXISTS weir_meta(key TEXT PRIMARY KEY, value TEXT);"
-        "CREATE TABLE IF NOT EXISTS weir_owned(namespace TEXT PRIMARY KEY);"
-        "CREATE TABLE IF NOT EXISTS weir_offsets(stream TEXT NOT NULL, partition INTEGER NOT NULL,"
-        " next_offset INTEGER NOT NULL, PRIMARY KEY (stream, partition));"
-        "CREATE TABLE IF NOT EXISTS weir_counters(stream TEXT NOT NULL, channel TEXT NOT NULL, result TEXT NOT NULL,"
-        " count INTEGER NOT NULL, PRIMARY KEY (stream, channel, result));"
-        "CREATE TABLE IF NOT EXISTS weir_pending_files(prefix TEXT PRIMARY KEY, created_us INTEGER NOT NULL);"
-        "CREATE TABLE IF NOT EXISTS weir_doomed_files(name TEXT PRIMARY KEY, doomed_us INTEGER NOT NULL);"
-        "CREATE TABLE IF NOT EXISTS weir_tokens(id TEXT PRIMARY KEY, hash BLOB UNIQUE, role TEXT, consumer TEXT,"
-        " purposes TEXT, created_us INTEGER, revoked_us INTEGER);";
+	"CREATE TABLE IF NOT EXISTS iceberg_tables(catalog_name VARCHAR(255) NOT NULL,"
+	" table_namespace VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT NULL, metadata_location VARCHAR(1000),"
+	" previous_metadata_location VARCHAR(1000), iceberg_type VARCHAR(5),"
+	" PRIMARY KEY (catalog_name, table_namespace, table_name));"
+	"CREATE TABLE IF NOT EXISTS iceberg_namespace_properties(catalog_name VARCHAR(255) NOT NULL,"
+	" namespace VARCHAR(255) NOT NULL, property_key VARCHAR(255) NOT NULL, property_value VARCHAR(1000),"
+	" PRIMARY KEY (catalog_name, namespace, property_key));"
+	"CREATE TABLE IF NOT EXISTS weir_meta(key TEXT PRIMARY KEY, value TEXT);"
+	"CREATE TABLE IF NOT EXISTS weir_owned(namespace TEXT PRIMARY KEY);"
+	"CREATE TABLE IF NOT EXISTS weir_offsets(stream TEXT NOT NULL, partition INTEGER NOT NULL,"
+	" next_offset INTEGER NOT NULL, PRIMARY KEY (stream, partition));"
+	"CREATE TABLE IF NOT EXISTS weir_counters(stream TEXT NOT NULL, channel TEXT NOT NULL, result TEXT NOT NULL,"
+	" count INTEGER NOT NULL, PRIMARY KEY (stream, channel, result));"
+	"CREATE TABLE IF NOT EXISTS weir_pending_files(prefix TEXT PRIMARY KEY, created_us INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS weir_doomed_files(name TEXT PRIMARY KEY, doomed_us INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS weir_tokens(id TEXT PRIMARY KEY, hash BLOB UNIQUE, role TEXT, consumer TEXT,"
+	" purposes TEXT, created_us INTEGER, revoked_us INTEGER);";
 
 static void free_control(struct control *control)
 {
@@ -93,14 +93,14 @@ void control_close(struct control *control)
 }
 
 int control_migrate(
-        struct control *control, const char *name, unsigned version, const char *sql, struct weir_error *err)
+	struct control *control, const char *name, unsigned version, const char *sql, struct weir_error *err)
 {
 	struct control_job job = {.kind = CONTROL_JOB_MIGRATE, .name = name, .version = version, .sql = sql};
 	return control_job_run(control, CONTROL_EPOCH, &job, err);
 }
 
 int control_commit(struct control *control, const struct control_change *change, struct control_result *ret_result,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct control_job job = {.kind = CONTROL_JOB_CHANGE, .change = change};
 	int status = control_job_run(control, change->priority, &job, err);

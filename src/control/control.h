@@ -70,7 +70,7 @@ void control_close(struct control *control); /* finishes what is queued; truncat
 
 /* Runs statements once, under a name and a number that are remembered in weir_meta: version N of NAME's tables. */
 int control_migrate(
-        struct control *control, const char *name, unsigned version, const char *sql, struct weir_error *err);
+	struct control *control, const char *name, unsigned version, const char *sql, struct weir_error *err);
 
 /* ---- changes ---- */
 struct control_change *control_change_new(enum control_priority priority);
@@ -80,20 +80,20 @@ void control_change_free(struct control_change *change);
  * that guards the change), or CONTROL_ANY. A key that is taken is a conflict too. what names it in a conflict ("table
  * gold.NAME"). sql must be a string that outlives the change: statements are prepared once by address. */
 void control_change_sql(struct control_change *change, const char *what, int rows, const char *sql,
-        const struct control_value *values, unsigned value_count);
+	const struct control_value *values, unsigned value_count);
 /* The same for a statement with RETURNING: its first row's first column comes back as result[index]; returns the index.
  * Without a row it is a conflict. At most CONTROL_RESULTS of them a change. */
 unsigned control_change_returning(struct control_change *change, const char *what, const char *sql,
-        const struct control_value *values, unsigned value_count);
+	const struct control_value *values, unsigned value_count);
 
 /* Moves a table's pointer if it is `expected` (empty: the table must not exist yet and is inserted). */
 void control_swap_table(struct control_change *change, struct weir_str ns, struct weir_str table,
-        struct weir_str expected, struct weir_str next);
+	struct weir_str expected, struct weir_str next);
 /* Moves an offset if it is `expected` (0 may be a missing row). */
 void control_move_offset(
-        struct control_change *change, struct weir_str stream, uint32_t partition, uint64_t expected, uint64_t next);
+	struct control_change *change, struct weir_str stream, uint32_t partition, uint64_t expected, uint64_t next);
 void control_add_counter(struct control_change *change, struct weir_str stream, struct weir_str channel,
-        struct weir_str result, uint64_t more);
+	struct weir_str result, uint64_t more);
 
 #define CONTROL_RESULTS 16
 struct control_result {
@@ -107,7 +107,7 @@ struct control_result {
  * which fails with WEIR_E_UNKNOWN alike until the database lets the outcome be settled. The change stays the caller's
  * and may be committed again. A thread may hold a control_read meanwhile, but not in exclusive mode. */
 int control_commit(struct control *control, const struct control_change *change, struct control_result *ret_result,
-        struct weir_error *err);
+	struct weir_error *err);
 
 /* ---- reading ---- */
 /* One row; values are borrowed during the call. A negative return stops and is returned. It may not query the same
@@ -117,17 +117,17 @@ typedef int control_row_fn(void *context, const struct control_value *values, un
 struct control_read;
 int control_read_begin(struct control *control, struct control_read **ret_read, struct weir_error *err);
 int control_read_query(struct control_read *read, const char *sql, const struct control_value *values,
-        unsigned value_count, control_row_fn *row, void *context, struct weir_error *err);
+	unsigned value_count, control_row_fn *row, void *context, struct weir_error *err);
 void control_read_end(struct control_read *take_read);
 /* One query in a snapshot of its own. */
 int control_query(struct control *control, const char *sql, const struct control_value *values, unsigned value_count,
-        control_row_fn *row, void *context, struct weir_error *err);
+	control_row_fn *row, void *context, struct weir_error *err);
 /* One integer; WEIR_E_NOT_FOUND where there is no row or it is null. */
 int control_query_int(struct control *control, const char *sql, const struct control_value *values,
-        unsigned value_count, int64_t *ret_value, struct weir_error *err);
+	unsigned value_count, int64_t *ret_value, struct weir_error *err);
 /* One text in arena; WEIR_E_NOT_FOUND alike. */
 int control_query_text(struct control *control, struct weir_arena *arena, const char *sql,
-        const struct control_value *values, unsigned value_count, struct weir_str *ret_value, struct weir_error *err);
+	const struct control_value *values, unsigned value_count, struct weir_str *ret_value, struct weir_error *err);
 
 /* Takes deleted bytes out of the files: truncates SQLite's WAL (secure_delete overwrote them); on PostgreSQL rewrites
  * the tables that hold dead rows (what that cannot promise is in docs/formats/control.md). Waits for the writer;

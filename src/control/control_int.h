@@ -67,7 +67,7 @@ struct control_connection {
 struct control_backend {
 	/* options are the control's own and outlive the connection. */
 	int (*open)(const struct control_options *options, bool read_only, struct control_connection **ret_connection,
-	        struct weir_error *err);
+		struct weir_error *err);
 	void (*close)(struct control_connection *take_connection);
 	/* The writer, once, before all else: takes the lease where there is one, and makes the tables by base_schema.
 	 */
@@ -80,7 +80,7 @@ struct control_backend {
 	/* Runs statements in order under a savepoint and fills ran of those that did not fail. *ret_count is how many
 	 * did not; it may stop, and may go on, after one that does not fit. */
 	int (*run)(struct control_connection *writer, const struct control_statement *statements, size_t count,
-	        struct control_ran *ran, size_t *ret_count, struct weir_error *err);
+		struct control_ran *ran, size_t *ret_count, struct weir_error *err);
 	/* Keeps or takes back what run did. */
 	int (*end_change)(struct control_connection *writer, bool keep, struct weir_error *err);
 	/* Several statements without parameters and results: a migration. */
@@ -96,7 +96,7 @@ struct control_backend {
 	/* single: one query will follow, which is a snapshot by itself. */
 	int (*read_begin)(struct control_connection *connection, bool single, struct weir_error *err);
 	int (*query)(struct control_connection *connection, const char *sql, const struct control_value *values,
-	        unsigned value_count, control_row_fn *row, void *context, struct weir_error *err);
+		unsigned value_count, control_row_fn *row, void *context, struct weir_error *err);
 	bool (*read_end)(struct control_connection *connection); /* false: not to be used again */
 };
 
@@ -104,8 +104,8 @@ extern const struct control_backend control_sqlite;
 extern const struct control_backend control_postgres;
 
 /* Said by the trigger of owned namespaces, after the names of none of weir's rows. */
-#define CONTROL_GUARD_TEXT                                                                                             \
-	"this namespace belongs to weir, which alone may change its tables: "                                          \
+#define CONTROL_GUARD_TEXT \
+	"this namespace belongs to weir, which alone may change its tables: " \
 	"go through weir (its REST catalog or the weir command), or write tables in a namespace of your own"
 
 /* ---- the writer ---- */
@@ -149,6 +149,6 @@ struct control {
 void *control_writer_main(void *control);
 /* Queues the job and waits for it; returns its status. */
 int control_job_run(
-        struct control *control, enum control_priority priority, struct control_job *job, struct weir_error *err);
+	struct control *control, enum control_priority priority, struct control_job *job, struct weir_error *err);
 
 #endif

@@ -53,7 +53,8 @@ static int run(struct control_foreign *foreign, struct weir_arena *arena, const 
 	while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
 		++*ret_rows;
 		if (ret_text != NULL)
-			*ret_text = weir_arena_str(arena, weir_str_from((const char *)sqlite3_column_text(statement, 0)));
+			*ret_text =
+				weir_arena_str(arena, weir_str_from((const char *)sqlite3_column_text(statement, 0)));
 	}
 	int rc = step == SQLITE_DONE ? 0 : failed(foreign, err);
 	sqlite3_finalize(statement);
@@ -85,7 +86,8 @@ int control_foreign_pointer(struct control_foreign *foreign, struct weir_arena *
 	const struct weir_str names[] = {name->catalog, name->ns, name->table};
 	int rows;
 	int rc = run(foreign, arena,
-		"SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3"
+		"SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ?1 AND table_namespace = ?2 AND "
+		"table_name = ?3"
 		" AND metadata_location IS NOT NULL",
 		names, 3, ret_uri, &rows, err);
 	if (rc == 0 && rows == 0)
@@ -112,7 +114,8 @@ int control_foreign_is_owned(
 	struct control_foreign *foreign, struct weir_str ns, bool *ret_owned, struct weir_error *err)
 {
 	int tables = 0, rows = 0;
-	int rc = run(foreign, NULL, "SELECT 1 FROM sqlite_master WHERE name = 'weir_owned'", NULL, 0, NULL, &tables, err);
+	int rc = run(
+		foreign, NULL, "SELECT 1 FROM sqlite_master WHERE name = 'weir_owned'", NULL, 0, NULL, &tables, err);
 	if (rc == 0 && tables > 0)
 		rc = run(foreign, NULL, "SELECT 1 FROM weir_owned WHERE namespace = ?1", &ns, 1, NULL, &rows, err);
 	*ret_owned = rows > 0;

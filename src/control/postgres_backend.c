@@ -45,9 +45,9 @@ static int begin_once(struct postgres_connection *writer, struct weir_error *err
 {
 	char sql[256];
 	snprintf(sql, sizeof sql,
-	        "BEGIN; SELECT set_config('weir.writer', 'open', true);"
-	        "UPDATE weir_writer SET commits = commits + 1 WHERE epoch = %" PRId64,
-	        writer->epoch);
+		"BEGIN; SELECT set_config('weir.writer', 'open', true);"
+		"UPDATE weir_writer SET commits = commits + 1 WHERE epoch = %" PRId64,
+		writer->epoch);
 	PGresult *result = postgres_ask(writer, sql, "begin a transaction", err);
 	bool ours = result != NULL && strcmp(PQcmdTuples(result), "1") == 0;
 	PQclear(result);
@@ -58,7 +58,7 @@ static int begin_once(struct postgres_connection *writer, struct weir_error *err
 	if (result == NULL)
 		return err->code;
 	return weir_fail_at(err, WEIR_E_DENIED, weir_str_from(writer->place), WEIR_ERROR_NO_OFFSET,
-	        "another weir process has taken this control database over; stop this one");
+		"another weir process has taken this control database over; stop this one");
 }
 
 /* A session that was lost while nothing happened is noticed here. */
@@ -92,7 +92,7 @@ static int commit(struct control_connection *base, bool *ret_doubtful, struct we
 	}
 	if (answered)
 		return weir_fail_at(err, WEIR_E_IO, weir_str_from(writer->place), WEIR_ERROR_NO_OFFSET,
-		        "the control database took the transaction back");
+			"the control database took the transaction back");
 	*ret_doubtful = postgres_is_lost(writer);
 	return err->code;
 }
@@ -132,7 +132,7 @@ static void take_result(struct pipeline *pipeline, size_t index, PGresult *resul
 {
 	ExecStatusType kind = PQresultStatus(result);
 	if (kind == PGRES_PIPELINE_ABORTED || pipeline->status != 0 ||
-	        (pipeline->done > 0 && pipeline->ran[pipeline->done - 1].taken))
+		(pipeline->done > 0 && pipeline->ran[pipeline->done - 1].taken))
 		return;
 	if (kind == PGRES_COMMAND_OK || kind == PGRES_TUPLES_OK) {
 		if (index >= pipeline->head)
@@ -141,7 +141,7 @@ static void take_result(struct pipeline *pipeline, size_t index, PGresult *resul
 		pipeline->ran[pipeline->done++] = (struct control_ran){.taken = true};
 	} else {
 		pipeline->status =
-		        postgres_fail(pipeline->err, pipeline->writer, result, "change the control database");
+			postgres_fail(pipeline->err, pipeline->writer, result, "change the control database");
 	}
 }
 
@@ -173,7 +173,7 @@ static bool send_plain(struct pipeline *pipeline, const char *sql)
 
 /* Sends statements that are prepared, up to the first that is not. Returns how many, or where it was cut off. */
 static bool send_statements(
-        struct pipeline *pipeline, const struct control_statement *statements, size_t count, struct weir_error *err)
+	struct pipeline *pipeline, const struct control_statement *statements, size_t count, struct weir_error *err)
 {
 	struct postgres_bound bound;
 	char name[16];
@@ -183,7 +183,7 @@ static bool send_statements(
 		if (!postgres_find(pipeline->writer, statements[i].sql, bound.kinds, name))
 			return true;
 		if (PQsendQueryPrepared(pipeline->writer->pg, name, (int)bound.count, bound.data, bound.sizes,
-		            bound.formats, 0) != 1) {
+			    bound.formats, 0) != 1) {
 			postgres_fail(err, pipeline->writer, NULL, "change the control database");
 			return false;
 		}
@@ -194,7 +194,7 @@ static bool send_statements(
 
 /* Begins the change where begin is true, and runs what is prepared of the statements. */
 static int run_prepared(struct postgres_connection *writer, bool first, const struct control_statement *statements,
-        size_t count, struct control_ran *ran, size_t *ret_count, struct weir_error *err)
+	size_t count, struct control_ran *ran, size_t *ret_count, struct weir_error *err)
 {
 	struct pipeline pipeline = {.writer = writer, .ran = ran, .err = err};
 	struct weir_error sending = WEIR_ERROR_INIT;
@@ -222,7 +222,7 @@ static int run_prepared(struct postgres_connection *writer, bool first, const st
 }
 
 static int prepare(
-        struct postgres_connection *writer, const struct control_statement *statement, struct weir_error *err)
+	struct postgres_connection *writer, const struct control_statement *statement, struct weir_error *err)
 {
 	struct postgres_bound bound;
 	char name[16];
@@ -233,7 +233,7 @@ static int prepare(
 }
 
 static int run(struct control_connection *base, const struct control_statement *statements, size_t count,
-        struct control_ran *ran, size_t *ret_count, struct weir_error *err)
+	struct control_ran *ran, size_t *ret_count, struct weir_error *err)
 {
 	struct postgres_connection *writer = postgres_of(base);
 	size_t done = 0;
@@ -348,7 +348,7 @@ static void cells_of(const PGresult *result, struct control_value *cells, unsign
 
 /* Row by row, whatever their number. After a row function's no the rest is read and left. */
 static int read_rows(struct postgres_connection *connection, control_row_fn *row, void *context, bool *ret_any,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct control_value *cells = NULL;
 	struct weir_buf bytes = WEIR_BUF_INIT;
@@ -365,7 +365,7 @@ static int read_rows(struct postgres_connection *connection, control_row_fn *row
 			int answer = row(context, cells, count, err);
 			status = answer < 0 ? answer : 0;
 		} else if (kind != PGRES_SINGLE_TUPLE && kind != PGRES_TUPLES_OK && kind != PGRES_COMMAND_OK &&
-		           status == 0) {
+			status == 0) {
 			status = postgres_fail(err, connection, result, "read the control database");
 		}
 		PQclear(result);
@@ -376,7 +376,7 @@ static int read_rows(struct postgres_connection *connection, control_row_fn *row
 }
 
 static int query_once(struct postgres_connection *connection, const char *sql, const struct control_value *values,
-        unsigned value_count, control_row_fn *row, void *context, bool *ret_any, struct weir_error *err)
+	unsigned value_count, control_row_fn *row, void *context, bool *ret_any, struct weir_error *err)
 {
 	struct postgres_bound bound;
 	char name[16];
@@ -392,7 +392,7 @@ static int query_once(struct postgres_connection *connection, const char *sql, c
 }
 
 static int query(struct control_connection *base, const char *sql, const struct control_value *values,
-        unsigned value_count, control_row_fn *row, void *context, struct weir_error *err)
+	unsigned value_count, control_row_fn *row, void *context, struct weir_error *err)
 {
 	struct postgres_connection *connection = postgres_of(base);
 	struct weir_error own = WEIR_ERROR_INIT;
@@ -410,20 +410,20 @@ static int query(struct control_connection *base, const char *sql, const struct 
 }
 
 const struct control_backend control_postgres = {
-        .open = postgres_connect,
-        .close = postgres_disconnect,
-        .take = postgres_take,
-        .retire = retire,
-        .begin = begin,
-        .run = run,
-        .end_change = end_change,
-        .script = script,
-        .commit = commit,
-        .rollback = rollback,
-        .in_transaction = in_transaction,
-        .settle = settle,
-        .scrub = postgres_scrub,
-        .read_begin = read_begin,
-        .query = query,
-        .read_end = read_end,
+	.open = postgres_connect,
+	.close = postgres_disconnect,
+	.take = postgres_take,
+	.retire = retire,
+	.begin = begin,
+	.run = run,
+	.end_change = end_change,
+	.script = script,
+	.commit = commit,
+	.rollback = rollback,
+	.in_transaction = in_transaction,
+	.settle = settle,
+	.scrub = postgres_scrub,
+	.read_begin = read_begin,
+	.query = query,
+	.read_end = read_end,
 };

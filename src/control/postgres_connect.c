@@ -29,33 +29,33 @@
 #define LOCK_OBJECT "hashtext(current_schema())"
 
 static const char writer_schema[] =
-        "CREATE TABLE IF NOT EXISTS weir_writer(one BIGINT PRIMARY KEY CHECK (one = 1), epoch BIGINT NOT NULL,"
-        " commits BIGINT NOT NULL, holder TEXT NOT NULL);"
-        "INSERT INTO weir_writer(one, epoch, commits, holder) VALUES (1, 0, 0, '') ON CONFLICT DO NOTHING;"
-        /* The rights are the owner's, so that other engines need none on weir's own tables; so is the schema. */
-        "CREATE OR REPLACE FUNCTION weir_guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
-        " SET search_path FROM CURRENT AS $weir$ BEGIN"
-        " IF current_setting('weir.writer', true) IS DISTINCT FROM 'open' THEN"
-        "  IF TG_OP = 'TRUNCATE' THEN"
-        "   IF EXISTS (SELECT 1 FROM iceberg_tables t JOIN weir_owned o ON o.namespace = t.table_namespace"
-        "    WHERE t.catalog_name = 'weir') THEN RAISE EXCEPTION USING MESSAGE = '" CONTROL_GUARD_TEXT "'; END IF;"
-        "   RETURN NULL;"
-        "  END IF;"
-        "  IF TG_OP <> 'INSERT' AND OLD.catalog_name = 'weir' AND"
-        "   EXISTS (SELECT 1 FROM weir_owned WHERE namespace = OLD.table_namespace)"
-        "   THEN RAISE EXCEPTION USING MESSAGE = '" CONTROL_GUARD_TEXT "'; END IF;"
-        "  IF TG_OP <> 'DELETE' AND NEW.catalog_name = 'weir' AND"
-        "   EXISTS (SELECT 1 FROM weir_owned WHERE namespace = NEW.table_namespace)"
-        "   THEN RAISE EXCEPTION USING MESSAGE = '" CONTROL_GUARD_TEXT "'; END IF;"
-        " END IF;"
-        " IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $weir$;"
-        "DO $weir$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = 'iceberg_tables'::regclass"
-        " AND tgname = 'weir_guard_rows') THEN"
-        " CREATE TRIGGER weir_guard_rows BEFORE INSERT OR UPDATE OR DELETE ON iceberg_tables"
-        "  FOR EACH ROW EXECUTE FUNCTION weir_guard();"
-        " CREATE TRIGGER weir_guard_all BEFORE TRUNCATE ON iceberg_tables"
-        "  FOR EACH STATEMENT EXECUTE FUNCTION weir_guard();"
-        " END IF; END $weir$;";
+	"CREATE TABLE IF NOT EXISTS weir_writer(one BIGINT PRIMARY KEY CHECK (one = 1), epoch BIGINT NOT NULL,"
+	" commits BIGINT NOT NULL, holder TEXT NOT NULL);"
+	"INSERT INTO weir_writer(one, epoch, commits, holder) VALUES (1, 0, 0, '') ON CONFLICT DO NOTHING;"
+	/* The rights are the owner's, so that other engines need none on weir's own tables; so is the schema. */
+	"CREATE OR REPLACE FUNCTION weir_guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+	" SET search_path FROM CURRENT AS $weir$ BEGIN"
+	" IF current_setting('weir.writer', true) IS DISTINCT FROM 'open' THEN"
+	"  IF TG_OP = 'TRUNCATE' THEN"
+	"   IF EXISTS (SELECT 1 FROM iceberg_tables t JOIN weir_owned o ON o.namespace = t.table_namespace"
+	"    WHERE t.catalog_name = 'weir') THEN RAISE EXCEPTION USING MESSAGE = '" CONTROL_GUARD_TEXT "'; END IF;"
+	"   RETURN NULL;"
+	"  END IF;"
+	"  IF TG_OP <> 'INSERT' AND OLD.catalog_name = 'weir' AND"
+	"   EXISTS (SELECT 1 FROM weir_owned WHERE namespace = OLD.table_namespace)"
+	"   THEN RAISE EXCEPTION USING MESSAGE = '" CONTROL_GUARD_TEXT "'; END IF;"
+	"  IF TG_OP <> 'DELETE' AND NEW.catalog_name = 'weir' AND"
+	"   EXISTS (SELECT 1 FROM weir_owned WHERE namespace = NEW.table_namespace)"
+	"   THEN RAISE EXCEPTION USING MESSAGE = '" CONTROL_GUARD_TEXT "'; END IF;"
+	" END IF;"
+	" IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $weir$;"
+	"DO $weir$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = 'iceberg_tables'::regclass"
+	" AND tgname = 'weir_guard_rows') THEN"
+	" CREATE TRIGGER weir_guard_rows BEFORE INSERT OR UPDATE OR DELETE ON iceberg_tables"
+	"  FOR EACH ROW EXECUTE FUNCTION weir_guard();"
+	" CREATE TRIGGER weir_guard_all BEFORE TRUNCATE ON iceberg_tables"
+	"  FOR EACH STATEMENT EXECUTE FUNCTION weir_guard();"
+	" END IF; END $weir$;";
 
 /* ---- errors ---- */
 
@@ -65,24 +65,24 @@ static int code_of(const char *state)
 		const char *prefix;
 		int code;
 	} codes[] = {
-	        {"55P03", WEIR_E_BUSY}, /* lock_not_available */
-	        {"40", WEIR_E_BUSY},    /* a deadlock, or a snapshot that is too old to change */
-	        {"53300", WEIR_E_BUSY}, /* too many connections */
-	        {"53200", WEIR_E_NO_MEMORY},
-	        {"53", WEIR_E_IO}, /* a full disk */
-	        {"54", WEIR_E_LIMIT},
-	        {"57", WEIR_E_IO}, /* the server stops or starts */
-	        {"58", WEIR_E_IO},
-	        {"08", WEIR_E_IO},
-	        {"25006", WEIR_E_IO}, /* read-only: a standby */
-	        {"28", WEIR_E_DENIED},
-	        {"42501", WEIR_E_DENIED},
-	        {"3D", WEIR_E_NOT_FOUND}, /* no such database */
-	        {"3F", WEIR_E_NOT_FOUND}, /* no such schema */
-	        {"22", WEIR_E_INPUT},
-	        {"23", WEIR_E_INPUT},
-	        {"P0001", WEIR_E_DENIED}, /* the guard */
-	        {"XX", WEIR_E_CORRUPT},
+		{"55P03", WEIR_E_BUSY}, /* lock_not_available */
+		{"40", WEIR_E_BUSY},    /* a deadlock, or a snapshot that is too old to change */
+		{"53300", WEIR_E_BUSY}, /* too many connections */
+		{"53200", WEIR_E_NO_MEMORY},
+		{"53", WEIR_E_IO}, /* a full disk */
+		{"54", WEIR_E_LIMIT},
+		{"57", WEIR_E_IO}, /* the server stops or starts */
+		{"58", WEIR_E_IO},
+		{"08", WEIR_E_IO},
+		{"25006", WEIR_E_IO}, /* read-only: a standby */
+		{"28", WEIR_E_DENIED},
+		{"42501", WEIR_E_DENIED},
+		{"3D", WEIR_E_NOT_FOUND}, /* no such database */
+		{"3F", WEIR_E_NOT_FOUND}, /* no such schema */
+		{"22", WEIR_E_INPUT},
+		{"23", WEIR_E_INPUT},
+		{"P0001", WEIR_E_DENIED}, /* the guard */
+		{"XX", WEIR_E_CORRUPT},
 	};
 	for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
 		if (strncmp(state, codes[i].prefix, strlen(codes[i].prefix)) == 0)
@@ -112,7 +112,7 @@ bool postgres_state_is(const PGresult *result, const char *state)
 }
 
 static int fail_connection(
-        struct weir_error *err, const struct postgres_connection *connection, int code, const char *operation)
+	struct weir_error *err, const struct postgres_connection *connection, int code, const char *operation)
 {
 	char text[400];
 	snprintf(text, sizeof text, "%s", connection->pg != NULL ? PQerrorMessage(connection->pg) : "");
@@ -123,27 +123,27 @@ static int fail_connection(
 	while (size > 0 && text[size - 1] == ' ')
 		text[--size] = '\0';
 	return weir_fail_at(err, code, weir_str_from(connection->place), WEIR_ERROR_NO_OFFSET, "cannot %s: %s",
-	        operation, size > 0 ? text : "the connection was lost");
+		operation, size > 0 ? text : "the connection was lost");
 }
 
 int postgres_fail(
-        struct weir_error *err, struct postgres_connection *connection, const PGresult *result, const char *operation)
+	struct weir_error *err, struct postgres_connection *connection, const PGresult *result, const char *operation)
 {
 	const char *state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
 	if (state == NULL)
 		return fail_connection(err, connection, WEIR_E_IO, operation);
 	/* The primary message names things of the schema; only those of data exceptions quote values. */
 	const char *text = strncmp(state, "22", 2) == 0 ? "a value does not fit its column"
-	                                                : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+							: PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	return weir_fail_at(err, code_of(state), weir_str_from(connection->place), WEIR_ERROR_NO_OFFSET,
-	        "cannot %s: %s (SQLSTATE %s)%s", operation, text != NULL ? text : "no reason was given", state,
-	        remedy_of(state));
+		"cannot %s: %s (SQLSTATE %s)%s", operation, text != NULL ? text : "no reason was given", state,
+		remedy_of(state));
 }
 
 /* ---- small statements ---- */
 
 PGresult *postgres_ask(
-        struct postgres_connection *connection, const char *sql, const char *operation, struct weir_error *err)
+	struct postgres_connection *connection, const char *sql, const char *operation, struct weir_error *err)
 {
 	PGresult *result = connection->pg != NULL ? PQexec(connection->pg, sql) : NULL;
 	ExecStatusType status = PQresultStatus(result);
@@ -197,25 +197,25 @@ static int set_up(struct postgres_connection *connection, struct weir_error *err
 	char sql[1024];
 	if (PQserverVersion(connection->pg) < POSTGRES_OLDEST)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, weir_str_from(connection->place), WEIR_ERROR_NO_OFFSET,
-		        "the server is PostgreSQL %d; 13 or newer is needed", PQserverVersion(connection->pg) / 10000);
+			"the server is PostgreSQL %d; 13 or newer is needed", PQserverVersion(connection->pg) / 10000);
 	const char *encoding = PQparameterStatus(connection->pg, "server_encoding");
 	if (encoding == NULL || strcmp(encoding, "UTF8") != 0)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, weir_str_from(connection->place), WEIR_ERROR_NO_OFFSET,
-		        "the database's encoding is %s; make one with ENCODING 'UTF8'",
-		        encoding != NULL ? encoding : "unknown");
+			"the database's encoding is %s; make one with ENCODING 'UTF8'",
+			encoding != NULL ? encoding : "unknown");
 	/* A commit that is answered is durable, whatever the server's default; the server may ask for more than that.
 	 */
 	snprintf(sql, sizeof sql,
-	        "SET lock_timeout = %d; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;"
-	        "SET bytea_output = hex; SET default_transaction_isolation = 'read committed';"
-	        "SET default_transaction_read_only = %s; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;"
-	        "SET tcp_keepalives_count = 3;"
-	        "SELECT set_config('synchronous_commit', '%s', false)%s;"
-	        "SELECT pg_backend_pid() || ' ' || (SELECT extract(epoch FROM backend_start) FROM pg_stat_activity"
-	        " WHERE pid = pg_backend_pid()), current_schema()",
-	        CONTROL_BUSY_MS, connection->read_only ? "on" : "off",
-	        connection->options->unsafe_no_sync ? "off" : "on",
-	        connection->options->unsafe_no_sync ? "" : " WHERE current_setting('synchronous_commit') = 'off'");
+		"SET lock_timeout = %d; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;"
+		"SET bytea_output = hex; SET default_transaction_isolation = 'read committed';"
+		"SET default_transaction_read_only = %s; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;"
+		"SET tcp_keepalives_count = 3;"
+		"SELECT set_config('synchronous_commit', '%s', false)%s;"
+		"SELECT pg_backend_pid() || ' ' || (SELECT extract(epoch FROM backend_start) FROM pg_stat_activity"
+		" WHERE pid = pg_backend_pid()), current_schema()",
+		CONTROL_BUSY_MS, connection->read_only ? "on" : "off",
+		connection->options->unsafe_no_sync ? "off" : "on",
+		connection->options->unsafe_no_sync ? "" : " WHERE current_setting('synchronous_commit') = 'off'");
 	PGresult *result = postgres_ask(connection, sql, "set up a session of the control database", err);
 	if (result == NULL)
 		return err->code;
@@ -223,9 +223,9 @@ static int set_up(struct postgres_connection *connection, struct weir_error *err
 	bool schema = PQgetisnull(result, 0, 1) == 0;
 	PQclear(result);
 	return schema ? 0
-	              : weir_fail_at(err, WEIR_E_NOT_FOUND, weir_str_from(connection->place), WEIR_ERROR_NO_OFFSET,
-	                        "no schema of the search path exists; CREATE SCHEMA it, or leave options out of the "
-	                        "URL");
+		      : weir_fail_at(err, WEIR_E_NOT_FOUND, weir_str_from(connection->place), WEIR_ERROR_NO_OFFSET,
+				"no schema of the search path exists; CREATE SCHEMA it, or leave options out of the "
+				"URL");
 }
 
 static int connect_once(struct postgres_connection *connection, struct weir_error *err)
@@ -239,7 +239,7 @@ static int connect_once(struct postgres_connection *connection, struct weir_erro
 	postgres_parameters_done(&parameters);
 	const char *host = PQhost(connection->pg), *name = PQdb(connection->pg), *port = PQport(connection->pg);
 	snprintf(connection->place, sizeof connection->place, "postgresql://%s:%s/%s", host != NULL ? host : "",
-	        port != NULL ? port : "", name != NULL ? name : "");
+		port != NULL ? port : "", name != NULL ? name : "");
 	if (PQstatus(connection->pg) != CONNECTION_OK)
 		return fail_connection(err, connection, WEIR_E_IO, "connect to the control database");
 	PQsetNoticeReceiver(connection->pg, ignore_notice, NULL);
@@ -247,15 +247,15 @@ static int connect_once(struct postgres_connection *connection, struct weir_erro
 }
 
 int postgres_connect(const struct control_options *options, bool read_only, struct control_connection **ret_connection,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct postgres_connection *connection = weir_zalloc(sizeof *connection);
 	struct weir_error own = WEIR_ERROR_INIT;
 	connection->options = options;
 	connection->read_only = read_only;
 	int status = options->sqlite_vfs != NULL || options->exclusive
-	                     ? weir_fail(&own, WEIR_E_UNSUPPORTED, "a simulated disk holds SQLite only")
-	                     : connect_once(connection, &own);
+		? weir_fail(&own, WEIR_E_UNSUPPORTED, "a simulated disk holds SQLite only")
+		: connect_once(connection, &own);
 	if (status != 0 && err != NULL)
 		*err = own;
 	if (status != 0)
@@ -280,18 +280,18 @@ static int fail_held(struct postgres_connection *writer, struct weir_error *err)
 {
 	char who[160] = "another process";
 	PGresult *result = postgres_ask(writer,
-	        "SELECT holder || coalesce(', connected from ' || host(a.client_addr), '') FROM weir_writer"
-	        " LEFT JOIN pg_locks l ON l.locktype = 'advisory' AND l.classid = " LOCK_CLASS " AND l.granted"
-	        " AND l.objid = (" LOCK_OBJECT "::bigint & 4294967295)::oid"
-	        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-	        " LEFT JOIN pg_stat_activity a ON a.pid = l.pid",
-	        "ask who writes", NULL);
+		"SELECT holder || coalesce(', connected from ' || host(a.client_addr), '') FROM weir_writer"
+		" LEFT JOIN pg_locks l ON l.locktype = 'advisory' AND l.classid = " LOCK_CLASS " AND l.granted"
+		" AND l.objid = (" LOCK_OBJECT "::bigint & 4294967295)::oid"
+		" AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+		" LEFT JOIN pg_stat_activity a ON a.pid = l.pid",
+		"ask who writes", NULL);
 	if (result != NULL && PQntuples(result) > 0)
 		snprintf(who, sizeof who, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
 	return weir_fail_at(err, WEIR_E_BUSY, weir_str_from(writer->place), WEIR_ERROR_NO_OFFSET,
-	        "%s writes this control database; stop it first, or give this lake a database or schema of its own",
-	        who);
+		"%s writes this control database; stop it first, or give this lake a database or schema of its own",
+		who);
 }
 
 /* Ends this process's own session of before, which the server may not know to be cut off. */
@@ -299,16 +299,16 @@ static void end_session(struct postgres_connection *writer, const char *session)
 {
 	const char *values[] = {session};
 	PGresult *result = PQexecParams(writer->pg,
-	        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-	        " WHERE pid || ' ' || extract(epoch FROM backend_start) = $1",
-	        1, NULL, values, NULL, NULL, 0);
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+		" WHERE pid || ' ' || extract(epoch FROM backend_start) = $1",
+		1, NULL, values, NULL, NULL, 0);
 	PQclear(result);
 }
 
 static int take_lock(struct postgres_connection *writer, struct weir_error *err)
 {
 	PGresult *result = postgres_ask(
-	        writer, "SELECT pg_try_advisory_lock(" LOCK_CLASS ", " LOCK_OBJECT ")", "take the lease", err);
+		writer, "SELECT pg_try_advisory_lock(" LOCK_CLASS ", " LOCK_OBJECT ")", "take the lease", err);
 	if (result == NULL)
 		return err->code;
 	bool taken = text_at(result, 0)[0] == 't';
@@ -328,8 +328,8 @@ static int retake(struct postgres_connection *writer, const char *session, struc
 	PQclear(result);
 	if (epoch != writer->epoch)
 		return weir_fail_at(err, WEIR_E_DENIED, weir_str_from(writer->place), WEIR_ERROR_NO_OFFSET,
-		        "another weir process has taken this control database over since the connection was lost; stop "
-		        "this one");
+			"another weir process has taken this control database over since the connection was lost; stop "
+			"this one");
 	if (status == 0)
 		writer->commits = commits;
 	return status;
@@ -382,7 +382,7 @@ int postgres_take(struct control_connection *base, const char *base_schema, stru
 	status = postgres_do(writer, "BEGIN", "make the control database's tables", err);
 	if (status == 0)
 		status = postgres_do(
-		        writer, weir_buf_cstr(&writer->translated), "make the control database's tables", err);
+			writer, weir_buf_cstr(&writer->translated), "make the control database's tables", err);
 	if (status == 0)
 		status = postgres_do(writer, writer_schema, "make the guard of weir's namespaces", err);
 	if (status != 0)
@@ -392,8 +392,8 @@ int postgres_take(struct control_connection *base, const char *base_schema, stru
 		if (*c == '\'' || *c == '\\')
 			*c = '_';
 	snprintf(sql, sizeof sql,
-	        "UPDATE weir_writer SET epoch = epoch + 1, holder = 'process %ld on %s' RETURNING epoch, commits",
-	        (long)getpid(), host);
+		"UPDATE weir_writer SET epoch = epoch + 1, holder = 'process %ld on %s' RETURNING epoch, commits",
+		(long)getpid(), host);
 	PGresult *result = postgres_ask(writer, sql, "take the lease", err);
 	if (result == NULL)
 		return err->code;

@@ -63,7 +63,7 @@ int postgres_parameters_init(const char *url, struct postgres_parameters *ret, s
 void postgres_parameters_done(struct postgres_parameters *parameters);
 
 int postgres_connect(const struct control_options *options, bool read_only, struct control_connection **ret_connection,
-        struct weir_error *err);
+	struct weir_error *err);
 void postgres_disconnect(struct control_connection *take_connection);
 int postgres_take(struct control_connection *writer, const char *base_schema, struct weir_error *err);
 /* Makes a lost connection again, for POSTGRES_RECONNECT_MS at most; the writer's with its lease, and with commits as
@@ -73,12 +73,12 @@ bool postgres_is_lost(const struct postgres_connection *connection);
 
 /* One or more statements without parameters; the last one's result, or NULL and err. */
 PGresult *postgres_ask(
-        struct postgres_connection *connection, const char *sql, const char *operation, struct weir_error *err);
+	struct postgres_connection *connection, const char *sql, const char *operation, struct weir_error *err);
 /* The same where the result does not matter. */
 int postgres_do(struct postgres_connection *connection, const char *sql, const char *operation, struct weir_error *err);
 /* Fill err from a result (NULL: from the connection). Texts that could hold values are left out. */
 int postgres_fail(
-        struct weir_error *err, struct postgres_connection *connection, const PGresult *result, const char *operation);
+	struct weir_error *err, struct postgres_connection *connection, const PGresult *result, const char *operation);
 bool postgres_state_is(const PGresult *result, const char *state);
 
 /* The SQL that SQLite and PostgreSQL share, as PostgreSQL takes it. schema: types of columns are meant, too. */
@@ -93,11 +93,11 @@ struct postgres_bound {
 	unsigned char numbers[POSTGRES_PARAMETERS][8];
 };
 int postgres_bind(
-        const struct control_value *values, unsigned count, struct postgres_bound *ret_bound, struct weir_error *err);
+	const struct control_value *values, unsigned count, struct postgres_bound *ret_bound, struct weir_error *err);
 /* The name under which the server has the statement, or false. */
 bool postgres_find(const struct postgres_connection *connection, const char *sql, uint64_t kinds, char ret_name[16]);
 int postgres_prepare(struct postgres_connection *connection, const char *sql, const struct postgres_bound *bound,
-        char ret_name[16], struct weir_error *err);
+	char ret_name[16], struct weir_error *err);
 void postgres_forget(struct postgres_connection *connection); /* the server has forgotten them, too */
 
 int postgres_scrub(struct control_connection *writer, struct weir_error *err);

@@ -15,18 +15,18 @@
 
 /* A snapshot from before the last commit may see what was deleted, so that nothing of it can go. */
 static const char old_snapshots_sql[] =
-        "SELECT count(*) FROM pg_stat_activity a, weir_writer w WHERE a.backend_xmin IS NOT NULL"
-        " AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend' AND a.datname = current_database()"
-        " AND age(a.backend_xmin) >= age(w.xmin)";
+	"SELECT count(*) FROM pg_stat_activity a, weir_writer w WHERE a.backend_xmin IS NOT NULL"
+	" AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend' AND a.datname = current_database()"
+	" AND age(a.backend_xmin) >= age(w.xmin)";
 
 /* Tables of numbers and of the program's own names alone change all the time and hold nobody's words. */
 static const char tables_sql[] =
-        "SELECT 'VACUUM ' || CASE WHEN pg_total_relation_size(c.oid) <= " REWRITE_BYTES_MOST
-        " THEN '(FULL) ' ELSE '' END || quote_ident(c.relname) FROM pg_class c"
-        " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname LIKE 'weir\\_%'"
-        " AND c.relname NOT IN ('weir_writer', 'weir_offsets', 'weir_counters', 'weir_watermarks', "
-        "'weir_letter_counts')"
-        " ORDER BY c.relname";
+	"SELECT 'VACUUM ' || CASE WHEN pg_total_relation_size(c.oid) <= " REWRITE_BYTES_MOST
+	" THEN '(FULL) ' ELSE '' END || quote_ident(c.relname) FROM pg_class c"
+	" WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname LIKE 'weir\\_%'"
+	" AND c.relname NOT IN ('weir_writer', 'weir_offsets', 'weir_counters', 'weir_watermarks', "
+	"'weir_letter_counts')"
+	" ORDER BY c.relname";
 
 static int wait_for_readers(struct postgres_connection *writer, struct weir_error *err)
 {
@@ -41,7 +41,7 @@ static int wait_for_readers(struct postgres_connection *writer, struct weir_erro
 		nanosleep(&(struct timespec){.tv_nsec = LOOK_AGAIN_MS * 1000000L}, NULL);
 	}
 	return weir_fail_at(err, WEIR_E_BUSY, weir_str_from(writer->place), WEIR_ERROR_NO_OFFSET,
-	        "a reader holds an old snapshot of the control database: end it and scrub again");
+		"a reader holds an old snapshot of the control database: end it and scrub again");
 }
 
 int postgres_scrub(struct control_connection *base, struct weir_error *err)

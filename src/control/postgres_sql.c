@@ -116,17 +116,17 @@ void postgres_translate(const char *sql, bool schema, struct weir_buf *out)
 /* ---- values ---- */
 
 static const Oid types[] = {[CONTROL_NULL] = 0,
-        [CONTROL_INT] = POSTGRES_INT8,
-        [CONTROL_TEXT] = POSTGRES_TEXT,
-        [CONTROL_BLOB] = POSTGRES_BYTEA};
+	[CONTROL_INT] = POSTGRES_INT8,
+	[CONTROL_TEXT] = POSTGRES_TEXT,
+	[CONTROL_BLOB] = POSTGRES_BYTEA};
 
 int postgres_bind(
-        const struct control_value *values, unsigned count, struct postgres_bound *ret_bound, struct weir_error *err)
+	const struct control_value *values, unsigned count, struct postgres_bound *ret_bound, struct weir_error *err)
 {
 	struct postgres_bound *bound = ret_bound;
 	if (count > POSTGRES_PARAMETERS)
 		return weir_fail(
-		        err, WEIR_E_LIMIT, "a statement has %u values, more than %d", count, POSTGRES_PARAMETERS);
+			err, WEIR_E_LIMIT, "a statement has %u values, more than %d", count, POSTGRES_PARAMETERS);
 	bound->count = count;
 	bound->kinds = 0;
 	for (unsigned i = 0; i < count; i++) {
@@ -143,7 +143,7 @@ int postgres_bind(
 		} else if (value->kind != CONTROL_NULL) {
 			if (value->text.size > INT32_MAX)
 				return weir_fail(err, WEIR_E_LIMIT, "a value has %zu bytes, more than PostgreSQL takes",
-				        value->text.size);
+					value->text.size);
 			bound->data[i] = value->text.size > 0 ? value->text.data : "";
 			bound->sizes[i] = (int)value->text.size;
 		}
@@ -199,7 +199,7 @@ static int make_room(struct postgres_connection *connection, struct weir_error *
 }
 
 int postgres_prepare(struct postgres_connection *connection, const char *sql, const struct postgres_bound *bound,
-        char ret_name[16], struct weir_error *err)
+	char ret_name[16], struct weir_error *err)
 {
 	Oid kinds[POSTGRES_PARAMETERS];
 	int status = make_room(connection, err);
@@ -211,7 +211,7 @@ int postgres_prepare(struct postgres_connection *connection, const char *sql, co
 	unsigned number = ++connection->prepared_number;
 	snprintf(ret_name, 16, "w%u", number);
 	PGresult *result =
-	        PQprepare(connection->pg, ret_name, weir_buf_cstr(&connection->translated), (int)bound->count, kinds);
+		PQprepare(connection->pg, ret_name, weir_buf_cstr(&connection->translated), (int)bound->count, kinds);
 	if (PQresultStatus(result) != PGRES_COMMAND_OK) {
 		status = postgres_fail(err, connection, result, "prepare a statement");
 		PQclear(result);

@@ -23,20 +23,20 @@ static void put_encoded(struct weir_buf *out, const char *data, size_t size)
 static int put_reference(struct weir_str inner, struct weir_buf *out, struct weir_error *err)
 {
 	char name[1024];
-	size_t skip = weir_str_has_prefix(inner, WEIR_STR("env:"))    ? 4
-	              : weir_str_has_prefix(inner, WEIR_STR("file:")) ? 5
-	                                                              : 0;
+	size_t skip = weir_str_has_prefix(inner, WEIR_STR("env:")) ? 4
+		: weir_str_has_prefix(inner, WEIR_STR("file:"))    ? 5
+								   : 0;
 	if (skip == 0 || inner.size - skip >= sizeof name)
 		return weir_fail(err, WEIR_E_INPUT,
-		        "the control database's URL has an unknown reference; known: ${env:NAME}, ${file:PATH}");
+			"the control database's URL has an unknown reference; known: ${env:NAME}, ${file:PATH}");
 	memcpy(name, inner.data + skip, inner.size - skip);
 	name[inner.size - skip] = '\0';
 	if (skip == 4) {
 		const char *value = getenv(name);
 		if (value == NULL)
 			return weir_fail(err, WEIR_E_NOT_FOUND,
-			        "the environment has no variable '%s', which the control database's URL names; set it",
-			        name);
+				"the environment has no variable '%s', which the control database's URL names; set it",
+				name);
 		put_encoded(out, value, strlen(value));
 		return 0;
 	}
@@ -85,9 +85,9 @@ static int parse(const char *url, bool mark, PQconninfoOption **ret_options, str
 		*ret_options = PQconninfoParse(weir_buf_cstr(&text), &message);
 		if (*ret_options == NULL)
 			status = weir_fail(err, WEIR_E_INPUT,
-			        "the control database's URL cannot be read; write "
-			        "postgresql://USER:${env:NAME}@HOST:PORT/DATABASE"
-			        " and parameters that libpq knows");
+				"the control database's URL cannot be read; write "
+				"postgresql://USER:${env:NAME}@HOST:PORT/DATABASE"
+				" and parameters that libpq knows");
 	}
 	if (message != NULL)
 		explicit_bzero(message, strlen(message));
@@ -105,9 +105,9 @@ static int refuse_secrets(const char *url, struct weir_error *err)
 	for (const PQconninfoOption *option = options; status == 0 && option->keyword != NULL; option++)
 		if (strchr(option->dispchar, '*') != NULL && option->val != NULL && strcmp(option->val, MARK) != 0)
 			status = weir_fail(err, WEIR_E_INPUT,
-			        "a %s stands in the control database's URL; write ${env:NAME} or ${file:PATH} in its "
-			        "place",
-			        option->keyword);
+				"a %s stands in the control database's URL; write ${env:NAME} or ${file:PATH} in its "
+				"place",
+				option->keyword);
 	PQconninfoFree(options);
 	return status;
 }
@@ -116,12 +116,12 @@ static int refuse_secrets(const char *url, struct weir_error *err)
 static const struct {
 	const char *keyword, *value;
 } defaults[] = {
-        {"application_name", "weir"},
-        {"connect_timeout", "10"},
-        {"keepalives_idle", "10"},
-        {"keepalives_interval", "5"},
-        {"keepalives_count", "3"},
-        {"tcp_user_timeout", "25000"},
+	{"application_name", "weir"},
+	{"connect_timeout", "10"},
+	{"keepalives_idle", "10"},
+	{"keepalives_interval", "5"},
+	{"keepalives_count", "3"},
+	{"tcp_user_timeout", "25000"},
 };
 
 static void set(struct postgres_parameters *parameters, size_t *count, const char *keyword, const char *value)
@@ -152,7 +152,7 @@ int postgres_parameters_init(const char *url, struct postgres_parameters *ret, s
 			if (strcmp(defaults[i].keyword, option->keyword) == 0)
 				value = defaults[i].value;
 		if (value != NULL && strcmp(option->keyword, "target_session_attrs") != 0 &&
-		        strcmp(option->keyword, "client_encoding") != 0)
+			strcmp(option->keyword, "client_encoding") != 0)
 			set(ret, &count, weir_arena_cstr(ret->arena, weir_str_from(option->keyword)), value);
 		if (option->val != NULL)
 			explicit_bzero(option->val, strlen(option->val));

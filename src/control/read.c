@@ -106,7 +106,7 @@ void control_read_end(struct control_read *take_read)
 }
 
 int control_read_query(struct control_read *read, const char *sql, const struct control_value *values,
-        unsigned value_count, control_row_fn *row, void *context, struct weir_error *err)
+	unsigned value_count, control_row_fn *row, void *context, struct weir_error *err)
 {
 	WEIR_ASSERT(!read->querying);
 	read->querying = true;
@@ -116,7 +116,7 @@ int control_read_query(struct control_read *read, const char *sql, const struct 
 }
 
 int control_query(struct control *control, const char *sql, const struct control_value *values, unsigned value_count,
-        control_row_fn *row, void *context, struct weir_error *err)
+	control_row_fn *row, void *context, struct weir_error *err)
 {
 	struct control_read *read;
 	int status = begin(control, true, &read, err);
@@ -152,7 +152,7 @@ static int keep_first(void *context, const struct control_value *values, unsigne
 }
 
 int control_query_int(struct control *control, const char *sql, const struct control_value *values,
-        unsigned value_count, int64_t *ret_value, struct weir_error *err)
+	unsigned value_count, int64_t *ret_value, struct weir_error *err)
 {
 	struct first first = {0};
 	int status = control_query(control, sql, values, value_count, keep_first, &first, err);
@@ -165,7 +165,7 @@ int control_query_int(struct control *control, const char *sql, const struct con
 }
 
 int control_query_text(struct control *control, struct weir_arena *arena, const char *sql,
-        const struct control_value *values, unsigned value_count, struct weir_str *ret_value, struct weir_error *err)
+	const struct control_value *values, unsigned value_count, struct weir_str *ret_value, struct weir_error *err)
 {
 	struct first first = {.arena = arena};
 	int status = control_query(control, sql, values, value_count, keep_first, &first, err);

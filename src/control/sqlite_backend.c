@@ -12,17 +12,17 @@
 #include "control/sqlite_int.h"
 
 /* A trigger that refuses what others do to the rows of owned namespaces. row is the one that is meant. */
-#define GUARD_TRIGGER(name, event, row)                                                                                \
-	"CREATE TRIGGER IF NOT EXISTS weir_guard_" name " BEFORE " event " ON iceberg_tables "                         \
-	"WHEN (SELECT open FROM weir_guard) = 0 AND " row ".catalog_name = 'weir' AND EXISTS "                         \
-	"(SELECT 1 FROM weir_owned WHERE namespace = " row ".table_namespace) "                                        \
+#define GUARD_TRIGGER(name, event, row) \
+	"CREATE TRIGGER IF NOT EXISTS weir_guard_" name " BEFORE " event " ON iceberg_tables " \
+	"WHEN (SELECT open FROM weir_guard) = 0 AND " row ".catalog_name = 'weir' AND EXISTS " \
+	"(SELECT 1 FROM weir_owned WHERE namespace = " row ".table_namespace) " \
 	"BEGIN SELECT RAISE(ABORT, '" CONTROL_GUARD_TEXT "'); END;"
 
 static const char guard_schema[] =
-        "CREATE TABLE IF NOT EXISTS weir_guard(open INTEGER NOT NULL);"
-        "INSERT INTO weir_guard(open) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM weir_guard);" GUARD_TRIGGER(
-                "insert", "INSERT", "NEW") GUARD_TRIGGER("update_from", "UPDATE", "OLD")
-                GUARD_TRIGGER("update_to", "UPDATE", "NEW") GUARD_TRIGGER("delete", "DELETE", "OLD");
+	"CREATE TABLE IF NOT EXISTS weir_guard(open INTEGER NOT NULL);"
+	"INSERT INTO weir_guard(open) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM weir_guard);" GUARD_TRIGGER(
+		"insert", "INSERT", "NEW") GUARD_TRIGGER("update_from", "UPDATE", "OLD")
+		GUARD_TRIGGER("update_to", "UPDATE", "NEW") GUARD_TRIGGER("delete", "DELETE", "OLD");
 
 /* ---- transactions ---- */
 
@@ -95,8 +95,8 @@ static int settle(struct control_connection *base, bool *ret_happened, struct we
 	int rc = sqlite_run_all(writer, "BEGIN IMMEDIATE");
 	if (rc == SQLITE_OK)
 		rc = sqlite_run_all(writer,
-		        "INSERT INTO weir_meta(key, value) VALUES ('settled', '1') ON CONFLICT (key)"
-		        " DO UPDATE SET value = CAST(CAST(weir_meta.value AS INTEGER) + 1 AS TEXT)");
+			"INSERT INTO weir_meta(key, value) VALUES ('settled', '1') ON CONFLICT (key)"
+			" DO UPDATE SET value = CAST(CAST(weir_meta.value AS INTEGER) + 1 AS TEXT)");
 	if (rc == SQLITE_OK)
 		rc = sqlite_run_all(writer, "COMMIT");
 	if (rc == SQLITE_OK)
@@ -115,7 +115,7 @@ static bool is_taken(int rc)
 }
 
 static int run_one(struct sqlite_connection *writer, const struct control_statement *statement,
-        struct control_ran *ret_ran, struct weir_error *err)
+	struct control_ran *ret_ran, struct weir_error *err)
 {
 	struct sqlite_running running;
 	int status = sqlite_start(writer, statement->sql, statement->values, statement->value_count, &running, err);
@@ -138,7 +138,7 @@ static int run_one(struct sqlite_connection *writer, const struct control_statem
 }
 
 static int run(struct control_connection *base, const struct control_statement *statements, size_t count,
-        struct control_ran *ran, size_t *ret_count, struct weir_error *err)
+	struct control_ran *ran, size_t *ret_count, struct weir_error *err)
 {
 	struct sqlite_connection *writer = sqlite_of(base);
 	*ret_count = 0;
@@ -198,7 +198,7 @@ static int scrub(struct control_connection *base, struct weir_error *err)
 		return 0;
 	if ((rc & 0xff) == SQLITE_BUSY)
 		return weir_fail(err, WEIR_E_BUSY,
-		        "a reader holds an old snapshot of the control database: end it and scrub again");
+			"a reader holds an old snapshot of the control database: end it and scrub again");
 	return sqlite_fail(err, writer, rc, "scrub the control database");
 }
 
@@ -237,7 +237,7 @@ static struct control_value column(sqlite3_stmt *statement, int index)
 }
 
 static int query(struct control_connection *base, const char *sql, const struct control_value *values,
-        unsigned value_count, control_row_fn *row, void *context, struct weir_error *err)
+	unsigned value_count, control_row_fn *row, void *context, struct weir_error *err)
 {
 	struct sqlite_connection *connection = sqlite_of(base);
 	struct sqlite_running running;
@@ -263,20 +263,20 @@ static int query(struct control_connection *base, const char *sql, const struct 
 }
 
 const struct control_backend control_sqlite = {
-        .open = sqlite_connect,
-        .close = sqlite_disconnect,
-        .take = take,
-        .retire = retire,
-        .begin = begin,
-        .run = run,
-        .end_change = end_change,
-        .script = script,
-        .commit = commit,
-        .rollback = rollback,
-        .in_transaction = in_transaction,
-        .settle = settle,
-        .scrub = scrub,
-        .read_begin = read_begin,
-        .query = query,
-        .read_end = read_end,
+	.open = sqlite_connect,
+	.close = sqlite_disconnect,
+	.take = take,
+	.retire = retire,
+	.begin = begin,
+	.run = run,
+	.end_change = end_change,
+	.script = script,
+	.commit = commit,
+	.rollback = rollback,
+	.in_transaction = in_transaction,
+	.settle = settle,
+	.scrub = scrub,
+	.read_begin = read_begin,
+	.query = query,
+	.read_end = read_end,
 };

@@ -60,11 +60,11 @@ int sqlite_fail(struct weir_error *err, struct sqlite_connection *connection, in
 	const char *path = connection->db != NULL ? sqlite3_db_filename(connection->db, "main") : NULL;
 	/* sqlite3_errmsg quotes names of the schema, never bound values. */
 	const char *text = connection->db != NULL && sqlite3_extended_errcode(connection->db) == sqlite_code
-	                           ? sqlite3_errmsg(connection->db)
-	                           : sqlite3_errstr(sqlite_code);
+		? sqlite3_errmsg(connection->db)
+		: sqlite3_errstr(sqlite_code);
 	return weir_fail_at(err, code_of(sqlite_code), weir_str_from(path != NULL ? path : "control database"),
-	        WEIR_ERROR_NO_OFFSET, "cannot %s: %s (SQLite %d)%s", operation, text, sqlite_code,
-	        remedy_of(sqlite_code));
+		WEIR_ERROR_NO_OFFSET, "cannot %s: %s (SQLite %d)%s", operation, text, sqlite_code,
+		remedy_of(sqlite_code));
 }
 
 int sqlite_run_all(struct sqlite_connection *connection, const char *sql)
@@ -91,13 +91,13 @@ static int enter_wal(struct sqlite_connection *connection, struct weir_error *er
 		status = sqlite_fail(err, connection, rc, "open the control database");
 	else if (!wal)
 		status = weir_fail(err, WEIR_E_UNSUPPORTED,
-		        "the control database's file system has no write-ahead log: put the lake on a local disk");
+			"the control database's file system has no write-ahead log: put the lake on a local disk");
 	sqlite3_finalize(statement);
 	return status;
 }
 
 static int set_up(struct sqlite_connection *connection, const struct control_options *options, bool read_only,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	sqlite3_extended_result_codes(connection->db, 1);
 	sqlite3_busy_timeout(connection->db, CONTROL_BUSY_MS);
@@ -107,7 +107,7 @@ static int set_up(struct sqlite_connection *connection, const struct control_opt
 	if (rc == SQLITE_OK && read_only)
 		return 0;
 	int status = rc == SQLITE_OK ? enter_wal(connection, err)
-	                             : sqlite_fail(err, connection, rc, "open the control database");
+				     : sqlite_fail(err, connection, rc, "open the control database");
 	if (status != 0)
 		return status;
 	rc = sqlite_run_all(connection, options->unsafe_no_sync ? "PRAGMA synchronous=OFF" : "PRAGMA synchronous=FULL");
@@ -120,7 +120,7 @@ static int set_up(struct sqlite_connection *connection, const struct control_opt
 }
 
 int sqlite_connect(const struct control_options *options, bool read_only, struct control_connection **ret_connection,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	const char *path = options->url;
 	if (strncmp(path, "sqlite:", 7) == 0)
@@ -135,10 +135,10 @@ int sqlite_connect(const struct control_options *options, bool read_only, struct
 	}
 	struct sqlite_connection *connection = weir_zalloc(sizeof *connection);
 	int flags =
-	        SQLITE_OPEN_NOMUTEX | (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+		SQLITE_OPEN_NOMUTEX | (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
 	int rc = sqlite3_open_v2(path, &connection->db, flags, options->sqlite_vfs);
 	int status = rc == SQLITE_OK ? set_up(connection, options, read_only, err)
-	                             : sqlite_fail(err, connection, rc, "open the control database");
+				     : sqlite_fail(err, connection, rc, "open the control database");
 	if (status != 0) {
 		sqlite_disconnect(&connection->base);
 		return status;
@@ -210,7 +210,7 @@ static int prepare(struct sqlite_connection *connection, const char *sql, struct
 		slot->statement = NULL; /* the address now holds another text */
 	}
 	int rc = sqlite3_prepare_v3(
-	        connection->db, sql, -1, slot != NULL ? SQLITE_PREPARE_PERSISTENT : 0, &running->statement, NULL);
+		connection->db, sql, -1, slot != NULL ? SQLITE_PREPARE_PERSISTENT : 0, &running->statement, NULL);
 	if (rc != SQLITE_OK)
 		return rc;
 	running->cached = slot;
@@ -222,7 +222,7 @@ static int prepare(struct sqlite_connection *connection, const char *sql, struct
 }
 
 int sqlite_start(struct sqlite_connection *connection, const char *sql, const struct control_value *values,
-        unsigned value_count, struct sqlite_running *ret_running, struct weir_error *err)
+	unsigned value_count, struct sqlite_running *ret_running, struct weir_error *err)
 {
 	struct sqlite_running running = {0};
 	int rc = prepare(connection, sql, &running);

@@ -33,10 +33,10 @@ static inline struct sqlite_connection *sqlite_of(struct control_connection *con
 }
 
 int sqlite_connect(const struct control_options *options, bool read_only, struct control_connection **ret_connection,
-        struct weir_error *err);
+	struct weir_error *err);
 void sqlite_disconnect(struct control_connection *take_connection);
 int sqlite_start(struct sqlite_connection *connection, const char *sql, const struct control_value *values,
-        unsigned value_count, struct sqlite_running *ret_running, struct weir_error *err);
+	unsigned value_count, struct sqlite_running *ret_running, struct weir_error *err);
 void sqlite_finish(struct sqlite_running *running);
 /* One or more statements without parameters and results; returns SQLite's (extended) code. */
 int sqlite_run_all(struct sqlite_connection *connection, const char *sql);

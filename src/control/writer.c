@@ -18,7 +18,7 @@
 /* ---- the queue ---- */
 
 int control_job_run(
-        struct control *control, enum control_priority priority, struct control_job *job, struct weir_error *err)
+	struct control *control, enum control_priority priority, struct control_job *job, struct weir_error *err)
 {
 	WEIR_ASSERT((unsigned)priority < CONTROL_PRIORITIES);
 	pthread_cond_init(&job->finished, NULL);
@@ -182,7 +182,7 @@ static void run_changes(struct control *control, struct control_job *const *jobs
 	struct weir_error err = WEIR_ERROR_INIT;
 	bool happened;
 	if ((atomic_load(&control->unsettled) && settle(control, &happened, &err) != 0) ||
-	        backend->begin(control->writer, &err) != 0) {
+		backend->begin(control->writer, &err) != 0) {
 		if (err.code == WEIR_E_UNKNOWN)
 			err.code = WEIR_E_IO; /* these have certainly not happened */
 		fail_all(jobs, count, &err);
@@ -223,7 +223,7 @@ static void run_changes(struct control *control, struct control_job *const *jobs
 
 /* One statement within the transaction, which a failure loses. */
 static int run_alone(struct control *control, const struct control_statement *statement, struct control_ran *ret_ran,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	size_t count;
 	int status = control->backend->run(control->writer, statement, 1, ret_ran, &count, err);
@@ -231,20 +231,20 @@ static int run_alone(struct control *control, const struct control_statement *st
 }
 
 static int migrate_open(struct control *control, struct control_job *job, struct weir_str key, bool *ret_changed,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	char digits[16];
 	snprintf(digits, sizeof digits, "%u", job->version);
 	struct control_value values[] = {CONTROL_T(key), CONTROL_T(weir_str_from(digits))};
 	struct control_statement get = {.sql = "SELECT CAST(value AS INTEGER) FROM weir_meta WHERE key = ?1",
-	        .rows = CONTROL_ANY,
-	        .values = values,
-	        .value_count = 1};
+		.rows = CONTROL_ANY,
+		.values = values,
+		.value_count = 1};
 	struct control_statement put = {.sql = "INSERT INTO weir_meta(key, value) VALUES (?1, ?2)"
-	                                       " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-	        .rows = 1,
-	        .values = values,
-	        .value_count = 2};
+					       " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+		.rows = 1,
+		.values = values,
+		.value_count = 2};
 	struct control_ran ran;
 	int status = run_alone(control, &get, &ran, err);
 	if (status != 0 || (ran.rows > 0 && ran.value >= (int64_t)job->version))

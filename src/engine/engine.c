@@ -14,11 +14,11 @@
 #include "engine/engine_int.h"
 #include "engine/warehouse.h"
 
-#define CACHE_BYTES (256U << 20)
+#define CACHE_BYTES            (256U << 20)
 #define TRANSFORM_MEMORY_BYTES (256U << 20)
-#define FREE_SQL_MEMORY_BYTES (512U << 20)
-#define BACKGROUND_IDLE_US 100000
-#define BACKGROUND_RETRY_US 1000000
+#define FREE_SQL_MEMORY_BYTES  (512U << 20)
+#define BACKGROUND_IDLE_US     100000
+#define BACKGROUND_RETRY_US    1000000
 
 /* ---- the lease: one process owns a directory ---- */
 
@@ -46,13 +46,16 @@ static int open_stores(struct engine *engine, struct weir_error *err)
 {
 	const struct lake *lake = engine->lake;
 	const struct weir_os *os = engine->options.os;
-	struct control_options control = {.url = lake->control, .sqlite_vfs = engine->options.sqlite_vfs,
+	struct control_options control = {.url = lake->control,
+		.sqlite_vfs = engine->options.sqlite_vfs,
 		.exclusive = engine->options.exclusive_control};
 	int status = control_open(&control, &engine->control, err);
 	if (status == 0)
 		status = engine_open_warehouse(lake, os, &engine->options.clock, &engine->store, err);
 	if (status == 0) {
-		struct bus_options bus = {.os = os, .clock = engine->options.clock, .no_thread = engine->options.no_background,
+		struct bus_options bus = {.os = os,
+			.clock = engine->options.clock,
+			.no_thread = engine->options.no_background,
 			.directory = weir_arena_printf(engine->arena, "%s/log", lake->data)};
 		status = bus_open(&bus, &engine->bus, err);
 	}
@@ -73,8 +76,8 @@ static int load_lookups(struct engine *engine, struct sql *sql, struct weir_erro
 
 static void make_vocabulary(struct engine *engine, const struct lake_consent *from, struct consent_vocabulary *to)
 {
-	static const enum consent_dimension_kind kinds[] = {CONSENT_DIM_TEXT, CONSENT_DIM_NUMBER, CONSENT_DIM_BOOLEAN,
-		CONSENT_DIM_TIME, CONSENT_DIM_METRICS};
+	static const enum consent_dimension_kind kinds[] = {
+		CONSENT_DIM_TEXT, CONSENT_DIM_NUMBER, CONSENT_DIM_BOOLEAN, CONSENT_DIM_TIME, CONSENT_DIM_METRICS};
 	struct consent_dimension *dimensions =
 		weir_arena_calloc(engine->arena, from->dimension_count, sizeof *dimensions);
 	for (uint32_t i = 0; i < from->dimension_count; i++) {
@@ -90,8 +93,12 @@ static void make_vocabulary(struct engine *engine, const struct lake_consent *fr
 			.map = dimension->map,
 		};
 	}
-	*to = (struct consent_vocabulary){.name = from->name, .subject = from->subject, .purposes = from->purposes,
-		.purpose_count = from->purpose_count, .dimensions = dimensions, .dimension_count = from->dimension_count};
+	*to = (struct consent_vocabulary){.name = from->name,
+		.subject = from->subject,
+		.purposes = from->purposes,
+		.purpose_count = from->purpose_count,
+		.dimensions = dimensions,
+		.dimension_count = from->dimension_count};
 }
 
 static int open_consents(struct engine *engine, struct weir_error *err)
@@ -105,7 +112,8 @@ static int open_consents(struct engine *engine, struct weir_error *err)
 	int status = 0;
 	for (uint32_t i = 0; i < lake->consent_count && status == 0; i++) {
 		make_vocabulary(engine, &lake->consents[i], &engine->vocabularies[i]);
-		status = consent_open(engine->control, &engine->vocabularies[i], engine->options.clock, &engine->consents[i], err);
+		status = consent_open(
+			engine->control, &engine->vocabularies[i], engine->options.clock, &engine->consents[i], err);
 	}
 	return status;
 }
@@ -137,13 +145,27 @@ static int open_streams(struct engine *engine, struct weir_error *err)
 static int open_faces(struct engine *engine, struct weir_error *err)
 {
 	const struct lake *lake = engine->lake;
-	struct ingest_config ingest = {.lake = lake, .bus = engine->bus, .sql = engine->transforms, .streams = engine->streams,
+	struct ingest_config ingest = {.lake = lake,
+		.bus = engine->bus,
+		.sql = engine->transforms,
+		.streams = engine->streams,
 		.clock = engine->options.clock};
-	struct access_config access = {.lake = lake, .control = engine->control, .registry = engine->registry,
-		.consents = engine->consents, .bus = engine->bus, .clock = engine->options.clock};
-	struct jobs_config jobs = {.lake = lake, .control = engine->control, .registry = engine->registry,
-		.consents = engine->consents, .streams = engine->streams, .bus = engine->bus, .sql = engine->transforms,
-		.audit_table = engine->audit_table, .clock = engine->options.clock, .log = engine->options.log};
+	struct access_config access = {.lake = lake,
+		.control = engine->control,
+		.registry = engine->registry,
+		.consents = engine->consents,
+		.bus = engine->bus,
+		.clock = engine->options.clock};
+	struct jobs_config jobs = {.lake = lake,
+		.control = engine->control,
+		.registry = engine->registry,
+		.consents = engine->consents,
+		.streams = engine->streams,
+		.bus = engine->bus,
+		.sql = engine->transforms,
+		.audit_table = engine->audit_table,
+		.clock = engine->options.clock,
+		.log = engine->options.log};
 	int status = ingest_open(&ingest, &engine->ingest, err);
 	if (status == 0)
 		status = access_open(&access, &engine->access, err);
@@ -223,7 +245,8 @@ static int open_all(struct engine *engine, struct weir_error *err)
 	if (status == 0)
 		status = ice_recover_files(engine->registry, &destroyed, err);
 	if (status == 0 && destroyed > 0)
-		weir_log(engine->options.log, WEIR_LOG_INFO, "recovery destroyed %llu files of unfinished or replaced commits",
+		weir_log(engine->options.log, WEIR_LOG_INFO,
+			"recovery destroyed %llu files of unfinished or replaced commits",
 			(unsigned long long)destroyed);
 	if (status == 0)
 		status = open_streams(engine, err);
@@ -351,7 +374,8 @@ struct sql *engine_sql(struct engine *engine)
 	pthread_mutex_lock(&engine->sql_lock);
 	if (engine->free_sql == NULL) {
 		struct sql_options options = {.threads = 1, .memory_bytes = FREE_SQL_MEMORY_BYTES};
-		if (sql_open(&options, &engine->free_sql, &err) != 0 || load_lookups(engine, engine->free_sql, &err) != 0)
+		if (sql_open(&options, &engine->free_sql, &err) != 0 ||
+			load_lookups(engine, engine->free_sql, &err) != 0)
 			weir_log(engine->options.log, WEIR_LOG_ERROR, "cannot open DuckDB: %s", err.message);
 	}
 	struct sql *sql = engine->free_sql;

@@ -17,12 +17,12 @@
 struct engine;
 
 struct engine_options {
-	const struct weir_os *os;    /* NULL: the real one */
-	struct weir_clock clock;     /* now_us NULL: the system's */
-	const struct weir_log *log;  /* NULL: silent */
-	const char *sqlite_vfs;      /* tests: the simulated disk */
-	bool exclusive_control;      /* tests: see control_options */
-	bool no_background;          /* tests: the caller drives jobs by engine_step */
+	const struct weir_os *os;   /* NULL: the real one */
+	struct weir_clock clock;    /* now_us NULL: the system's */
+	const struct weir_log *log; /* NULL: silent */
+	const char *sqlite_vfs;     /* tests: the simulated disk */
+	bool exclusive_control;     /* tests: see control_options */
+	bool no_background;         /* tests: the caller drives jobs by engine_step */
 };
 
 /* WEIR_E_BUSY where another process owns the directory: the message names its pid. lake outlives the engine. */

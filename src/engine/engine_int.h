@@ -15,8 +15,8 @@ struct engine {
 	struct control *control;
 	struct store *store;
 	struct bus *bus;
-	struct sql *transforms;       /* threads = 1 */
-	struct sql *free_sql;         /* opened on first use; under sql_lock */
+	struct sql *transforms; /* threads = 1 */
+	struct sql *free_sql;   /* opened on first use; under sql_lock */
 	pthread_mutex_t sql_lock;
 	struct ice_cache *cache;
 	struct ice_registry *registry;
@@ -30,12 +30,12 @@ struct engine {
 
 	pthread_t background;
 	bool has_background;
-	pthread_mutex_t lock;         /* stopping, the rate */
+	pthread_mutex_t lock; /* stopping, the rate */
 	pthread_cond_t changed;
 	bool stopping;
-	pthread_mutex_t step_lock;    /* one step of background work at a time */
+	pthread_mutex_t step_lock; /* one step of background work at a time */
 	int64_t started_us;
-	uint64_t rate_events;         /* of the status before, for events a second */
+	uint64_t rate_events; /* of the status before, for events a second */
 	int64_t rate_us;
 	double rate;
 };

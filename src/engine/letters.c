@@ -43,8 +43,8 @@ struct replay {
 	struct weir_arena *arena;
 	const struct weir_str *traces;
 	uint32_t count, found;
-	struct expr_filter filter;     /* trace_id IN traces */
-	bool *went_in;                 /* by index in traces */
+	struct expr_filter filter; /* trace_id IN traces */
+	bool *went_in;             /* by index in traces */
 	uint64_t accepted, rejected;
 	char prefix[32];
 };
@@ -57,13 +57,15 @@ static uint32_t index_of(const struct replay *replay, struct weir_str trace)
 	return UINT32_MAX;
 }
 
-static int replay_one(struct replay *replay, uint32_t index, struct weir_str stream, struct weir_str payload,
-	struct weir_error *err)
+static int replay_one(
+	struct replay *replay, uint32_t index, struct weir_str stream, struct weir_str payload, struct weir_error *err)
 {
 	struct engine *engine = replay->engine;
 	struct ingest_result result = {0};
-	struct ingest_request request = {.stream = lake_find_stream(engine->lake, stream), .channel = WEIR_STR("dlq"),
-		.body = payload, .events_only = true};
+	struct ingest_request request = {.stream = lake_find_stream(engine->lake, stream),
+		.channel = WEIR_STR("dlq"),
+		.body = payload,
+		.events_only = true};
 	if (request.stream == UINT32_MAX)
 		return weir_fail(err, WEIR_E_NOT_FOUND, "the lake has no stream %.*s any more", WEIR_STR_ARG(stream));
 	int status = ingest_post_wait(engine->ingest, &request, replay->arena, &result, err);
@@ -85,7 +87,8 @@ static int replay_all(struct replay *replay, struct weir_error *err)
 	struct weir_batch *batch;
 	int status = ice_plan(table, -1, &replay->filter, &files, err);
 	if (status == 0)
-		status = ice_reader_open(table, files->files, files->count, ice_table_schema(table), &replay->filter, &reader, err);
+		status = ice_reader_open(
+			table, files->files, files->count, ice_table_schema(table), &replay->filter, &reader, err);
 	while (status == 0 && (status = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
 		for (uint32_t row = 0; row < batch->row_count && status == 0; row++) {
 			uint32_t index = index_of(replay, weir_column_str(&batch->columns[LETTER_TRACE], row));
@@ -104,7 +107,8 @@ static int replay_all(struct replay *replay, struct weir_error *err)
 }
 
 /* One row of a letter as it is, or with its mark. */
-static void copy_letter(struct replay *replay, struct weir_builder *builder, const struct weir_batch *batch, uint32_t row)
+static void copy_letter(
+	struct replay *replay, struct weir_builder *builder, const struct weir_batch *batch, uint32_t row)
 {
 	uint32_t index = index_of(replay, weir_column_str(&batch->columns[LETTER_TRACE], row));
 	for (uint32_t c = 0; c < batch->schema->field_count; c++)
@@ -126,7 +130,8 @@ static int write_marked(struct replay *replay, struct ice_table *table, const st
 	struct weir_batch *batch;
 	int status = ice_writer_open(table, &options, &writer, err);
 	if (status == 0)
-		status = ice_reader_open(table, files->files, files->count, ice_table_schema(table), NULL, &reader, err);
+		status =
+			ice_reader_open(table, files->files, files->count, ice_table_schema(table), NULL, &reader, err);
 	while (status == 0 && (status = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
 		for (uint32_t row = 0; row < batch->row_count; row++)
 			copy_letter(replay, builder, batch, row);
@@ -172,11 +177,17 @@ static int mark_once(struct replay *replay, struct weir_error *err)
 			removed[i] = files->files[i]->path;
 		struct ice_commit_part part = {
 			.table = engine->dead_letters_table,
-			.edit = {.operation = ICE_OP_OVERWRITE, .added = written.files, .added_count = written.count,
-				.removed = removed, .removed_count = files->count, .prefix = weir_str_from(replay->prefix),
-				.keep_snapshots = 100, .now_ms = now_us / 1000},
+			.edit = {.operation = ICE_OP_OVERWRITE,
+				.added = written.files,
+				.added_count = written.count,
+				.removed = removed,
+				.removed_count = files->count,
+				.prefix = weir_str_from(replay->prefix),
+				.keep_snapshots = 100,
+				.now_ms = now_us / 1000},
 		};
-		status = ice_commit(engine->registry, CONTROL_BACKGROUND, &part, 1, stage_prefix, NULL, replay, NULL, err);
+		status = ice_commit(
+			engine->registry, CONTROL_BACKGROUND, &part, 1, stage_prefix, NULL, replay, NULL, err);
 	}
 	if (written.arena != NULL)
 		ice_written_free(&written);
@@ -209,7 +220,9 @@ int engine_replay(struct engine *engine, const struct weir_str *trace_ids, uint3
 	for (uint32_t i = 0; i < count; i++)
 		values[i] = (struct expr_value){.kind = EXPR_TEXT, .u.text = trace_ids[i]};
 	expr_values_sort(values, count);
-	struct expr_term term = {.field_id = ice_table_schema(table)->fields[LETTER_TRACE].id, .op = EXPR_IN, .values = values,
+	struct expr_term term = {.field_id = ice_table_schema(table)->fields[LETTER_TRACE].id,
+		.op = EXPR_IN,
+		.values = values,
 		.value_count = count};
 	replay.filter = (struct expr_filter){&term, 1};
 	replay.went_in = weir_arena_calloc(replay.arena, count, sizeof *replay.went_in);
@@ -218,8 +231,9 @@ int engine_replay(struct engine *engine, const struct weir_str *trace_ids, uint3
 	if (status == 0)
 		status = mark_replayed(&replay, err);
 	if (status == 0 && replay.found < count)
-		status = weir_fail(err, WEIR_E_NOT_FOUND, "%u of the %u dead letters are not there; `weir dlq list` shows them",
-			count - replay.found, count);
+		status = weir_fail(err, WEIR_E_NOT_FOUND,
+			"%u of the %u dead letters are not there; `weir dlq list` shows them", count - replay.found,
+			count);
 	*ret_accepted = replay.accepted;
 	*ret_rejected = replay.rejected;
 	weir_arena_free(replay.arena);

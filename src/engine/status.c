@@ -28,8 +28,9 @@ static int read_counts(struct engine *engine, uint32_t stream, struct counts *re
 {
 	struct control_value name = CONTROL_T(engine->lake->streams[stream].name);
 	*ret_counts = (struct counts){0};
-	return control_query(engine->control, "SELECT result, SUM(count) FROM weir_counters WHERE stream = ?1 GROUP BY result",
-		&name, 1, add_count, ret_counts, err);
+	return control_query(engine->control,
+		"SELECT result, SUM(count) FROM weir_counters WHERE stream = ?1 GROUP BY result", &name, 1, add_count,
+		ret_counts, err);
 }
 
 static int write_streams(struct engine *engine, struct weir_json *json, struct weir_error *err)
@@ -133,7 +134,8 @@ static int write_consent(struct engine *engine, struct weir_json *json, struct w
 	int64_t backlog = 0;
 	if (status == 0)
 		status = control_query_int(engine->control,
-			"SELECT COALESCE(SUM(rows_todo - rows_done), 0) FROM weir_tasks WHERE state = 'open'", NULL, 0, &backlog, err);
+			"SELECT COALESCE(SUM(rows_todo - rows_done), 0) FROM weir_tasks WHERE state = 'open'", NULL, 0,
+			&backlog, err);
 	weir_json_key_int(json, "backlog_rows", backlog);
 	weir_json_object_end(json);
 	consent_fence_unref(fence);
@@ -156,8 +158,9 @@ static double events_per_second(struct engine *engine, uint64_t total)
 	int64_t now_us = weir_steady_us(&engine->options.clock);
 	pthread_mutex_lock(&engine->lock);
 	if (now_us - engine->rate_us >= WEIR_US_PER_SECOND / 2) {
-		engine->rate = engine->rate_us == 0 ? 0
-						    : (double)(total - engine->rate_events) * 1e6 / (double)(now_us - engine->rate_us);
+		engine->rate = engine->rate_us == 0
+			? 0
+			: (double)(total - engine->rate_events) * 1e6 / (double)(now_us - engine->rate_us);
 		engine->rate_events = total;
 		engine->rate_us = now_us;
 	}
@@ -175,11 +178,13 @@ int engine_status(struct engine *engine, struct weir_json *json, struct weir_err
 	weir_json_key_string(json, "name", engine->lake->name);
 	weir_json_key_cstring(json, "version", WEIR_VERSION);
 	weir_json_key_int(json, "now_us", weir_now_us(&engine->options.clock));
-	weir_json_key_int(json, "uptime_s", (weir_steady_us(&engine->options.clock) - engine->started_us) / WEIR_US_PER_SECOND);
+	weir_json_key_int(
+		json, "uptime_s", (weir_steady_us(&engine->options.clock) - engine->started_us) / WEIR_US_PER_SECOND);
 	weir_json_key(json, "events");
 	weir_json_object(json);
 	weir_json_key_int(json, "total", total);
-	weir_json_key_double(json, "per_second", (double)(int64_t)(events_per_second(engine, events_committed(engine)) * 10 + 0.5) / 10);
+	weir_json_key_double(json, "per_second",
+		(double)(int64_t)(events_per_second(engine, events_committed(engine)) * 10 + 0.5) / 10);
 	weir_json_object_end(json);
 	if (status == 0)
 		status = write_streams(engine, json, err);
@@ -190,8 +195,9 @@ int engine_status(struct engine *engine, struct weir_json *json, struct weir_err
 	weir_json_key(json, "subjects");
 	weir_json_array(json);
 	if (status == 0 && engine->lake->consent_count > 0)
-		status = control_query(engine->control, "SELECT subject FROM weir_consent_subjects ORDER BY subject LIMIT 8", NULL, 0,
-			add_subject, json, err);
+		status = control_query(engine->control,
+			"SELECT subject FROM weir_consent_subjects ORDER BY subject LIMIT 8", NULL, 0, add_subject,
+			json, err);
 	weir_json_array_end(json);
 	weir_json_object_end(json);
 	return status;
@@ -220,14 +226,15 @@ static int add_letters(void *context, const struct control_value *values, unsign
 	struct weir_buf *out = context;
 	(void)count;
 	(void)err;
-	weir_buf_printf(out, "weir_dead_letters_total{stream=\"%.*s\",reason=\"%.*s\"} %lld\n", WEIR_STR_ARG(values[0].text),
-		WEIR_STR_ARG(values[1].text), (long long)values[2].integer);
+	weir_buf_printf(out, "weir_dead_letters_total{stream=\"%.*s\",reason=\"%.*s\"} %lld\n",
+		WEIR_STR_ARG(values[0].text), WEIR_STR_ARG(values[1].text), (long long)values[2].integer);
 	return 0;
 }
 
 static void watermark_metrics(struct engine *engine, struct weir_buf *out)
 {
-	header(out, "weir_watermark_lag_seconds", "gauge", "How far the watermark of a stream's live channels is behind now.");
+	header(out, "weir_watermark_lag_seconds", "gauge",
+		"How far the watermark of a stream's live channels is behind now.");
 	for (uint32_t i = 0; i < engine->lake->stream_count; i++) {
 		int64_t watermark_us = stream_numbers(engine->streams[i]).watermark_us;
 		if (watermark_us != INT64_MIN) /* no live event yet */
@@ -248,7 +255,8 @@ static int consent_metrics(struct engine *engine, struct weir_buf *out, struct w
 	int status = purpose_rows(engine, counts, err);
 	if (status == 0)
 		status = control_query_int(engine->control,
-			"SELECT COALESCE(SUM(rows_todo - rows_done), 0) FROM weir_tasks WHERE state = 'open'", NULL, 0, &backlog, err);
+			"SELECT COALESCE(SUM(rows_todo - rows_done), 0) FROM weir_tasks WHERE state = 'open'", NULL, 0,
+			&backlog, err);
 	header(out, "weir_gold_rows", "gauge", "Rows in gold by purpose.");
 	for (uint32_t p = 0; p < vocabulary->purpose_count; p++)
 		weir_buf_printf(out, "weir_gold_rows{purpose=\"%.*s\"} %llu\n", WEIR_STR_ARG(vocabulary->purposes[p]),
@@ -256,7 +264,8 @@ static int consent_metrics(struct engine *engine, struct weir_buf *out, struct w
 	struct consent_fence *fence = consent_fence_ref(consent);
 	header(out, "weir_consent_lsn", "gauge", "Number of the newest change of the consent log.");
 	weir_buf_printf(out, "weir_consent_lsn %llu\n", (unsigned long long)consent_head(consent));
-	header(out, "weir_fence_entries", "gauge", "Pairs of subject and purpose whose rows are hidden until they are gone.");
+	header(out, "weir_fence_entries", "gauge",
+		"Pairs of subject and purpose whose rows are hidden until they are gone.");
 	weir_buf_printf(out, "weir_fence_entries %llu\n", (unsigned long long)consent_fence_count(fence));
 	header(out, "weir_reindex_tasks", "gauge", "Re-index tasks that are open.");
 	weir_buf_printf(out, "weir_reindex_tasks %llu\n", (unsigned long long)consent_tasks_open_count(consent));
@@ -271,20 +280,23 @@ int engine_metrics(struct engine *engine, struct weir_buf *out, struct weir_erro
 	struct jobs_numbers jobs = jobs_numbers(engine->jobs);
 	header(out, "weir_events_total", "counter", "Committed events by stream, channel and result.");
 	int status = control_query(engine->control,
-		"SELECT stream, channel, result, count FROM weir_counters ORDER BY stream, channel, result", NULL, 0, add_counter, out,
-		err);
+		"SELECT stream, channel, result, count FROM weir_counters ORDER BY stream, channel, result", NULL, 0,
+		add_counter, out, err);
 	header(out, "weir_dead_letters_total", "counter", "Dead letters by stream and reason.");
 	if (status == 0)
-		status = control_query(engine->control, "SELECT stream, reason, count FROM weir_letter_counts ORDER BY stream, reason",
-			NULL, 0, add_letters, out, err);
+		status = control_query(engine->control,
+			"SELECT stream, reason, count FROM weir_letter_counts ORDER BY stream, reason", NULL, 0,
+			add_letters, out, err);
 	watermark_metrics(engine, out);
 	header(out, "weir_log_behind_records", "gauge", "Records that are acknowledged and not yet committed.");
 	for (uint32_t i = 0; i < engine->lake->stream_count; i++)
-		weir_buf_printf(out, "weir_log_behind_records{stream=\"%.*s\"} %llu\n", WEIR_STR_ARG(engine->lake->streams[i].name),
+		weir_buf_printf(out, "weir_log_behind_records{stream=\"%.*s\"} %llu\n",
+			WEIR_STR_ARG(engine->lake->streams[i].name),
 			(unsigned long long)stream_numbers(engine->streams[i]).log_behind);
 	header(out, "weir_commit_seconds", "gauge", "How long the last commit of a stream took.");
 	for (uint32_t i = 0; i < engine->lake->stream_count; i++)
-		weir_buf_printf(out, "weir_commit_seconds{stream=\"%.*s\"} %.6f\n", WEIR_STR_ARG(engine->lake->streams[i].name),
+		weir_buf_printf(out, "weir_commit_seconds{stream=\"%.*s\"} %.6f\n",
+			WEIR_STR_ARG(engine->lake->streams[i].name),
 			(double)stream_numbers(engine->streams[i]).commit_us_last / 1e6);
 	if (status == 0)
 		status = consent_metrics(engine, out, err);

@@ -30,8 +30,8 @@ static void number_children(struct schema_builder *builder, struct weir_field *f
 	for (uint32_t i = 0; i < field->child_count; i++) {
 		children[i].id = ++builder->last_id;
 		children[i].name = field->type == WEIR_MAP ? (i == 0 ? WEIR_STR("key") : WEIR_STR("value"))
-				   : field->type == WEIR_LIST ? WEIR_STR("element")
-							      : weir_arena_str(builder->arena, children[i].name);
+			: field->type == WEIR_LIST         ? WEIR_STR("element")
+							   : weir_arena_str(builder->arena, children[i].name);
 		children[i].required = field->type == WEIR_MAP && i == 0;
 		number_children(builder, &children[i]);
 	}
@@ -175,8 +175,9 @@ static int add_partition(struct spec_builder *builder, const struct lake_partiti
 			.field_id = 1000 + (int32_t)builder->known_count,
 			.transform = transform,
 			.name = transform.kind == ICE_IDENTITY
-					? weir_arena_str(builder->arena, partition->column)
-					: weir_str_from(weir_arena_printf(builder->arena, "%.*s_%s", WEIR_STR_ARG(partition->column), name)),
+				? weir_arena_str(builder->arena, partition->column)
+				: weir_str_from(weir_arena_printf(
+					  builder->arena, "%.*s_%s", WEIR_STR_ARG(partition->column), name)),
 		};
 		builder->known_count++;
 	}
@@ -184,12 +185,12 @@ static int add_partition(struct spec_builder *builder, const struct lake_partiti
 	return 0;
 }
 
-static int make_specs(struct spec_builder *builder, const struct lake_table *table, struct ice_spec *specs, uint32_t *ret_count,
-	struct weir_error *err)
+static int make_specs(struct spec_builder *builder, const struct lake_table *table, struct ice_spec *specs,
+	uint32_t *ret_count, struct weir_error *err)
 {
 	int status = 0;
-	struct weir_str where = weir_str_from(
-		weir_arena_printf(builder->arena, "table %.*s.%.*s", WEIR_STR_ARG(table->ns), WEIR_STR_ARG(table->name)));
+	struct weir_str where = weir_str_from(weir_arena_printf(
+		builder->arena, "table %.*s.%.*s", WEIR_STR_ARG(table->ns), WEIR_STR_ARG(table->name)));
 	specs[0] = (struct ice_spec){.id = 0};
 	specs[0].fields = weir_arena_calloc(builder->arena, table->partition_count, sizeof *specs[0].fields);
 	for (uint32_t i = 0; i < table->partition_count && status == 0; i++)
@@ -218,7 +219,8 @@ static int commit_new_table(struct engine *engine, const struct ice_definition *
 		values, 1);
 	control_change_sql(change, "namespace", CONTROL_ANY,
 		"INSERT INTO weir_owned (namespace) VALUES (?1) ON CONFLICT DO NOTHING", values, 1);
-	int status = ice_table_create(engine->store, definition, weir_now_us(&engine->options.clock) / 1000, change, err);
+	int status =
+		ice_table_create(engine->store, definition, weir_now_us(&engine->options.clock) / 1000, change, err);
 	if (status == 0)
 		status = control_commit(engine->control, change, &result, err);
 	control_change_free(change);
@@ -246,8 +248,8 @@ static int evolve(struct engine *engine, struct ice_table **table, const struct 
 	char prefix[32];
 	int status = ice_reserve_prefix(engine->control, weir_now_us(&engine->options.clock), prefix, err);
 	if (status == 0)
-		status = ice_evolve(*table, definition, weir_str_from(prefix), weir_now_us(&engine->options.clock) / 1000, &prepared,
-			err);
+		status = ice_evolve(*table, definition, weir_str_from(prefix),
+			weir_now_us(&engine->options.clock) / 1000, &prepared, err);
 	if (status != 0)
 		return status;
 	struct control_change *change = control_change_new(CONTROL_EPOCH);
@@ -267,11 +269,13 @@ static int open_table(struct engine *engine, const struct ice_definition *defini
 	struct weir_error *err)
 {
 	struct weir_error missing = WEIR_ERROR_INIT;
-	int status = ice_table_load(engine->store, engine->control, engine->cache, definition->name, ret_table, &missing);
+	int status =
+		ice_table_load(engine->store, engine->control, engine->cache, definition->name, ret_table, &missing);
 	if (status == WEIR_E_NOT_FOUND) {
 		status = commit_new_table(engine, definition, err);
 		if (status == 0)
-			status = ice_table_load(engine->store, engine->control, engine->cache, definition->name, ret_table, err);
+			status = ice_table_load(
+				engine->store, engine->control, engine->cache, definition->name, ret_table, err);
 		return status;
 	}
 	if (status != 0) {
@@ -284,8 +288,9 @@ static int open_table(struct engine *engine, const struct ice_definition *defini
 	return 0;
 }
 
-static int add_table(struct engine *engine, struct weir_str ns, struct weir_str name, const struct lake_table *lake_table,
-	const struct weir_schema *schema, struct ice_table **ret_table, struct weir_error *err)
+static int add_table(struct engine *engine, struct weir_str ns, struct weir_str name,
+	const struct lake_table *lake_table, const struct weir_schema *schema, struct ice_table **ret_table,
+	struct weir_error *err)
 {
 	struct ice_spec specs[2] = {{.id = 0}};
 	struct spec_builder builder = {.arena = engine->arena, .schema = schema};
@@ -297,7 +302,8 @@ static int add_table(struct engine *engine, struct weir_str ns, struct weir_str 
 		.specs = specs,
 		.spec_count = 1,
 		.properties = properties,
-		.location = weir_str_from(weir_arena_printf(engine->arena, "%.*s/%.*s", WEIR_STR_ARG(ns), WEIR_STR_ARG(name))),
+		.location = weir_str_from(
+			weir_arena_printf(engine->arena, "%.*s/%.*s", WEIR_STR_ARG(ns), WEIR_STR_ARG(name))),
 	};
 	properties[property_count++] = (struct ice_kv){WEIR_STR("write.format.default"), WEIR_STR("parquet")};
 	properties[property_count++] = (struct ice_kv){WEIR_STR("write.parquet.compression-codec"), WEIR_STR("zstd")};
@@ -312,10 +318,10 @@ static int add_table(struct engine *engine, struct weir_str ns, struct weir_str 
 		for (uint32_t i = 0; i < lake_table->sort_count; i++) {
 			uint32_t column = weir_schema_find(schema, lake_table->sort[i]);
 			if (column == WEIR_NO_FIELD)
-				return weir_fail(err, WEIR_E_INPUT, "table %.*s.%.*s has no column %.*s to sort by", WEIR_STR_ARG(ns),
-					WEIR_STR_ARG(name), WEIR_STR_ARG(lake_table->sort[i]));
-			order.fields[order.field_count++] =
-				(struct ice_sort_field){.source_id = schema->fields[column].id, .transform = {.kind = ICE_IDENTITY}};
+				return weir_fail(err, WEIR_E_INPUT, "table %.*s.%.*s has no column %.*s to sort by",
+					WEIR_STR_ARG(ns), WEIR_STR_ARG(name), WEIR_STR_ARG(lake_table->sort[i]));
+			order.fields[order.field_count++] = (struct ice_sort_field){
+				.source_id = schema->fields[column].id, .transform = {.kind = ICE_IDENTITY}};
 		}
 		definition.sort_order = &order;
 	}
@@ -330,15 +336,16 @@ static int table_schema(struct engine *engine, uint32_t index, struct weir_schem
 	const struct lake_table *table = &lake->tables[index];
 	const struct lake_stream *stream = &lake->streams[table->stream];
 	struct json_decoder *decoder;
-	int status = json_decoder_new(stream->schema, stream->schema_path, weir_arena_cstr(engine->arena, stream->id), &decoder,
-		err);
+	int status = json_decoder_new(
+		stream->schema, stream->schema_path, weir_arena_cstr(engine->arena, stream->id), &decoder, err);
 	if (status != 0)
 		return status;
 	const struct weir_schema *events = json_decoder_schema(decoder);
 	uint32_t id = weir_schema_find(events, stream->id);
 	if (id == WEIR_NO_FIELD)
 		status = weir_fail_at(err, WEIR_E_INPUT, stream->schema_path, WEIR_ERROR_NO_OFFSET,
-			"the schema has no property %.*s, which lake.yaml names as the stream's id", WEIR_STR_ARG(stream->id));
+			"the schema has no property %.*s, which lake.yaml names as the stream's id",
+			WEIR_STR_ARG(stream->id));
 	else if (table->kind == LAKE_RAW)
 		schemas[index] = raw_schema(engine->arena, &events->fields[id]);
 	else if (table->kind == LAKE_SILVER)
@@ -356,23 +363,26 @@ static int table_schema(struct engine *engine, uint32_t index, struct weir_schem
 int engine_open_tables(struct engine *engine, struct weir_error *err)
 {
 	const struct lake *lake = engine->lake;
-	struct weir_schema **schemas = weir_arena_calloc(engine->arena, lake->table_count, sizeof(struct weir_schema *));
+	struct weir_schema **schemas =
+		weir_arena_calloc(engine->arena, lake->table_count, sizeof(struct weir_schema *));
 	struct ice_table *table;
 	int status = 0;
 	for (uint32_t i = 0; i < lake->table_count && status == 0; i++) {
 		status = table_schema(engine, i, schemas, err);
 		if (status == 0)
-			status = add_table(engine, lake->tables[i].ns, lake->tables[i].name, &lake->tables[i], schemas[i], &table, err);
+			status = add_table(engine, lake->tables[i].ns, lake->tables[i].name, &lake->tables[i],
+				schemas[i], &table, err);
 		if (status == 0)
 			ice_registry_add(engine->registry, table);
 	}
 	if (status == 0)
-		status = add_table(engine, WEIR_STR("bronze"), WEIR_STR("dead_letters"), NULL, letters_schema(engine->arena), &table,
-			err);
+		status = add_table(engine, WEIR_STR("bronze"), WEIR_STR("dead_letters"), NULL,
+			letters_schema(engine->arena), &table, err);
 	if (status == 0)
 		engine->dead_letters_table = ice_registry_add(engine->registry, table);
 	if (status == 0)
-		status = add_table(engine, WEIR_STR("audit"), WEIR_STR("access"), NULL, audit_schema(engine->arena), &table, err);
+		status = add_table(
+			engine, WEIR_STR("audit"), WEIR_STR("access"), NULL, audit_schema(engine->arena), &table, err);
 	if (status == 0)
 		engine->audit_table = ice_registry_add(engine->registry, table);
 	return status;

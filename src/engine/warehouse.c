@@ -29,26 +29,26 @@ static void set_keys(const struct lake_s3 *s3, struct store_s3_options *options)
 }
 
 int engine_open_bucket(const struct lake_s3 *s3, const char *data, const struct weir_clock *clock,
-        struct store **ret_store, struct weir_error *err)
+	struct store **ret_store, struct weir_error *err)
 {
 	struct weir_arena *arena = weir_arena_new(4096);
 	struct store_s3_options options = {
-	        .bucket = s3->bucket,
-	        .prefix = s3->prefix,
-	        .endpoint = first(s3->endpoint, variable("AWS_ENDPOINT_URL_S3"), variable("AWS_ENDPOINT_URL")),
-	        .region = first(s3->region, variable("AWS_REGION"), variable("AWS_DEFAULT_REGION")),
-	        .style = s3->style == LAKE_S3_PATH      ? STORE_S3_STYLE_PATH
-	                 : s3->style == LAKE_S3_VIRTUAL ? STORE_S3_STYLE_VIRTUAL
-	                                                : STORE_S3_STYLE_BY_HOST,
-	        .ca_file = variable("AWS_CA_BUNDLE"),
-	        .uploads_directory = weir_arena_printf(arena, "%s/cache", data),
-	        .clock = *clock,
+		.bucket = s3->bucket,
+		.prefix = s3->prefix,
+		.endpoint = first(s3->endpoint, variable("AWS_ENDPOINT_URL_S3"), variable("AWS_ENDPOINT_URL")),
+		.region = first(s3->region, variable("AWS_REGION"), variable("AWS_DEFAULT_REGION")),
+		.style = s3->style == LAKE_S3_PATH     ? STORE_S3_STYLE_PATH
+			: s3->style == LAKE_S3_VIRTUAL ? STORE_S3_STYLE_VIRTUAL
+						       : STORE_S3_STYLE_BY_HOST,
+		.ca_file = variable("AWS_CA_BUNDLE"),
+		.uploads_directory = weir_arena_printf(arena, "%s/cache", data),
+		.clock = *clock,
 	};
 	struct store_cache_options cache = {
-	        .directory = options.uploads_directory,
-	        .limit_bytes = s3->cache_bytes,
-	        .identity = weir_arena_printf(arena, "%s s3://%s/%s\n",
-	                options.endpoint != NULL ? options.endpoint : "aws", s3->bucket, s3->prefix),
+		.directory = options.uploads_directory,
+		.limit_bytes = s3->cache_bytes,
+		.identity = weir_arena_printf(arena, "%s s3://%s/%s\n",
+			options.endpoint != NULL ? options.endpoint : "aws", s3->bucket, s3->prefix),
 	};
 	struct store *below = NULL;
 	set_keys(s3, &options);
@@ -62,8 +62,8 @@ int engine_open_bucket(const struct lake_s3 *s3, const char *data, const struct 
 }
 
 int engine_open_warehouse(const struct lake *lake, const struct weir_os *os, const struct weir_clock *clock,
-        struct store **ret_store, struct weir_error *err)
+	struct store **ret_store, struct weir_error *err)
 {
 	return lake->s3 != NULL ? engine_open_bucket(lake->s3, lake->data, clock, ret_store, err)
-	                        : store_local_open(os, lake->warehouse, ret_store, err);
+				: store_local_open(os, lake->warehouse, ret_store, err);
 }

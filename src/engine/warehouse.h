@@ -13,9 +13,9 @@
 
 /* os is for a directory alone. */
 int engine_open_warehouse(const struct lake *lake, const struct weir_os *os, const struct weir_clock *clock,
-        struct store **ret_store, struct weir_error *err);
+	struct store **ret_store, struct weir_error *err);
 /* data: the directory whose `cache` holds the copies. */
 int engine_open_bucket(const struct lake_s3 *s3, const char *data, const struct weir_clock *clock,
-        struct store **ret_store, struct weir_error *err);
+	struct store **ret_store, struct weir_error *err);
 
 #endif

@@ -18,8 +18,8 @@ struct expr_value expr_value_of(const struct weir_column *column, uint32_t row)
 {
 	switch (column->type) {
 	case WEIR_BOOL:
-		return (struct expr_value){.kind = EXPR_BOOLEAN,
-			.u.boolean = ((const uint8_t *)column->values)[row] != 0};
+		return (struct expr_value){
+			.kind = EXPR_BOOLEAN, .u.boolean = ((const uint8_t *)column->values)[row] != 0};
 	case WEIR_FLOAT:
 	case WEIR_DOUBLE:
 		return (struct expr_value){.kind = EXPR_NUMBER, .u.number = weir_column_double(column, row)};
@@ -33,8 +33,8 @@ struct expr_value expr_value_of(const struct weir_column *column, uint32_t row)
 	case WEIR_FIXED:
 		return (struct expr_value){.kind = EXPR_TEXT, .u.text = weir_column_str(column, row)};
 	case WEIR_UUID:
-		return (struct expr_value){.kind = EXPR_UUID,
-			.u.uuid = ((const struct weir_uuid *)column->values)[row]};
+		return (struct expr_value){
+			.kind = EXPR_UUID, .u.uuid = ((const struct weir_uuid *)column->values)[row]};
 	case WEIR_LIST:
 	case WEIR_MAP:
 	case WEIR_STRUCT: /* compares with nothing */

@@ -121,7 +121,7 @@ static enum expr_truth in_list(const struct expr_term *term, const struct expr_v
 		return EXPR_TRUE;
 	/* The list is sorted by class: where its ends compare with the value, all of it does. */
 	bool comparable = expr_compare(&term->values[0], value, &order) &&
-			  expr_compare(&term->values[term->value_count - 1], value, &order);
+		expr_compare(&term->values[term->value_count - 1], value, &order);
 	return comparable ? EXPR_FALSE : EXPR_UNKNOWN;
 }
 

@@ -82,32 +82,32 @@ _Static_assert(sizeof(struct sample) <= GEN_RECORD_BYTES, "a sample fits a recor
 const struct athlete_race *athlete_race_at(unsigned index)
 {
 	static const struct athlete_race races[ATHLETE_RACES] = {
-	        {"marathon_2025", ACTIVITY_RUNNING, 2025, 2, 1, 7, 10, {47370000000, 8540000000, 1477, 60}, 15, 42,
-	                false},
-	        {"lake_ride_2025", ACTIVITY_CYCLING, 2025, 2, 2, 7, 10, {39570000000, 2650000000, 1297, 60}, 30, 110,
-	                false},
-	        {"city_10k_2025", ACTIVITY_RUNNING, 2025, 2, 5, 17, 4, {51510000000, -130000000, 1607, 0}, 8, 10,
-	                false},
-	        {"winter_walk_2025", ACTIVITY_WALKING, 2025, 2, 8, 8, 8, {59910000000, 10750000000, 1995, 60}, 8, 15,
-	                false},
-	        {"half_marathon_2025", ACTIVITY_RUNNING, 2025, 2, 16, 7, 8, {41980000000, 2820000000, 1345, 60}, 10, 21,
-	                false},
-	        {"tokyo_marathon_2025", ACTIVITY_RUNNING, 2025, 3, 1, 23, 9, {35680000000, 139750000000, 1231, 540}, 15,
-	                42, true},
-	        {"paris_roubaix_challenge_2025", ACTIVITY_CYCLING, 2025, 4, 12, 5, 12,
-	                {50450000000, 3300000000, 1571, 60}, 60, 145, true},
-	        {"zurich_marathon_2025", ACTIVITY_RUNNING, 2025, 4, 13, 6, 7, {47330000000, 8570000000, 1475, 60}, 18,
-	                42, true},
-	        {"boston_marathon_2025", ACTIVITY_RUNNING, 2025, 4, 21, 12, 10, {42289000000, -71300000000, 1352, -300},
-	                35, 42, true},
-	        {"london_marathon_2025", ACTIVITY_RUNNING, 2025, 4, 27, 7, 12, {51495000000, -70000000, 1606, 0}, 16,
-	                42, true},
-	        {"etape_du_tour_2025", ACTIVITY_CYCLING, 2025, 7, 20, 4, 13, {45670000000, 6550000000, 1431, 60}, 60,
-	                131, true},
-	        {"berlin_marathon_2025", ACTIVITY_RUNNING, 2025, 9, 21, 7, 8, {52500000000, 13360000000, 1643, 60}, 14,
-	                42, true},
-	        {"chicago_marathon_2025", ACTIVITY_RUNNING, 2025, 10, 12, 12, 9,
-	                {41890000000, -87640000000, 1343, -360}, 15, 42, true},
+		{"marathon_2025", ACTIVITY_RUNNING, 2025, 2, 1, 7, 10, {47370000000, 8540000000, 1477, 60}, 15, 42,
+			false},
+		{"lake_ride_2025", ACTIVITY_CYCLING, 2025, 2, 2, 7, 10, {39570000000, 2650000000, 1297, 60}, 30, 110,
+			false},
+		{"city_10k_2025", ACTIVITY_RUNNING, 2025, 2, 5, 17, 4, {51510000000, -130000000, 1607, 0}, 8, 10,
+			false},
+		{"winter_walk_2025", ACTIVITY_WALKING, 2025, 2, 8, 8, 8, {59910000000, 10750000000, 1995, 60}, 8, 15,
+			false},
+		{"half_marathon_2025", ACTIVITY_RUNNING, 2025, 2, 16, 7, 8, {41980000000, 2820000000, 1345, 60}, 10, 21,
+			false},
+		{"tokyo_marathon_2025", ACTIVITY_RUNNING, 2025, 3, 1, 23, 9, {35680000000, 139750000000, 1231, 540}, 15,
+			42, true},
+		{"paris_roubaix_challenge_2025", ACTIVITY_CYCLING, 2025, 4, 12, 5, 12,
+			{50450000000, 3300000000, 1571, 60}, 60, 145, true},
+		{"zurich_marathon_2025", ACTIVITY_RUNNING, 2025, 4, 13, 6, 7, {47330000000, 8570000000, 1475, 60}, 18,
+			42, true},
+		{"boston_marathon_2025", ACTIVITY_RUNNING, 2025, 4, 21, 12, 10, {42289000000, -71300000000, 1352, -300},
+			35, 42, true},
+		{"london_marathon_2025", ACTIVITY_RUNNING, 2025, 4, 27, 7, 12, {51495000000, -70000000, 1606, 0}, 16,
+			42, true},
+		{"etape_du_tour_2025", ACTIVITY_CYCLING, 2025, 7, 20, 4, 13, {45670000000, 6550000000, 1431, 60}, 60,
+			131, true},
+		{"berlin_marathon_2025", ACTIVITY_RUNNING, 2025, 9, 21, 7, 8, {52500000000, 13360000000, 1643, 60}, 14,
+			42, true},
+		{"chicago_marathon_2025", ACTIVITY_RUNNING, 2025, 10, 12, 12, 9,
+			{41890000000, -87640000000, 1343, -360}, 15, 42, true},
 	};
 	return &races[index];
 }
@@ -115,17 +115,17 @@ const struct athlete_race *athlete_race_at(unsigned index)
 const struct athlete_device *athlete_device_at(unsigned index)
 {
 	static const struct athlete_device devices[ATHLETE_DEVICES] = {
-	        {"garmin", "watch", true, true, true},
-	        {"polar", "watch", true, false, false},
-	        {"coros", "watch", true, true, true},
-	        {"suunto", "watch", true, false, false},
-	        {"apple_health", "watch", true, false, true},
-	        {"whoop", "band", false, false, true},
-	        {"fitbit", "band", false, false, true},
-	        {"polar", "chest_strap", false, false, false},
-	        {"garmin", "bike_computer", true, true, false},
-	        {"wahoo", "bike_computer", true, true, false},
-	        {"hammerhead", "bike_computer", true, true, false},
+		{"garmin", "watch", true, true, true},
+		{"polar", "watch", true, false, false},
+		{"coros", "watch", true, true, true},
+		{"suunto", "watch", true, false, false},
+		{"apple_health", "watch", true, false, true},
+		{"whoop", "band", false, false, true},
+		{"fitbit", "band", false, false, true},
+		{"polar", "chest_strap", false, false, false},
+		{"garmin", "bike_computer", true, true, false},
+		{"wahoo", "bike_computer", true, true, false},
+		{"hammerhead", "bike_computer", true, true, false},
 	};
 	return &devices[index];
 }
@@ -157,7 +157,7 @@ static struct profile draw_profile(const struct athletes *self, uint32_t athlete
 	profile.bicycle_device = profile.device;
 	if (gen_percent(&rng, 60))
 		profile.bicycle_device =
-		        (uint8_t)(ATHLETE_WATCHES + ATHLETE_BANDS + weir_rng_below(&rng, ATHLETE_BICYCLE_COMPUTERS));
+			(uint8_t)(ATHLETE_WATCHES + ATHLETE_BANDS + weir_rng_below(&rng, ATHLETE_BICYCLE_COMPUTERS));
 	profile.cuff = gen_percent(&rng, 8);
 	return profile;
 }
@@ -211,14 +211,14 @@ static struct day_plan plan_day(const struct athletes *self, uint32_t athlete, u
 
 /* When a session begins: early or late in the athlete's day where there is one, in turns where there are more. */
 static int64_t session_start_us(
-        const struct athletes *self, uint32_t athlete, uint32_t day, uint32_t number, struct day_plan plan)
+	const struct athletes *self, uint32_t athlete, uint32_t day, uint32_t number, struct day_plan plan)
 {
 	struct weir_rng rng = draw(self, athlete, DRAW_START, day << 3 | number);
 	int64_t start_us =
-	        (self->start_day + (int64_t)day) * WEIR_US_PER_DAY + (int64_t)weir_rng_below(&rng, 60000) * 1000;
+		(self->start_day + (int64_t)day) * WEIR_US_PER_DAY + (int64_t)weir_rng_below(&rng, 60000) * 1000;
 	if (plan.race < ATHLETE_RACES)
 		return start_us + athlete_race_at(plan.race)->hour * WEIR_US_PER_HOUR +
-		       gen_between(&rng, 1, 15) * WEIR_US_PER_MINUTE;
+			gen_between(&rng, 1, 15) * WEIR_US_PER_MINUTE;
 	int32_t minute = gen_percent(&rng, 45) ? 6 * 60 + gen_noise(&rng, 50) : 18 * 60 + gen_noise(&rng, 70);
 	if (plan.count > 1)
 		minute = 330 + 960 * (int32_t)number / (int32_t)plan.count + gen_between(&rng, 0, 150);
@@ -228,7 +228,7 @@ static int64_t session_start_us(
 
 /* The athlete's next entry of the heap, from the number-th session of a day on; false where there is none any more. */
 static bool next_entry(const struct athletes *self, uint32_t athlete, uint32_t day, uint32_t number,
-        int64_t not_before_us, struct gen_arrival *ret_entry)
+	int64_t not_before_us, struct gen_arrival *ret_entry)
 {
 	uint32_t last = day + LOOK_AHEAD_DAYS;
 	for (; day < last; day++, number = 0) {
@@ -240,12 +240,12 @@ static bool next_entry(const struct athletes *self, uint32_t athlete, uint32_t d
 			continue;
 		int64_t start_us = session_start_us(self, athlete, day, number, plan);
 		*ret_entry = (struct gen_arrival){
-		        start_us > not_before_us ? start_us : not_before_us, athlete, day << 3 | number};
+			start_us > not_before_us ? start_us : not_before_us, athlete, day << 3 | number};
 		return true;
 	}
 	int64_t day_us = (self->start_day + (int64_t)day) * WEIR_US_PER_DAY;
 	*ret_entry =
-	        (struct gen_arrival){day_us > not_before_us ? day_us : not_before_us, athlete, day << 3 | TAG_LOOK};
+		(struct gen_arrival){day_us > not_before_us ? day_us : not_before_us, athlete, day << 3 | TAG_LOOK};
 	return true;
 }
 
@@ -264,7 +264,7 @@ static void begin_race(struct session *session, const struct athlete_race *race)
 	session->route = route_around(&race->centre, race->course_km * 1000000LL, 9000 * race->month);
 	int64_t mm_s = effort_mean_mm_s(&session->body, race->activity, 900);
 	session->effort = effort_begin(&session->body, race->activity, EFFORT_RACE,
-	        (int32_t)(race->course_km * 1000000000LL / (mm_s > 300 ? mm_s : 300)), &session->rng);
+		(int32_t)(race->course_km * 1000000000LL / (mm_s > 300 ? mm_s : 300)), &session->rng);
 }
 
 static void begin_training(struct session *session, const struct profile *profile)
@@ -275,7 +275,7 @@ static void begin_training(struct session *session, const struct profile *profil
 	enum effort_shape shape = gen_weighted(rng, shapes, EFFORT_SHAPES, 100);
 	int32_t minutes = draw_minutes(activity, rng);
 	session->effort =
-	        effort_begin(&session->body, activity, shape, minutes * 60000 + gen_between(rng, 0, 59999), rng);
+		effort_begin(&session->body, activity, shape, minutes * 60000 + gen_between(rng, 0, 59999), rng);
 	int64_t length_mm = (int64_t)effort_mean_mm_s(&session->body, activity, session->effort.base) * minutes * 60;
 	session->route = route_loop(&profile->home, length_mm, gen_between(rng, 1, 3), rng);
 }
@@ -302,13 +302,13 @@ static struct gen_arrival begin_session(struct athletes *self, const struct gen_
 	struct day_plan plan = plan_day(self, entry->owner, day, &day_rng);
 	struct profile profile = draw_profile(self, entry->owner);
 	*session = (struct session){.rng = draw(self, entry->owner, DRAW_SESSION, entry->tag),
-	        .body = profile.body,
-	        .start_us = entry->at_us,
-	        .athlete = entry->owner,
-	        .day = day,
-	        .number = number,
-	        .cuff = profile.cuff,
-	        .race = (uint8_t)plan.race};
+		.body = profile.body,
+		.start_us = entry->at_us,
+		.athlete = entry->owner,
+		.day = day,
+		.number = number,
+		.cuff = profile.cuff,
+		.race = (uint8_t)plan.race};
 	session->key[0] = weir_rng_next(&session->rng);
 	session->key[1] = weir_rng_next(&session->rng);
 	session->lag_ms = gen_between(&session->rng, 40, 400);
@@ -325,7 +325,7 @@ static bool session_over(const struct session *session)
 {
 	if (session->race < ATHLETE_RACES) /* at the finish, or swept up */
 		return session->route.done_mm >= session->route.length_mm ||
-		       session->elapsed_ms >= athlete_race_at(session->race)->hours * 3600000 - SWEEP_MS;
+			session->elapsed_ms >= athlete_race_at(session->race)->hours * 3600000 - SWEEP_MS;
 	return session->elapsed_ms >= session->effort.duration_ms;
 }
 
@@ -349,7 +349,7 @@ static void take_sample(const struct session *session, struct sample *ret_sample
 	sample->lon_micro = (int32_t)(session->route.lon_nano / 1000);
 	sample->heart = effort->heart_mbpm / 1000;
 	bool power = device->power &&
-	             (activity == ACTIVITY_CYCLING || activity == ACTIVITY_RUNNING || activity == ACTIVITY_ROWING);
+		(activity == ACTIVITY_CYCLING || activity == ACTIVITY_RUNNING || activity == ACTIVITY_ROWING);
 	sample->watts = power ? effort->watts : -1;
 	sample->mm_s = sample->gps ? effort->mm_s : -1;
 	sample->cadence = activity == ACTIVITY_STRENGTH ? -1 : effort->cadence;
@@ -567,12 +567,12 @@ static char *athletes_subject(const void *context, uint32_t subject, char *out)
 }
 
 const struct gen_kind gen_athlete = {
-        .lake = "athlete",
-        .stream = "telemetry",
-        .open = athletes_open,
-        .close = athletes_close,
-        .next = athletes_next,
-        .write = athletes_write,
-        .rules = athletes_rules,
-        .subject = athletes_subject,
+	.lake = "athlete",
+	.stream = "telemetry",
+	.open = athletes_open,
+	.close = athletes_close,
+	.next = athletes_next,
+	.write = athletes_write,
+	.rules = athletes_rules,
+	.subject = athletes_subject,
 };

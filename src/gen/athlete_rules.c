@@ -29,7 +29,7 @@ static void put_values(struct weir_json *json, const char *const *values, unsign
 }
 
 static void put_condition(
-        struct weir_json *json, const char *name, const char *op, const char *const *values, unsigned count)
+	struct weir_json *json, const char *name, const char *op, const char *const *values, unsigned count)
 {
 	weir_json_key(json, name);
 	weir_json_object(json);
@@ -128,8 +128,8 @@ static void end_rule(struct weir_json *json)
 static void put_template(struct weir_json *json, unsigned template, int32_t start_day)
 {
 	static const uint8_t purposes[] = {RESEARCH, RESEARCH | EDUCATION, RESEARCH | COACHING, COACHING,
-	        RESEARCH | EDUCATION | COACHING, MARKETING | COACHING, RESEARCH | MARKETING, EDUCATION,
-	        RESEARCH | EDUCATION | MARKETING | COACHING};
+		RESEARCH | EDUCATION | COACHING, MARKETING | COACHING, RESEARCH | MARKETING, EDUCATION,
+		RESEARCH | EDUCATION | MARKETING | COACHING};
 	struct weir_rng rng = weir_rng_fork(TEMPLATE_SEED, template);
 	put_purposes(json, purposes[weir_rng_below(&rng, sizeof purposes)]);
 	if (template <8) /* the commonest ones restrict nothing more */
@@ -189,7 +189,7 @@ void athlete_rules(uint64_t seed, int32_t start_day, uint32_t athlete, struct we
 	end_rule(&json);
 	if (gen_percent(&rng, RACE_RULE_PERCENT)) { /* what others may not see of training, they may see of races */
 		const char *races[2] = {
-		        athlete_race_at(0)->name, athlete_race_at((unsigned)(1 + weir_rng_below(&rng, 8)))->name};
+			athlete_race_at(0)->name, athlete_race_at((unsigned)(1 + weir_rng_below(&rng, 8)))->name};
 		json = weir_json_to(out);
 		begin_rule(&json, athlete, "races", "permit");
 		put_purposes(&json, RESEARCH | EDUCATION | (gen_percent(&rng, 30) ? MARKETING : 0));

@@ -55,9 +55,9 @@ static struct gen_point walk_next(struct walk *walk, const struct gen_device_ses
 	bool cycling = walk->effort.activity == ACTIVITY_CYCLING;
 	walk->index++;
 	return (struct gen_point){session->start_us + elapsed_ms * 1000LL, (int32_t)(walk->route.lat_nano / 1000),
-	        (int32_t)(walk->route.lon_nano / 1000), walk->effort.heart_mbpm / 1000,
-	        cycling ? walk->effort.watts : -1, cycling ? walk->effort.cadence : walk->effort.cadence / 2,
-	        walk->effort.mm_s};
+		(int32_t)(walk->route.lon_nano / 1000), walk->effort.heart_mbpm / 1000,
+		cycling ? walk->effort.watts : -1, cycling ? walk->effort.cadence : walk->effort.cadence / 2,
+		walk->effort.mm_s};
 }
 
 struct gen_point gen_device_point(const struct gen_device_session *session, uint32_t index)
@@ -75,7 +75,7 @@ struct gen_point gen_device_point(const struct gen_device_session *session, uint
 static uint16_t fit_crc(const char *data, size_t size)
 {
 	static const uint16_t table[16] = {0x0000, 0xcc01, 0xd801, 0x1400, 0xf001, 0x3c00, 0x2800, 0xe401, 0xa001,
-	        0x6c00, 0x7800, 0xb401, 0x5000, 0x9c01, 0x8801, 0x4400};
+		0x6c00, 0x7800, 0xb401, 0x5000, 0x9c01, 0x8801, 0x4400};
 	uint16_t crc = 0;
 	for (size_t i = 0; i < size; i++) {
 		uint8_t byte = (uint8_t)data[i];
@@ -90,7 +90,7 @@ struct fit_field {
 };
 
 static void fit_define(
-        struct weir_buf *out, uint8_t local, uint16_t message, const struct fit_field *fields, uint8_t count)
+	struct weir_buf *out, uint8_t local, uint16_t message, const struct fit_field *fields, uint8_t count)
 {
 	weir_buf_u8(out, 0x40 | local);
 	weir_buf_u8(out, 0);
@@ -118,7 +118,7 @@ static uint32_t fit_semicircles(int32_t micro)
 static void fit_file_id(const struct gen_device_session *session, struct weir_buf *out)
 {
 	static const struct fit_field fields[] = {
-	        {0, 1, FIT_ENUM}, {1, 2, FIT_UINT16}, {2, 2, FIT_UINT16}, {3, 4, FIT_UINT32Z}, {4, 4, FIT_UINT32}};
+		{0, 1, FIT_ENUM}, {1, 2, FIT_UINT16}, {2, 2, FIT_UINT16}, {3, 4, FIT_UINT32Z}, {4, 4, FIT_UINT32}};
 	fit_define(out, 0, 0, fields, 5);
 	weir_buf_u8(out, 0);
 	weir_buf_u8(out, 4); /* an activity */
@@ -131,7 +131,7 @@ static void fit_file_id(const struct gen_device_session *session, struct weir_bu
 static void fit_records(const struct gen_device_session *session, struct weir_buf *out)
 {
 	static const struct fit_field fields[] = {{253, 4, FIT_UINT32}, {0, 4, FIT_SINT32}, {1, 4, FIT_SINT32},
-	        {3, 1, FIT_UINT8}, {4, 1, FIT_UINT8}, {6, 2, FIT_UINT16}, {7, 2, FIT_UINT16}};
+		{3, 1, FIT_UINT8}, {4, 1, FIT_UINT8}, {6, 2, FIT_UINT16}, {7, 2, FIT_UINT16}};
 	struct walk walk = walk_begin(session);
 	fit_define(out, 1, 20, fields, 7);
 	for (uint32_t i = 0; i < session->points; i++) {
@@ -150,7 +150,7 @@ static void fit_records(const struct gen_device_session *session, struct weir_bu
 static void fit_session(const struct gen_device_session *session, struct weir_buf *out)
 {
 	static const struct fit_field fields[] = {
-	        {253, 4, FIT_UINT32}, {2, 4, FIT_UINT32}, {7, 4, FIT_UINT32}, {5, 1, FIT_ENUM}};
+		{253, 4, FIT_UINT32}, {2, 4, FIT_UINT32}, {7, 4, FIT_UINT32}, {5, 1, FIT_ENUM}};
 	uint32_t elapsed_s = session->points * session->step_s;
 	fit_define(out, 2, 18, fields, 4);
 	weir_buf_u8(out, 2);
@@ -198,15 +198,15 @@ static void tcx_point(const struct gen_point *point, struct weir_buf *out)
 {
 	struct point_text text = point_text(point);
 	weir_buf_printf(out,
-	        "<Trackpoint><Time>%s</Time><Position><LatitudeDegrees>%s</LatitudeDegrees><LongitudeDegrees>%s</"
-	        "LongitudeDegrees>"
-	        "</Position><HeartRateBpm><Value>%d</Value></HeartRateBpm>",
-	        text.time, text.lat, text.lon, point->heart);
+		"<Trackpoint><Time>%s</Time><Position><LatitudeDegrees>%s</LatitudeDegrees><LongitudeDegrees>%s</"
+		"LongitudeDegrees>"
+		"</Position><HeartRateBpm><Value>%d</Value></HeartRateBpm>",
+		text.time, text.lat, text.lon, point->heart);
 	if (point->watts >= 0) /* a bicycle's cadence; a runner's steps are an extension */
 		weir_buf_printf(out, "<Cadence>%d</Cadence>", point->cadence);
 	weir_buf_printf(out,
-	        "<Extensions><TPX xmlns=\"http://www.garmin.com/xmlschemas/ActivityExtension/v2\"><Speed>%s</Speed>",
-	        text.speed);
+		"<Extensions><TPX xmlns=\"http://www.garmin.com/xmlschemas/ActivityExtension/v2\"><Speed>%s</Speed>",
+		text.speed);
 	if (point->watts >= 0)
 		weir_buf_printf(out, "<Watts>%d</Watts>", point->watts);
 	else
@@ -220,50 +220,50 @@ static void write_tcx(const struct gen_device_session *session, struct weir_buf 
 	char start[WEIR_TIME_TEXT];
 	weir_time_format(session->start_us, start);
 	weir_buf_printf(out,
-	        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-	        "<TrainingCenterDatabase xmlns=\"http://www.garmin.com/xmlschemas/TrainingCenterDatabase/v2\">"
-	        "<Activities><Activity Sport=\"%s\"><Id>%s</Id><Lap "
-	        "StartTime=\"%s\"><TotalTimeSeconds>%u</TotalTimeSeconds>"
-	        "<Intensity>Active</Intensity><TriggerMethod>Manual</TriggerMethod><Track>\n",
-	        activity_of(session) == ACTIVITY_CYCLING ? "Biking" : "Running", start, start,
-	        session->points * session->step_s);
+		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+		"<TrainingCenterDatabase xmlns=\"http://www.garmin.com/xmlschemas/TrainingCenterDatabase/v2\">"
+		"<Activities><Activity Sport=\"%s\"><Id>%s</Id><Lap "
+		"StartTime=\"%s\"><TotalTimeSeconds>%u</TotalTimeSeconds>"
+		"<Intensity>Active</Intensity><TriggerMethod>Manual</TriggerMethod><Track>\n",
+		activity_of(session) == ACTIVITY_CYCLING ? "Biking" : "Running", start, start,
+		session->points * session->step_s);
 	for (uint32_t i = 0; i < session->points; i++) {
 		struct gen_point point = walk_next(&walk, session);
 		tcx_point(&point, out);
 	}
 	weir_buf_printf(out,
-	        "</Track></Lap><Creator xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"Device_t\">"
-	        "<Name>weir</Name><UnitId>%u</UnitId><ProductID>1</ProductID></Creator></Activity></Activities>"
-	        "</TrainingCenterDatabase>\n",
-	        session->serial);
+		"</Track></Lap><Creator xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"Device_t\">"
+		"<Name>weir</Name><UnitId>%u</UnitId><ProductID>1</ProductID></Creator></Activity></Activities>"
+		"</TrainingCenterDatabase>\n",
+		session->serial);
 }
 
 static void write_gpx(const struct gen_device_session *session, struct weir_buf *out)
 {
 	struct walk walk = walk_begin(session);
 	weir_buf_printf(out,
-	        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-	        "<gpx version=\"1.1\" creator=\"weir\" xmlns=\"http://www.topografix.com/GPX/1/1\" "
-	        "xmlns:gpxtpx=\"http://www.garmin.com/xmlschemas/TrackPointExtension/v1\"><trk><type>%s</"
-	        "type><trkseg>\n",
-	        activity_name(activity_of(session)));
+		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+		"<gpx version=\"1.1\" creator=\"weir\" xmlns=\"http://www.topografix.com/GPX/1/1\" "
+		"xmlns:gpxtpx=\"http://www.garmin.com/xmlschemas/TrackPointExtension/v1\"><trk><type>%s</"
+		"type><trkseg>\n",
+		activity_name(activity_of(session)));
 	for (uint32_t i = 0; i < session->points; i++) {
 		struct gen_point point = walk_next(&walk, session);
 		struct point_text text = point_text(&point);
 		weir_buf_printf(
-		        out, "<trkpt lat=\"%s\" lon=\"%s\"><time>%s</time><extensions>", text.lat, text.lon, text.time);
+			out, "<trkpt lat=\"%s\" lon=\"%s\"><time>%s</time><extensions>", text.lat, text.lon, text.time);
 		if (point.watts >= 0)
 			weir_buf_printf(out, "<power>%d</power>", point.watts);
 		weir_buf_printf(out,
-		        "<gpxtpx:TrackPointExtension><gpxtpx:hr>%d</gpxtpx:hr><gpxtpx:cad>%d</gpxtpx:cad>"
-		        "</gpxtpx:TrackPointExtension></extensions></trkpt>\n",
-		        point.heart, point.cadence);
+			"<gpxtpx:TrackPointExtension><gpxtpx:hr>%d</gpxtpx:hr><gpxtpx:cad>%d</gpxtpx:cad>"
+			"</gpxtpx:TrackPointExtension></extensions></trkpt>\n",
+			point.heart, point.cadence);
 	}
 	weir_buf_puts(out, "</trkseg></trk></gpx>\n");
 }
 
 void gen_write_device_file(
-        const struct gen_device_session *session, enum gen_device_format format, struct weir_buf *out)
+	const struct gen_device_session *session, enum gen_device_format format, struct weir_buf *out)
 {
 	WEIR_ASSERT(session->start_us / WEIR_US_PER_SECOND >= FIT_EPOCH_S);
 	WEIR_ASSERT(session->points > 0 && session->step_s > 0 && session->points <= 2000000 / session->step_s);

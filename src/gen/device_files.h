@@ -35,7 +35,7 @@ struct gen_device_session {
 
 /* Appends the session's points as a file of the format to out. */
 void gen_write_device_file(
-        const struct gen_device_session *session, enum gen_device_format format, struct weir_buf *out);
+	const struct gen_device_session *session, enum gen_device_format format, struct weir_buf *out);
 /* The point at an index of the session, as the files have it: what a test expects to read back. Walks from the first
  * one. */
 struct gen_point gen_device_point(const struct gen_device_session *session, uint32_t index);

@@ -68,12 +68,12 @@ const char *gen_stream(const struct gen_kind *kind)
 struct gen_options gen_options_default(void)
 {
 	return (struct gen_options){.subjects = 100,
-	        .days = 7,
-	        .start_day = weir_day_from_civil(2025, 2, 1),
-	        .seed = 1,
-	        .duplicates = 0.01,
-	        .late = 0.02,
-	        .bad = 0.002};
+		.days = 7,
+		.start_day = weir_day_from_civil(2025, 2, 1),
+		.seed = 1,
+		.duplicates = 0.01,
+		.late = 0.02,
+		.bad = 0.002};
 }
 
 static bool share_valid(double share)
@@ -85,22 +85,22 @@ static int check_options(const struct gen_options *options, struct weir_error *e
 {
 	if (options->subjects < 1 || options->subjects > GEN_SUBJECTS_MAX)
 		return weir_fail(err, WEIR_E_INPUT, "%llu subjects: give 1 to %u",
-		        (unsigned long long)options->subjects, GEN_SUBJECTS_MAX);
+			(unsigned long long)options->subjects, GEN_SUBJECTS_MAX);
 	if (options->days < 1 || options->days > GEN_DAYS_MAX)
 		return weir_fail(err, WEIR_E_INPUT, "%u days: give 1 to %u", options->days, GEN_DAYS_MAX);
 	if (options->start_day < 1 || options->start_day > weir_day_from_civil(2200, 1, 1))
 		return weir_fail(
-		        err, WEIR_E_INPUT, "the start is out of bounds: give a date from 1970-01-02 to 2200-01-01");
+			err, WEIR_E_INPUT, "the start is out of bounds: give a date from 1970-01-02 to 2200-01-01");
 	if (!share_valid(options->duplicates) || !share_valid(options->late) || !share_valid(options->bad) ||
-	        options->duplicates + options->late + options->bad > GEN_DISTURBANCE_MAX)
+		options->duplicates + options->late + options->bad > GEN_DISTURBANCE_MAX)
 		return weir_fail(err, WEIR_E_INPUT,
-		        "duplicates %g, late %g and bad %g: give shares of 0 to 1 that sum to %g at most",
-		        options->duplicates, options->late, options->bad, GEN_DISTURBANCE_MAX);
+			"duplicates %g, late %g and bad %g: give shares of 0 to 1 that sum to %g at most",
+			options->duplicates, options->late, options->bad, GEN_DISTURBANCE_MAX);
 	return 0;
 }
 
 int gen_open(
-        const struct gen_kind *kind, const struct gen_options *options, struct gen **ret_gen, struct weir_error *err)
+	const struct gen_kind *kind, const struct gen_options *options, struct gen **ret_gen, struct weir_error *err)
 {
 	int rc = check_options(options, err);
 	if (rc != 0)
@@ -167,12 +167,12 @@ static int64_t late_until(const struct gen *gen, const struct gen_record *record
 	if (gen->late_bound == 0)
 		return 0;
 	struct weir_rng rng =
-	        weir_rng_fork(gen->options.seed ^ 0x6c617465, minute << 32 ^ weir_mix64(record->subject + 1));
+		weir_rng_fork(gen->options.seed ^ 0x6c617465, minute << 32 ^ weir_mix64(record->subject + 1));
 	if (!gen_chance(&rng, gen->late_bound))
 		return 0;
 	int64_t into_minute_us = record->time_us - (int64_t)minute * WEIR_US_PER_MINUTE;
 	return record->time_us - into_minute_us + WEIR_US_PER_MINUTE + LATE_LEAST_US + gen_skewed(&rng, LATE_MORE_US) +
-	       into_minute_us / 1000;
+		into_minute_us / 1000;
 }
 
 /* The next record that goes out, of the kind's and the held ones; false at the end. */
@@ -181,7 +181,7 @@ static bool next_record(struct gen *gen, union gen_any_record *ret_record, enum 
 	for (;;) {
 		bool full = gen->waiting.count >= gen->held_limit;
 		if (gen->waiting.count > 0 &&
-		        (full || !gen->has_ahead || gen->waiting.items[0].at_us <= gen->ahead.head.arrival_us)) {
+			(full || !gen->has_ahead || gen->waiting.items[0].at_us <= gen->ahead.head.arrival_us)) {
 			struct held held = release(gen);
 			*ret_record = held.record;
 			*ret_class = held.class;
@@ -211,7 +211,7 @@ static void maybe_repeat(struct gen *gen, const union gen_any_record *record)
 		return;
 	int64_t most_us = gen_percent(&gen->rng, 75) ? RETRY_SHORT_US : RETRY_LONG_US;
 	hold(gen, record, GEN_DUPLICATE,
-	        record->head.arrival_us + WEIR_US_PER_SECOND / 5 + gen_skewed(&gen->rng, most_us));
+		record->head.arrival_us + WEIR_US_PER_SECOND / 5 + gen_skewed(&gen->rng, most_us));
 }
 
 bool gen_next(struct gen *gen, struct weir_buf *out, struct gen_event *ret_event)
@@ -238,7 +238,7 @@ bool gen_next(struct gen *gen, struct weir_buf *out, struct gen_event *ret_event
 	gen->written++;
 	if (ret_event != NULL)
 		*ret_event =
-		        (struct gen_event){class, record.head.subject, record.head.time_us, record.head.arrival_us};
+			(struct gen_event){class, record.head.subject, record.head.time_us, record.head.arrival_us};
 	return true;
 }
 

@@ -18,8 +18,8 @@
 #include "base/error.h"
 #include "base/str.h"
 
-#define GEN_SUBJECTS_FLAG "--athletes" /* of `weir gen`: how many subjects */
-#define GEN_SUBJECTS_MAX    100000000u /* ids and heap entries are 32 bits wide */
+#define GEN_SUBJECTS_FLAG   "--athletes" /* of `weir gen`: how many subjects */
+#define GEN_SUBJECTS_MAX    100000000u   /* ids and heap entries are 32 bits wide */
 #define GEN_DAYS_MAX        3650u
 #define GEN_EVENT_BYTES     1024u /* no event is longer, line end included */
 #define GEN_DISTURBANCE_MAX 0.9   /* duplicates + late + bad together */
@@ -60,7 +60,7 @@ const char *gen_stream(const struct gen_kind *kind);
 struct gen;
 /* WEIR_E_INPUT where an option is out of bounds. */
 int gen_open(
-        const struct gen_kind *kind, const struct gen_options *options, struct gen **ret_gen, struct weir_error *err);
+	const struct gen_kind *kind, const struct gen_options *options, struct gen **ret_gen, struct weir_error *err);
 void gen_close(struct gen *gen); /* NULL is fine */
 
 /* Appends the next event and a line end to out. False, and nothing appended, when all are out. ret_event may be NULL.

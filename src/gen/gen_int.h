@@ -88,7 +88,7 @@ static inline int32_t gen_noise(struct weir_rng *rng, int32_t deviation)
 {
 	uint64_t x = weir_rng_next(rng);
 	int64_t sum =
-	        (int64_t)(x & 0xffff) + (int64_t)(x >> 16 & 0xffff) + (int64_t)(x >> 32 & 0xffff) + (int64_t)(x >> 48);
+		(int64_t)(x & 0xffff) + (int64_t)(x >> 16 & 0xffff) + (int64_t)(x >> 32 & 0xffff) + (int64_t)(x >> 48);
 	return (int32_t)((sum - 131070) * deviation / 37837);
 }
 

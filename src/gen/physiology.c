@@ -15,7 +15,7 @@
 const char *activity_name(enum athlete_activity activity)
 {
 	static const char *const names[ACTIVITY_COUNT] = {
-	        "running", "cycling", "swimming", "walking", "hiking", "rowing", "strength_training"};
+		"running", "cycling", "swimming", "walking", "hiking", "rowing", "strength_training"};
 	return names[activity];
 }
 
@@ -51,7 +51,7 @@ static int32_t base_intensity(enum effort_shape shape, struct weir_rng *rng)
 }
 
 struct effort effort_begin(const struct body *body, enum athlete_activity activity, enum effort_shape shape,
-        int32_t duration_ms, struct weir_rng *rng)
+	int32_t duration_ms, struct weir_rng *rng)
 {
 	struct effort effort = {.activity = activity, .shape = shape, .duration_ms = duration_ms};
 	effort.base = base_intensity(shape, rng);
@@ -82,15 +82,15 @@ static int32_t planned_intensity(const struct effort *effort, int32_t elapsed_ms
 		return effort->base * 6 / 10;
 	if (effort->shape == EFFORT_INTERVALS)
 		return (elapsed_ms - warm_up_ms) % (INTERVAL_ON_MS + INTERVAL_OFF_MS) < INTERVAL_ON_MS
-		               ? effort->base + 250
-		               : effort->base - 220;
+			? effort->base + 250
+			: effort->base - 220;
 	if (effort->shape == EFFORT_PROGRESSION)
 		return effort->base - 120 + (int32_t)((int64_t)260 * elapsed_ms / effort->duration_ms);
 	return effort->base;
 }
 
 static void step_heart(struct effort *effort, const struct body *body, int32_t intensity, int32_t elapsed_ms,
-        int32_t step_ms, struct weir_rng *rng)
+	int32_t step_ms, struct weir_rng *rng)
 {
 	/* Drift: up to 6 % of the reserve within two hours, less for the fit. */
 	int32_t drift = (int32_t)((int64_t)elapsed_ms * (90 - body->fitness / 20) / (2 * 3600 * 1000));
@@ -99,7 +99,7 @@ static void step_heart(struct effort *effort, const struct body *body, int32_t i
 	int32_t lag_ms = target_mbpm > effort->heart_mbpm ? HEART_LAG_UP_MS : HEART_LAG_DOWN_MS;
 	int32_t change = (int32_t)((int64_t)(target_mbpm - effort->heart_mbpm) * step_ms / (lag_ms + step_ms));
 	effort->heart_mbpm = gen_clamp(effort->heart_mbpm + change + gen_noise(rng, 700),
-	        (body->resting_bpm + 3) * 1000, body->max_bpm * 1000);
+		(body->resting_bpm + 3) * 1000, body->max_bpm * 1000);
 }
 
 /* Speed and cadence of an activity at an intensity; what the ground takes from them is the caller's. */
@@ -156,7 +156,7 @@ static int32_t power_at(const struct effort *effort, const struct body *body, in
 }
 
 void effort_step(
-        struct effort *effort, const struct body *body, int32_t elapsed_ms, int32_t step_ms, struct weir_rng *rng)
+	struct effort *effort, const struct body *body, int32_t elapsed_ms, int32_t step_ms, struct weir_rng *rng)
 {
 	effort->terrain = effort->terrain * 94 / 100 + gen_noise(rng, 22);
 	int32_t intensity = gen_clamp(planned_intensity(effort, elapsed_ms) + effort->terrain, 150, 1250);
@@ -165,16 +165,16 @@ void effort_step(
 	/* Uphill is slower at more effort: the ground takes twice what the legs add. */
 	int32_t speed = speed_at(body, effort->activity, intensity - effort->terrain);
 	effort->mm_s = speed - speed * gen_clamp(effort->terrain, -200, 200) / 1000 +
-	               speed * ((int32_t)(dice & 63) - 32) / 2000;
+		speed * ((int32_t)(dice & 63) - 32) / 2000;
 	effort->watts = gen_clamp(
-	        power_at(effort, body, intensity) * (960 + (int32_t)(dice >> 8 & 127) * 80 / 127) / 1000, 0, 1999);
+		power_at(effort, body, intensity) * (960 + (int32_t)(dice >> 8 & 127) * 80 / 127) / 1000, 0, 1999);
 	effort->cadence = cadence_at(effort, intensity) + (int32_t)(dice >> 16 & 3) - 1;
 	if (effort->activity == ACTIVITY_CYCLING && effort->terrain < -55) { /* downhill the legs rest */
 		effort->watts = 0;
 		effort->cadence = 0;
 	}
 	effort->oxygen_permille =
-	        gen_clamp(body->oxygen_permille - intensity / 70 + (int32_t)(dice >> 24 & 7) - 3, 880, 1000);
+		gen_clamp(body->oxygen_permille - intensity / 70 + (int32_t)(dice >> 24 & 7) - 3, 880, 1000);
 }
 
 int32_t effort_mean_mm_s(const struct body *body, enum athlete_activity activity, int32_t intensity)

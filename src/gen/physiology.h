@@ -51,10 +51,10 @@ struct effort {
 
 /* At rest, before the session. */
 struct effort effort_begin(const struct body *body, enum athlete_activity activity, enum effort_shape shape,
-        int32_t duration_ms, struct weir_rng *rng);
+	int32_t duration_ms, struct weir_rng *rng);
 /* The body step_ms later, elapsed_ms into the session. */
 void effort_step(
-        struct effort *effort, const struct body *body, int32_t elapsed_ms, int32_t step_ms, struct weir_rng *rng);
+	struct effort *effort, const struct body *body, int32_t elapsed_ms, int32_t step_ms, struct weir_rng *rng);
 /* Speed to be expected over the whole of a session. */
 int32_t effort_mean_mm_s(const struct body *body, enum athlete_activity activity, int32_t intensity);
 

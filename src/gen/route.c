@@ -6,10 +6,10 @@
 
 /* sin of 0 to a quarter turn, in 32,768ths. */
 static const uint16_t sines[65] = {0, 804, 1608, 2411, 3212, 4011, 4808, 5602, 6393, 7180, 7962, 8740, 9512, 10279,
-        11039, 11793, 12540, 13279, 14010, 14733, 15447, 16151, 16846, 17531, 18205, 18868, 19520, 20160, 20788, 21403,
-        22006, 22595, 23170, 23732, 24279, 24812, 25330, 25833, 26320, 26791, 27246, 27684, 28106, 28511, 28899, 29269,
-        29622, 29957, 30274, 30572, 30853, 31114, 31357, 31581, 31786, 31972, 32138, 32286, 32413, 32522, 32610, 32679,
-        32729, 32758, 32768};
+	11039, 11793, 12540, 13279, 14010, 14733, 15447, 16151, 16846, 17531, 18205, 18868, 19520, 20160, 20788, 21403,
+	22006, 22595, 23170, 23732, 24279, 24812, 25330, 25833, 26320, 26791, 27246, 27684, 28106, 28511, 28899, 29269,
+	29622, 29957, 30274, 30572, 30853, 31114, 31357, 31581, 31786, 31972, 32138, 32286, 32413, 32522, 32610, 32679,
+	32729, 32758, 32768};
 
 /* Linear between the table's entries: off by less than 10^-4. */
 static int32_t sine(int32_t angle)
@@ -34,18 +34,18 @@ static int32_t cosine(int32_t angle)
 const struct place *place_at(unsigned index)
 {
 	static const struct place places[PLACES] = {
-	        {47376900000, 8541700000, 1477, 60},      /* Zurich */
-	        {59913900000, 10752200000, 1995, 60},     /* Oslo */
-	        {-1292100000, 36821900000, 1000, 180},    /* Nairobi */
-	        {35676200000, 139650300000, 1231, 540},   /* Tokyo */
-	        {40015000000, -105270500000, 1306, -420}, /* Boulder */
-	        {41979400000, 2821400000, 1345, 60},      /* Girona */
-	        {51507400000, -127800000, 1607, 0},       /* London */
-	        {-33924900000, 18424100000, 1205, 120},   /* Cape Town */
-	        {-33868800000, 151209300000, 1204, 600},  /* Sydney */
-	        {39569600000, 2650200000, 1297, 60},      /* Palma */
-	        {-23550500000, -46633300000, 1091, -180}, /* Sao Paulo */
-	        {9005400000, 38763600000, 1012, 180},     /* Addis Ababa */
+		{47376900000, 8541700000, 1477, 60},      /* Zurich */
+		{59913900000, 10752200000, 1995, 60},     /* Oslo */
+		{-1292100000, 36821900000, 1000, 180},    /* Nairobi */
+		{35676200000, 139650300000, 1231, 540},   /* Tokyo */
+		{40015000000, -105270500000, 1306, -420}, /* Boulder */
+		{41979400000, 2821400000, 1345, 60},      /* Girona */
+		{51507400000, -127800000, 1607, 0},       /* London */
+		{-33924900000, 18424100000, 1205, 120},   /* Cape Town */
+		{-33868800000, 151209300000, 1204, 600},  /* Sydney */
+		{39569600000, 2650200000, 1297, 60},      /* Palma */
+		{-23550500000, -46633300000, 1091, -180}, /* Sao Paulo */
+		{9005400000, 38763600000, 1012, 180},     /* Addis Ababa */
 	};
 	return &places[index];
 }
@@ -69,8 +69,8 @@ static int64_t distance_at(const struct route *route, int32_t angle)
 static struct place point_at(const struct route *route, int32_t angle)
 {
 	struct place centre = {.lat_nano = route->centre_lat_nano,
-	        .lon_nano = route->centre_lon_nano,
-	        .meridian_permille = route->meridian_permille};
+		.lon_nano = route->centre_lon_nano,
+		.meridian_permille = route->meridian_permille};
 	int64_t away_mm = distance_at(route, angle);
 	return place_moved(&centre, away_mm * cosine(angle) / 32768, away_mm * sine(angle) / 32768);
 }
@@ -78,13 +78,13 @@ static struct place point_at(const struct route *route, int32_t angle)
 struct route route_around(const struct place *centre, int64_t length_mm, int32_t course)
 {
 	struct route route = {.centre_lat_nano = centre->lat_nano,
-	        .centre_lon_nano = centre->lon_nano,
-	        .radius_mm = length_mm * 10000 / 62832,
-	        .length_mm = length_mm > 0 ? length_mm : 1,
-	        .meridian_permille = centre->meridian_permille,
-	        .rounds = 1,
-	        .first_angle = course,
-	        .phases = {5 * course, 11 * course}};
+		.centre_lon_nano = centre->lon_nano,
+		.radius_mm = length_mm * 10000 / 62832,
+		.length_mm = length_mm > 0 ? length_mm : 1,
+		.meridian_permille = centre->meridian_permille,
+		.rounds = 1,
+		.first_angle = course,
+		.phases = {5 * course, 11 * course}};
 	struct place start = point_at(&route, course);
 	route.lat_nano = start.lat_nano;
 	route.lon_nano = start.lon_nano;

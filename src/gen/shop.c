@@ -19,7 +19,7 @@ enum page { PAGE_HOME, PAGE_SEARCH, PAGE_PRODUCT, PAGE_BASKET, PAGE_CHECKOUT, PA
 static const char *const page_paths[PAGES] = {"/", "/search", NULL, "/basket", "/checkout", "/thanks"};
 #define PRODUCTS 6u
 static const char *const product_paths[PRODUCTS] = {
-        "/shoes/trail", "/shoes/road", "/jackets/rain", "/watches/gps", "/socks/wool", "/gift-cards"};
+	"/shoes/trail", "/shoes/road", "/jackets/rain", "/watches/gps", "/socks/wool", "/gift-cards"};
 #define RETURNS_PERCENT   4u
 #define BIRTHDAYS_PERCENT 30u
 enum { PURPOSES = 2, CATEGORIES = 3 };
@@ -97,12 +97,12 @@ static void shop_close(void *context)
 static enum page draw_next_page(enum page page, struct weir_rng *rng)
 {
 	static const uint8_t ways[PAGES][PAGES + 1] = {
-	        [PAGE_HOME] = {0, 45, 30, 2, 0, 0, 23},
-	        [PAGE_SEARCH] = {5, 20, 55, 0, 0, 0, 20},
-	        [PAGE_PRODUCT] = {4, 22, 30, 22, 0, 0, 22},
-	        [PAGE_BASKET] = {0, 10, 25, 0, 40, 0, 25},
-	        [PAGE_CHECKOUT] = {0, 0, 0, 12, 0, 68, 20},
-	        [PAGE_THANKS] = {20, 0, 0, 0, 0, 0, 80},
+		[PAGE_HOME] = {0, 45, 30, 2, 0, 0, 23},
+		[PAGE_SEARCH] = {5, 20, 55, 0, 0, 0, 20},
+		[PAGE_PRODUCT] = {4, 22, 30, 22, 0, 0, 22},
+		[PAGE_BASKET] = {0, 10, 25, 0, 40, 0, 25},
+		[PAGE_CHECKOUT] = {0, 0, 0, 12, 0, 68, 20},
+		[PAGE_THANKS] = {20, 0, 0, 0, 0, 0, 80},
 	};
 	return gen_weighted(rng, ways[page], PAGES + 1, 100);
 }
@@ -118,8 +118,8 @@ static void begin_visit(struct customer *customer, struct weir_rng *rng)
 {
 	static const uint8_t first_pages[PAGES] = {55, 15, 30, 0, 0, 0};
 	*customer = (struct customer){.draws = customer->draws,
-	        .page = (uint8_t)gen_weighted(rng, first_pages, PAGES, 100),
-	        .returns = gen_percent(rng, RETURNS_PERCENT)};
+		.page = (uint8_t)gen_weighted(rng, first_pages, PAGES, 100),
+		.returns = gen_percent(rng, RETURNS_PERCENT)};
 }
 
 static bool shop_next(void *context, union gen_any_record *ret_record)
@@ -215,7 +215,7 @@ static char *shop_write(const void *context, const union gen_any_record *record,
 	out = put_time(out, visit->head.time_us, fault);
 	if (fault != GEN_FAULT_NO_BODY) {
 		const char *path =
-		        visit->page == PAGE_PRODUCT ? product_paths[visit->product] : page_paths[visit->page];
+			visit->page == PAGE_PRODUCT ? product_paths[visit->product] : page_paths[visit->page];
 		out = GEN_PUT(out, ",\"page\":\"");
 		out = gen_put(out, weir_str_from(path));
 		*out++ = '"';
@@ -239,7 +239,7 @@ static char *shop_write(const void *context, const union gen_any_record *record,
 }
 
 static void put_condition(
-        struct weir_json *json, const char *name, const char *op, const char *const *values, unsigned count)
+	struct weir_json *json, const char *name, const char *op, const char *const *values, unsigned count)
 {
 	weir_json_key(json, name);
 	weir_json_object(json);
@@ -278,7 +278,7 @@ static void put_rule(const struct shop *self, uint32_t subject, bool deny, struc
 	put_condition(&json, "purpose", "IN", purpose_names + (deny ? PURPOSES - 1 : 0), count);
 	if (gen_percent(rng, deny ? 60 : 25))
 		put_condition(&json, "category", deny ? "EQUALS" : "IN",
-		        categories + (deny ? weir_rng_below(rng, CATEGORIES) : 0), deny ? 1 : 2);
+			categories + (deny ? weir_rng_below(rng, CATEGORIES) : 0), deny ? 1 : 2);
 	else if (!deny && gen_percent(rng, 25))
 		put_amount_limit(&json, 50 * gen_between(rng, 1, 6));
 	weir_json_object_end(&json);
@@ -298,12 +298,12 @@ static void shop_rules(const void *context, uint32_t subject, struct weir_buf *o
 }
 
 const struct gen_kind gen_shop = {
-        .lake = "shop",
-        .stream = "visits",
-        .open = shop_open,
-        .close = shop_close,
-        .next = shop_next,
-        .write = shop_write,
-        .rules = shop_rules,
-        .subject = shop_put_id,
+	.lake = "shop",
+	.stream = "visits",
+	.open = shop_open,
+	.close = shop_close,
+	.next = shop_next,
+	.write = shop_write,
+	.rules = shop_rules,
+	.subject = shop_put_id,
 };

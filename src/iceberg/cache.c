@@ -190,7 +190,7 @@ static void close_source(struct ice_cached *cached)
 }
 
 int ice_cached_manifest(struct ice_table *table, const struct ice_manifest *manifest, struct ice_cached **ret_cached,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct ice_cached *cached = find(table->cache, CACHED_MANIFEST, manifest->path);
 	if (cached == NULL) {
@@ -198,7 +198,7 @@ int ice_cached_manifest(struct ice_table *table, const struct ice_manifest *mani
 		int code = source_of(table, cached, err);
 		if (code == 0)
 			code = ice_manifest_read(cached->arena, cached->source, table->metadata, manifest->spec_id,
-			        &cached->entries, err);
+				&cached->entries, err);
 		close_source(cached);
 		if (code != 0) {
 			cached_free(cached);
@@ -212,7 +212,7 @@ int ice_cached_manifest(struct ice_table *table, const struct ice_manifest *mani
 }
 
 int ice_cached_list(
-        struct ice_table *table, struct weir_str list_uri, struct ice_cached **ret_cached, struct weir_error *err)
+	struct ice_table *table, struct weir_str list_uri, struct ice_cached **ret_cached, struct weir_error *err)
 {
 	struct ice_cached *cached = find(table->cache, CACHED_LIST, list_uri);
 	if (cached == NULL) {
@@ -220,7 +220,7 @@ int ice_cached_list(
 		int code = source_of(table, cached, err);
 		if (code == 0)
 			code = ice_manifest_list_read(
-			        cached->arena, cached->source, &cached->manifests, &cached->manifest_count, err);
+				cached->arena, cached->source, &cached->manifests, &cached->manifest_count, err);
 		close_source(cached);
 		if (code != 0) {
 			cached_free(cached);
@@ -245,36 +245,36 @@ const struct ice_manifest *ice_cached_manifests(const struct ice_cached *cached,
 }
 
 int ice_footer_open(struct ice_table *table, const struct ice_data_file *file, struct ice_footer **ret_footer,
-        const struct pq_file **ret_file, struct weir_error *err)
+	const struct pq_file **ret_file, struct weir_error *err)
 {
 	if (file->delete_count > 0)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, file->path, WEIR_ERROR_NO_OFFSET,
-		        "rows of the data file are deleted by %u delete files; compact the table first",
-		        file->delete_count);
+			"rows of the data file are deleted by %u delete files; compact the table first",
+			file->delete_count);
 	return ice_cached_footer(table, file->path, ret_footer, ret_file, err);
 }
 
 int ice_cached_inline(struct ice_table *table, const struct ice_snapshot *snapshot, struct ice_cached **ret_cached,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct ice_cached *cached = cached_new(CACHED_LIST, table->metadata_uri);
 	int code = 0;
 	cached->manifest_count = snapshot->manifest_count;
-	cached->manifests =
-	        weir_arena_calloc(cached->arena, snapshot->manifest_count, sizeof *cached->manifests);
+	cached->manifests = weir_arena_calloc(cached->arena, snapshot->manifest_count, sizeof *cached->manifests);
 	for (uint32_t i = 0; i < snapshot->manifest_count && code == 0; i++) {
 		struct weir_byte_source source = {0};
 		struct weir_str name;
-		cached->manifests[i] = (struct ice_manifest){.path = weir_arena_str(cached->arena, snapshot->manifest_paths[i]),
-		        .length = -1,
-		        .added_snapshot_id = snapshot->id,
-		        .added_files = -1,
-		        .existing_files = -1,
-		        .deleted_files = -1,
-		        .added_rows = -1,
-		        .existing_rows = -1,
-		        .deleted_rows = -1,
-		        .first_row_id = -1};
+		cached->manifests[i] =
+			(struct ice_manifest){.path = weir_arena_str(cached->arena, snapshot->manifest_paths[i]),
+				.length = -1,
+				.added_snapshot_id = snapshot->id,
+				.added_files = -1,
+				.existing_files = -1,
+				.deleted_files = -1,
+				.added_rows = -1,
+				.existing_rows = -1,
+				.deleted_rows = -1,
+				.first_row_id = -1};
 		code = ice_file_name(table, cached->arena, cached->manifests[i].path, &name, err);
 		if (code == 0)
 			code = store_source_open(table->store, name.data, &source, err);
@@ -291,7 +291,7 @@ int ice_cached_inline(struct ice_table *table, const struct ice_snapshot *snapsh
 }
 
 int ice_cached_footer(struct ice_table *table, struct weir_str uri, struct ice_footer **ret_footer,
-        const struct pq_file **ret_file, struct weir_error *err)
+	const struct pq_file **ret_file, struct weir_error *err)
 {
 	struct ice_cached *cached = find(table->cache, CACHED_FOOTER, uri);
 	if (cached == NULL) {

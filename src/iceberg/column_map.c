@@ -12,10 +12,10 @@ enum source_kind { FROM_FILE, FROM_VALUE, FROM_DEFAULT, FROM_PLACE };
 
 struct ice_column_source {
 	enum source_kind kind;
-	uint32_t index;                 /* in the schema that is read: FROM_FILE, and FROM_PLACE where has_index */
-	bool has_index, patched;        /* patched: a nested field is missing that has a default */
+	uint32_t index;          /* in the schema that is read: FROM_FILE, and FROM_PLACE where has_index */
+	bool has_index, patched; /* patched: a nested field is missing that has a default */
 	bool has_value;
-	struct expr_value value;        /* FROM_VALUE */
+	struct expr_value value; /* FROM_VALUE */
 	const struct weir_field *in_file;
 };
 
@@ -63,7 +63,7 @@ static void set_ids(const json_t *level, struct weir_field *fields, uint32_t cou
 
 /* The file's schema with ids by the table's name mapping; as it is where the file has ids or the table no mapping. */
 static int identify(struct mapper *mapper, struct ice_table *table, const struct weir_schema *file,
-        const struct weir_schema **ret_schema, struct weir_error *err)
+	const struct weir_schema **ret_schema, struct weir_error *err)
 {
 	json_error_t problem;
 	struct weir_str mapping = ice_property(table->metadata, "schema.name-mapping.default");
@@ -78,7 +78,7 @@ static int identify(struct mapper *mapper, struct ice_table *table, const struct
 	if (!json_is_array(json)) {
 		json_decref(json);
 		return weir_fail_at(err, WEIR_E_CORRUPT, table->metadata_uri, WEIR_ERROR_NO_OFFSET,
-		        "the table's property schema.name-mapping.default is not a name mapping");
+			"the table's property schema.name-mapping.default is not a name mapping");
 	}
 	struct weir_schema *copy = weir_schema_copy(mapper->arena, file);
 	set_ids(json, copy->fields, copy->field_count);
@@ -88,18 +88,18 @@ static int identify(struct mapper *mapper, struct ice_table *table, const struct
 }
 
 static const struct weir_field *find(
-        const struct mapper *mapper, const struct weir_field *wanted, const struct weir_field *fields, uint32_t count)
+	const struct mapper *mapper, const struct weir_field *wanted, const struct weir_field *fields, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 		if (mapper->by_name ? weir_str_equal(fields[i].name, wanted->name)
-		                    : fields[i].id == wanted->id && wanted->id != 0)
+				    : fields[i].id == wanted->id && wanted->id != 0)
 			return &fields[i];
 	return NULL;
 }
 
 /* The child of a file's field that a child of a wanted field is read from. */
-static const struct weir_field *child_of(const struct mapper *mapper, const struct weir_field *wanted, uint32_t child,
-        const struct weir_field *in_file)
+static const struct weir_field *child_of(
+	const struct mapper *mapper, const struct weir_field *wanted, uint32_t child, const struct weir_field *in_file)
 {
 	if (wanted->type != WEIR_STRUCT)
 		return child < in_file->child_count ? &in_file->children[child] : NULL;
@@ -108,7 +108,7 @@ static const struct weir_field *child_of(const struct mapper *mapper, const stru
 
 /* What to ask the file for: the wanted field under the file's names. Missing children get a name that no file has. */
 static void ask(const struct mapper *mapper, const struct weir_field *wanted, const struct weir_field *in_file,
-        struct weir_field *ret_field, bool *ret_patched)
+	struct weir_field *ret_field, bool *ret_patched)
 {
 	*ret_field = *wanted;
 	ret_field->name = in_file != NULL ? in_file->name : WEIR_STR("");
@@ -119,13 +119,13 @@ static void ask(const struct mapper *mapper, const struct weir_field *wanted, co
 	ret_field->children = weir_arena_calloc(mapper->arena, wanted->child_count, sizeof *ret_field->children);
 	for (uint32_t i = 0; i < wanted->child_count; i++)
 		ask(mapper, &wanted->children[i], child_of(mapper, wanted, i, in_file), &ret_field->children[i],
-		        ret_patched);
+			ret_patched);
 }
 
 /* ---- making the map ---- */
 
 static bool identity_value(const struct ice_metadata *metadata, const struct ice_data_file *file, int32_t field_id,
-        struct ice_column_source *source)
+	struct ice_column_source *source)
 {
 	const struct ice_spec *spec = ice_metadata_spec(metadata, file->spec_id);
 	for (uint32_t i = 0; spec != NULL && i < spec->field_count && i < file->partition_count; i++)
@@ -140,23 +140,23 @@ static bool identity_value(const struct ice_metadata *metadata, const struct ice
 
 static bool is_place(int32_t field_id)
 {
-	return field_id == ICE_FIELD_ROW_ID || field_id == ICE_FIELD_ROW_SEQUENCE ||
-	       field_id == ICE_FIELD_POSITION || field_id == ICE_FIELD_PATH;
+	return field_id == ICE_FIELD_ROW_ID || field_id == ICE_FIELD_ROW_SEQUENCE || field_id == ICE_FIELD_POSITION ||
+		field_id == ICE_FIELD_PATH;
 }
 
 /* Terms on columns that the file has as they are asked for: of others its statistics know nothing, or the wrong thing. */
 static void keep_terms(struct weir_arena *arena, const struct mapper *mapper, const struct expr_filter *filter,
-        const struct ice_column_map *map, struct expr_filter *ret_filter)
+	const struct ice_column_map *map, struct expr_filter *ret_filter)
 {
 	uint32_t count = 0;
-	struct expr_term *terms =
-	        weir_arena_calloc(arena, filter != NULL ? filter->term_count : 0, sizeof *terms);
+	struct expr_term *terms = weir_arena_calloc(arena, filter != NULL ? filter->term_count : 0, sizeof *terms);
 	bool own_ids = !mapper->by_name && has_ids(map->file->fields, map->file->field_count);
 	for (uint32_t i = 0; filter != NULL && own_ids && i < filter->term_count; i++) {
 		uint32_t in_file = weir_schema_find_id(map->file, filter->terms[i].field_id);
 		uint32_t wanted = weir_schema_find_id(map->wanted, filter->terms[i].field_id);
-		if (in_file == WEIR_NO_FIELD || (wanted != WEIR_NO_FIELD && weir_type_width(map->wanted->fields[wanted].type) == 8 &&
-		                                        map->wanted->fields[wanted].type >= WEIR_TIMESTAMP_NS))
+		if (in_file == WEIR_NO_FIELD ||
+			(wanted != WEIR_NO_FIELD && weir_type_width(map->wanted->fields[wanted].type) == 8 &&
+				map->wanted->fields[wanted].type >= WEIR_TIMESTAMP_NS))
 			continue;
 		terms[count++] = filter->terms[i];
 	}
@@ -186,16 +186,16 @@ static void map_column(struct mapper *mapper, struct ice_table *table, struct ic
 		source->index = map->read.field_count;
 		map->read.fields[map->read.field_count] = *wanted;
 		map->read.fields[map->read.field_count++].name =
-		        mapper->by_name || !has_ids(map->file->fields, map->file->field_count) ? WEIR_STR("")
-		                                                                               : wanted->name;
+			mapper->by_name || !has_ids(map->file->fields, map->file->field_count) ? WEIR_STR("")
+											       : wanted->name;
 	}
 	if (source->kind != FROM_FILE || source->patched)
 		map->is_plain = false;
 }
 
 int ice_column_map_make(struct weir_arena *arena, struct ice_table *table, const struct ice_data_file *data_file,
-        const struct weir_schema *file, const struct weir_schema *wanted, const struct expr_filter *filter,
-        struct ice_column_map *ret_map, struct weir_error *err)
+	const struct weir_schema *file, const struct weir_schema *wanted, const struct expr_filter *filter,
+	struct ice_column_map *ret_map, struct weir_error *err)
 {
 	struct mapper mapper = {.arena = arena};
 	struct ice_column_map map = {.is_plain = true, .wanted = wanted, .data_file = data_file};
@@ -218,7 +218,7 @@ int ice_column_map_make(struct weir_arena *arena, struct ice_table *table, const
 
 /* Fills nested fields that the file lacks with their defaults. The column's own arrays are the batch's: copied first. */
 static int patch(struct weir_arena *arena, const struct mapper *mapper, const struct weir_field *wanted,
-        const struct weir_field *in_file, uint32_t rows, struct weir_column *column, struct weir_error *err)
+	const struct weir_field *in_file, uint32_t rows, struct weir_column *column, struct weir_error *err)
 {
 	column->children = weir_arena_copy(arena, column->children, column->child_count * sizeof *column->children);
 	uint32_t child_rows = wanted->type == WEIR_STRUCT ? rows : column->child_rows;
@@ -237,7 +237,7 @@ static int patch(struct weir_arena *arena, const struct mapper *mapper, const st
 
 /* Row id, sequence number, position or path: the file's own where it has one, else what the row inherits. */
 static void place_column(const struct ice_column_map *map, struct weir_arena *arena, uint32_t index,
-        const struct weir_batch *batch, uint64_t first_row, struct weir_column *ret_column)
+	const struct weir_batch *batch, uint64_t first_row, struct weir_column *ret_column)
 {
 	const struct weir_field *wanted = &map->wanted->fields[index];
 	const struct ice_column_source *source = &map->columns[index];
@@ -249,9 +249,9 @@ static void place_column(const struct ice_column_map *map, struct weir_arena *ar
 		return;
 	}
 	const struct weir_column *own = source->has_index ? &batch->columns[source->index] : NULL;
-	int64_t start = wanted->id == ICE_FIELD_ROW_ID         ? file->first_row_id
-	                : wanted->id == ICE_FIELD_ROW_SEQUENCE ? file->sequence_number
-	                                                       : 0;
+	int64_t start = wanted->id == ICE_FIELD_ROW_ID ? file->first_row_id
+		: wanted->id == ICE_FIELD_ROW_SEQUENCE ? file->sequence_number
+						       : 0;
 	bool counts = wanted->id != ICE_FIELD_ROW_SEQUENCE;
 	if (file->first_row_id < 0 && wanted->id == ICE_FIELD_ROW_SEQUENCE)
 		start = -1; /* lineage is of version 3 */
@@ -267,7 +267,7 @@ static void place_column(const struct ice_column_map *map, struct weir_arena *ar
 }
 
 int ice_column_map_apply(const struct ice_column_map *map, struct weir_arena *arena, const struct weir_batch *batch,
-        uint64_t first_row, struct weir_batch **ret_batch, struct weir_error *err)
+	uint64_t first_row, struct weir_batch **ret_batch, struct weir_error *err)
 {
 	struct weir_batch *out = weir_arena_zalloc(arena, sizeof *out);
 	struct mapper mapper = {.arena = arena, .by_name = !has_ids(map->file->fields, map->file->field_count)};
@@ -283,14 +283,14 @@ int ice_column_map_apply(const struct ice_column_map *map, struct weir_arena *ar
 			out->columns[i] = batch->columns[source->index];
 			if (source->patched)
 				code = patch(arena, &mapper, wanted, source->in_file, batch->row_count,
-				        &out->columns[i], err);
+					&out->columns[i], err);
 			break;
 		case FROM_VALUE:
 			if (!ice_constant_column(arena, wanted, source->has_value ? &source->value : NULL,
-			            batch->row_count, &out->columns[i]))
+				    batch->row_count, &out->columns[i]))
 				code = weir_fail_at(err, WEIR_E_CORRUPT, map->data_file->path, WEIR_ERROR_NO_OFFSET,
-				        "the partition value of column '%.*s' is not of its type",
-				        WEIR_STR_ARG(wanted->name));
+					"the partition value of column '%.*s' is not of its type",
+					WEIR_STR_ARG(wanted->name));
 			break;
 		case FROM_DEFAULT:
 			code = ice_default_column(arena, wanted, batch->row_count, &out->columns[i], err);

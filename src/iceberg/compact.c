@@ -21,7 +21,7 @@ struct compaction {
 	ice_compact_progress_fn *progress;
 	void *context;
 	struct ice_compact_counts counts;
-	int64_t sequence_number; /* of what was planned */
+	int64_t sequence_number;          /* of what was planned */
 	const struct weir_schema *schema; /* of what is read and written */
 	struct weir_arena *arena;
 };
@@ -39,7 +39,8 @@ static int by_partition(const void *a, const void *b)
 		int order = 0;
 		if (x->is_null || y->is_null)
 			order = (int)y->is_null - (int)x->is_null;
-		else if (!ice_partition_value_equal(x, y) && (!expr_compare(&x->value, &y->value, &order) || order == 0))
+		else if (!ice_partition_value_equal(x, y) &&
+			(!expr_compare(&x->value, &y->value, &order) || order == 0))
 			order = memcmp(&x->value.u.number, &y->value.u.number, sizeof(double)) < 0 ? -1 : 1; /* NaN */
 		if (order != 0)
 			return order;
@@ -51,7 +52,7 @@ static int by_partition(const void *a, const void *b)
 static bool is_due(const struct compaction *compaction, const struct ice_data_file *file)
 {
 	return compaction->options.all || file->delete_count > 0 ||
-	       file->spec_id != compaction->table->metadata->default_spec_id;
+		file->spec_id != compaction->table->metadata->default_spec_id;
 }
 
 /* Below three quarters of the target: worth joining with others. */
@@ -146,8 +147,8 @@ static void interleave(const uint64_t *bits, uint32_t columns, uint64_t *key)
 			key[at / 64] |= (bits[c] >> bit & 1) << (63 - at % 64);
 }
 
-static struct weir_pick *z_order(const struct compaction *compaction, struct weir_batch *const *batches, uint32_t count,
-        uint64_t *ret_rows)
+static struct weir_pick *z_order(
+	const struct compaction *compaction, struct weir_batch *const *batches, uint32_t count, uint64_t *ret_rows)
 {
 	uint32_t columns[ICE_ZORDER_COLUMNS];
 	unsigned shift[ICE_ZORDER_COLUMNS];
@@ -175,8 +176,8 @@ static struct weir_pick *z_order(const struct compaction *compaction, struct wei
 	return picks;
 }
 
-static struct weir_pick *sort_order(const struct compaction *compaction, struct weir_batch *const *batches,
-        uint32_t count, uint64_t *ret_rows)
+static struct weir_pick *sort_order(
+	const struct compaction *compaction, struct weir_batch *const *batches, uint32_t count, uint64_t *ret_rows)
 {
 	struct weir_order order = {.count = compaction->options.column_count};
 	for (uint32_t c = 0; c < order.count; c++)
@@ -202,15 +203,15 @@ static void release_held(struct held *held)
 }
 
 static int write_held(
-        struct compaction *compaction, struct held *held, struct ice_writer *writer, struct weir_error *err)
+	struct compaction *compaction, struct held *held, struct ice_writer *writer, struct weir_error *err)
 {
 	uint64_t rows = 0;
 	int code = 0;
 	if (held->count == 0)
 		return 0;
 	struct weir_pick *picks = compaction->options.order == ICE_COMPACT_ZORDER
-	                                  ? z_order(compaction, held->batches, held->count, &rows)
-	                                  : sort_order(compaction, held->batches, held->count, &rows);
+		? z_order(compaction, held->batches, held->count, &rows)
+		: sort_order(compaction, held->batches, held->count, &rows);
 	for (uint64_t at = 0; at < rows && code == 0; at += WEIR_BATCH_ROWS) {
 		struct weir_arena *arena = weir_arena_new(0);
 		uint32_t count = (uint32_t)(rows - at < WEIR_BATCH_ROWS ? rows - at : WEIR_BATCH_ROWS);
@@ -224,7 +225,7 @@ static int write_held(
 }
 
 static int take_batch(struct compaction *compaction, struct held *held, struct weir_batch *take_batch,
-        struct ice_writer *writer, struct weir_error *err)
+	struct ice_writer *writer, struct weir_error *err)
 {
 	compaction->counts.rows += take_batch->row_count;
 	if (compaction->options.order == ICE_COMPACT_BINPACK) {
@@ -239,16 +240,16 @@ static int take_batch(struct compaction *compaction, struct held *held, struct w
 }
 
 static int rewrite(struct compaction *compaction, const struct ice_data_file *const *files, uint32_t count,
-        struct ice_written *ret_written, struct weir_error *err)
+	struct ice_written *ret_written, struct weir_error *err)
 {
 	bool lineage = compaction->table->metadata->format_version > 2;
 	struct ice_write_options options = {.spec_id = compaction->table->metadata->default_spec_id,
-	        .prefix = weir_str_from(weir_arena_printf(compaction->arena, "%.*s-%u",
-	                WEIR_STR_ARG(compaction->options.prefix), compaction->counts.commits)),
-	        .target_bytes = compaction->options.target_bytes,
-	        .codec = CODEC_ZSTD,
-	        .level = 1,
-	        .lineage = lineage};
+		.prefix = weir_str_from(weir_arena_printf(compaction->arena, "%.*s-%u",
+			WEIR_STR_ARG(compaction->options.prefix), compaction->counts.commits)),
+		.target_bytes = compaction->options.target_bytes,
+		.codec = CODEC_ZSTD,
+		.level = 1,
+		.lineage = lineage};
 	struct held held = {0};
 	struct ice_writer *writer = NULL;
 	struct ice_reader *reader = NULL;
@@ -270,7 +271,8 @@ static int rewrite(struct compaction *compaction, const struct ice_data_file *co
 }
 
 /* Vectors and position deletes of just this file go with it. */
-static uint32_t spent_deletes(const struct ice_data_file *const *files, uint32_t count, struct ice_data_file **ret_spent)
+static uint32_t spent_deletes(
+	const struct ice_data_file *const *files, uint32_t count, struct ice_data_file **ret_spent)
 {
 	uint32_t most = 0, spent = 0;
 	for (uint32_t i = 0; i < count; i++)
@@ -284,7 +286,7 @@ static uint32_t spent_deletes(const struct ice_data_file *const *files, uint32_t
 }
 
 static void count_group(struct compaction *compaction, const struct ice_data_file *const *files, uint32_t count,
-        const struct ice_written *written, uint32_t spent, uint64_t rows_before)
+	const struct ice_written *written, uint32_t spent, uint64_t rows_before)
 {
 	struct ice_compact_counts *counts = &compaction->counts;
 	uint64_t rows = 0;
@@ -308,13 +310,14 @@ static void delete_written(struct compaction *compaction, const struct ice_writt
 	for (uint32_t i = 0; i < written->count; i++) {
 		struct weir_str name;
 		struct weir_error ignored = WEIR_ERROR_INIT;
-		if (store_name_of(compaction->table->store, compaction->arena, written->files[i].path, &name, &ignored) == 0)
+		if (store_name_of(
+			    compaction->table->store, compaction->arena, written->files[i].path, &name, &ignored) == 0)
 			store_delete_many(compaction->table->store, &name.data, 1, &ignored);
 	}
 }
 
-static int compact_group(struct compaction *compaction, const struct ice_data_file *const *files, uint32_t count,
-        struct weir_error *err)
+static int compact_group(
+	struct compaction *compaction, const struct ice_data_file *const *files, uint32_t count, struct weir_error *err)
 {
 	struct ice_written written = {0};
 	struct ice_data_file *spent_files = NULL;
@@ -328,16 +331,16 @@ static int compact_group(struct compaction *compaction, const struct ice_data_fi
 	if (code == 0) {
 		code = store_barrier(compaction->table->store, written.handles, written.count, err);
 		const struct ice_edit edit = {.operation = ICE_OP_REPLACE,
-		        .added = written.files,
-		        .added_count = written.count,
-		        .removed = removed,
-		        .removed_count = count,
-		        .removed_deletes = spent_files,
-		        .removed_delete_count = spent,
-		        .data_sequence_number = compaction->sequence_number,
-		        .prefix = weir_str_from(weir_arena_printf(compaction->arena, "%.*s-%u",
-		                WEIR_STR_ARG(compaction->options.prefix), compaction->counts.commits)),
-		        .now_ms = compaction->options.now_ms};
+			.added = written.files,
+			.added_count = written.count,
+			.removed = removed,
+			.removed_count = count,
+			.removed_deletes = spent_files,
+			.removed_delete_count = spent,
+			.data_sequence_number = compaction->sequence_number,
+			.prefix = weir_str_from(weir_arena_printf(compaction->arena, "%.*s-%u",
+				WEIR_STR_ARG(compaction->options.prefix), compaction->counts.commits)),
+			.now_ms = compaction->options.now_ms};
 		if (code == 0)
 			code = compaction->commit(compaction->context, compaction->table, &edit, &next, err);
 	}
@@ -366,13 +369,15 @@ static int check_options(const struct compaction *compaction, struct weir_error 
 	for (uint32_t i = 0; i < options->column_count; i++) {
 		uint32_t column = weir_schema_find_id(compaction->schema, options->columns[i]);
 		if (column == WEIR_NO_FIELD || weir_type_is_nested(compaction->schema->fields[column].type))
-			return weir_fail(err, WEIR_E_INPUT, "rows can be put in order by columns of single values only");
+			return weir_fail(
+				err, WEIR_E_INPUT, "rows can be put in order by columns of single values only");
 	}
 	return 0;
 }
 
 /* The end of the run of files from `first` on that are of one partition and make up a commit. */
-static uint32_t group_end(const struct compaction *compaction, const struct ice_data_file **files, uint32_t first, uint32_t end)
+static uint32_t group_end(
+	const struct compaction *compaction, const struct ice_data_file **files, uint32_t first, uint32_t end)
 {
 	uint64_t bytes = 0;
 	uint32_t at = first;
@@ -382,15 +387,15 @@ static uint32_t group_end(const struct compaction *compaction, const struct ice_
 }
 
 int ice_compact(struct ice_table *table, const struct ice_compact_options *options, ice_commit_edit_fn *commit,
-        ice_compact_progress_fn *progress, void *context, struct ice_compact_counts *ret_counts, struct weir_error *err)
+	ice_compact_progress_fn *progress, void *context, struct ice_compact_counts *ret_counts, struct weir_error *err)
 {
 	struct compaction compaction = {.table = ice_table_ref(table),
-	        .options = *options,
-	        .commit = commit,
-	        .progress = progress,
-	        .context = context,
-	        .sequence_number = table->metadata->last_sequence_number,
-	        .arena = weir_arena_new(0)};
+		.options = *options,
+		.commit = commit,
+		.progress = progress,
+		.context = context,
+		.sequence_number = table->metadata->last_sequence_number,
+		.arena = weir_arena_new(0)};
 	struct ice_file_list *list = NULL;
 	if (options->target_bytes == 0)
 		compaction.options.target_bytes = TARGET_BYTES;
@@ -428,10 +433,10 @@ int ice_compact(struct ice_table *table, const struct ice_compact_options *optio
 }
 
 int ice_rewrite_manifests(struct ice_table *table, struct weir_str prefix, int64_t now_ms, ice_commit_edit_fn *commit,
-        void *context, struct weir_error *err)
+	void *context, struct weir_error *err)
 {
 	const struct ice_edit edit = {
-	        .operation = ICE_OP_REPLACE, .rewrite_manifests = true, .prefix = prefix, .now_ms = now_ms};
+		.operation = ICE_OP_REPLACE, .rewrite_manifests = true, .prefix = prefix, .now_ms = now_ms};
 	struct ice_table *next;
 	int code = commit(context, table, &edit, &next, err);
 	if (code == 0)

@@ -84,7 +84,7 @@ static bool timestamp_of(struct weir_str text, enum weir_type type, int64_t *ret
 	bool zone = type == WEIR_TIMESTAMPTZ || type == WEIR_TIMESTAMPTZ_NS, nanos = type >= WEIR_TIMESTAMP_NS;
 	bool has_zone = weir_str_has_suffix(text, WEIR_STR("+00:00"));
 	if (zone != has_zone || text.size < 19 || (!zone && text.data[text.size - 1] == 'Z') ||
-	        !weir_time_parse(text, WEIR_ZONE_UTC, ret_value))
+		!weir_time_parse(text, WEIR_ZONE_UTC, ret_value))
 		return false;
 	const char *point = memchr(text.data, '.', text.size), *end = text.data + text.size - (has_zone ? 6 : 0);
 	size_t digits = point != NULL ? (size_t)(end - point) - 1 : 0;
@@ -169,8 +169,8 @@ static void repeat(struct weir_column *column, uint32_t rows)
 		memcpy((char *)column->values + i * width, column->values, width);
 }
 
-static void column_of_nulls(struct weir_arena *arena, const struct weir_field *field, uint32_t rows,
-        struct weir_column *ret_column)
+static void column_of_nulls(
+	struct weir_arena *arena, const struct weir_field *field, uint32_t rows, struct weir_column *ret_column)
 {
 	const struct weir_schema schema = {.field_count = 1, .fields = (struct weir_field *)(uintptr_t)field};
 	*ret_column = weir_batch_new(arena, &schema, rows)->columns[0];
@@ -179,7 +179,7 @@ static void column_of_nulls(struct weir_arena *arena, const struct weir_field *f
 }
 
 int ice_default_column(struct weir_arena *arena, const struct weir_field *field, uint32_t rows,
-        struct weir_column *ret_column, struct weir_error *err)
+	struct weir_column *ret_column, struct weir_error *err)
 {
 	json_error_t problem;
 	column_of_nulls(arena, field, rows, ret_column);
@@ -188,11 +188,11 @@ int ice_default_column(struct weir_arena *arena, const struct weir_field *field,
 	json_t *json = json_loadb(field->initial_default.data, field->initial_default.size, JSON_DECODE_ANY, &problem);
 	bool is_empty_struct = field->type == WEIR_STRUCT && json_is_object(json) && json_object_size(json) == 0;
 	bool good = is_empty_struct ||
-	            (!weir_type_is_nested(field->type) && set_cell(arena, field, json, ret_column->values));
+		(!weir_type_is_nested(field->type) && set_cell(arena, field, json, ret_column->values));
 	json_decref(json);
 	if (!good)
 		return weir_fail(err, WEIR_E_CORRUPT, "the default of column '%.*s' is not a value of its type",
-		        WEIR_STR_ARG(field->name));
+			WEIR_STR_ARG(field->name));
 	memset(ret_column->valid, 0xFF, ((size_t)rows + 63) / 64 * 8);
 	repeat(ret_column, rows);
 	for (uint32_t i = 0; i < field->child_count; i++) { /* of a struct: each child has its own default */
@@ -225,7 +225,7 @@ static weir_int128 decimal_from_bytes(struct weir_str bytes)
 }
 
 bool ice_constant_column(struct weir_arena *arena, const struct weir_field *field, const struct expr_value *value,
-        uint32_t rows, struct weir_column *ret_column)
+	uint32_t rows, struct weir_column *ret_column)
 {
 	column_of_nulls(arena, field, rows, ret_column);
 	if (value == NULL || rows == 0)

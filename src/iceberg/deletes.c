@@ -11,9 +11,9 @@
 #include "iceberg/positions.h"
 #include "iceberg/puffin.h"
 
-#define CACHE_BYTES    (128U << 20)
-#define EQUALITY_MAX   64 /* columns of one equality delete */
-#define NULL_LENGTH    UINT32_MAX
+#define CACHE_BYTES  (128U << 20)
+#define EQUALITY_MAX 64 /* columns of one equality delete */
+#define NULL_LENGTH  UINT32_MAX
 
 /* The keys of one file of equality deletes. */
 struct key_set {
@@ -80,10 +80,11 @@ static int read_vector(struct ice_file_deletes *deletes, const struct ice_data_f
 	int code = ice_file_name(deletes->table, arena, vector->path, &name, err);
 	if (code == 0)
 		code = store_source_open(deletes->table->store, name.data, &source, err);
-	if (code == 0 && (vector->content_offset < 0 || vector->content_size_bytes < 0 ||
-	                         (uint64_t)vector->content_size_bytes > ICE_VECTOR_BYTES_MAX ||
-	                         (uint64_t)vector->content_offset > source.size_bytes ||
-	                         (uint64_t)vector->content_size_bytes > source.size_bytes - (uint64_t)vector->content_offset))
+	if (code == 0 &&
+		(vector->content_offset < 0 || vector->content_size_bytes < 0 ||
+			(uint64_t)vector->content_size_bytes > ICE_VECTOR_BYTES_MAX ||
+			(uint64_t)vector->content_offset > source.size_bytes ||
+			(uint64_t)vector->content_size_bytes > source.size_bytes - (uint64_t)vector->content_offset))
 		code = weir_fail(err, WEIR_E_CORRUPT, "the deletion vector is not within its file");
 	if (code == 0) {
 		size_t size = (size_t)vector->content_size_bytes;
@@ -93,8 +94,9 @@ static int read_vector(struct ice_file_deletes *deletes, const struct ice_data_f
 			code = ice_vector_decode(deletes->positions, (struct weir_str){blob, size}, err);
 	}
 	if (code == 0 && before == 0 && ice_positions_count(deletes->positions) != (uint64_t)vector->record_count)
-		code = weir_fail(err, WEIR_E_CORRUPT, "the deletion vector holds %llu positions, its manifest says %lld",
-		        (unsigned long long)ice_positions_count(deletes->positions), (long long)vector->record_count);
+		code = weir_fail(err, WEIR_E_CORRUPT,
+			"the deletion vector holds %llu positions, its manifest says %lld",
+			(unsigned long long)ice_positions_count(deletes->positions), (long long)vector->record_count);
 	if (source.self != NULL)
 		store_source_close(&source);
 	free(blob);
@@ -107,8 +109,8 @@ static int check_format(const struct ice_data_file *file, struct weir_error *err
 	if (weir_str_is(file->format, "PARQUET") || weir_str_is(file->format, "parquet"))
 		return 0;
 	return weir_fail_at(err, WEIR_E_UNSUPPORTED, file->path, WEIR_ERROR_NO_OFFSET,
-	        "the delete file has format '%.*s'; weir reads PARQUET and PUFFIN",
-	        (int)(file->format.size < 40 ? file->format.size : 40), file->format.data);
+		"the delete file has format '%.*s'; weir reads PARQUET and PUFFIN",
+		(int)(file->format.size < 40 ? file->format.size : 40), file->format.data);
 }
 
 static int add_positions(struct ice_file_deletes *deletes, const struct weir_batch *batch, struct weir_error *err)
@@ -129,8 +131,8 @@ static int add_positions(struct ice_file_deletes *deletes, const struct weir_bat
 static int read_positions(struct ice_file_deletes *deletes, const struct ice_data_file *file, struct weir_error *err)
 {
 	struct weir_field fields[2] = {
-	        {.name = WEIR_STR("file_path"), .id = ICE_DELETE_PATH, .type = WEIR_STRING, .required = true},
-	        {.name = WEIR_STR("pos"), .id = ICE_DELETE_POSITION, .type = WEIR_INT64, .required = true},
+		{.name = WEIR_STR("file_path"), .id = ICE_DELETE_PATH, .type = WEIR_STRING, .required = true},
+		{.name = WEIR_STR("pos"), .id = ICE_DELETE_POSITION, .type = WEIR_INT64, .required = true},
 	};
 	const struct weir_schema schema = {.field_count = 2, .fields = fields};
 	const struct expr_value path = {.kind = EXPR_TEXT, .u.text = deletes->file->path};
@@ -159,7 +161,7 @@ static int read_positions(struct ice_file_deletes *deletes, const struct ice_dat
 
 /* The row's key under a set's columns; columns[i] are the batch's columns for them. */
 static void make_key(const struct weir_schema *schema, struct weir_column *const *columns, uint32_t row,
-        struct weir_arena *scratch, struct weir_buf *key)
+	struct weir_arena *scratch, struct weir_buf *key)
 {
 	key->size = 0;
 	for (uint32_t i = 0; i < schema->field_count; i++) {
@@ -176,25 +178,27 @@ static void make_key(const struct weir_schema *schema, struct weir_column *const
 	}
 }
 
-static int key_schema(struct ice_table *table, const struct ice_data_file *file, struct key_set *set,
-        struct weir_error *err)
+static int key_schema(
+	struct ice_table *table, const struct ice_data_file *file, struct key_set *set, struct weir_error *err)
 {
 	if (file->equality_id_count == 0 || file->equality_id_count > EQUALITY_MAX)
-		return weir_fail(err, WEIR_E_CORRUPT, "the equality deletes compare %u columns", file->equality_id_count);
+		return weir_fail(
+			err, WEIR_E_CORRUPT, "the equality deletes compare %u columns", file->equality_id_count);
 	set->schema.fields = weir_arena_calloc(set->arena, file->equality_id_count, sizeof *set->schema.fields);
 	for (uint32_t i = 0; i < file->equality_id_count; i++) {
 		const struct weir_field *field = ice_metadata_field(table->metadata, file->equality_ids[i]);
 		bool is_top = false;
 		for (uint32_t j = 0; j < table->metadata->schema_count; j++)
 			is_top = is_top ||
-			         weir_schema_find_id(&table->metadata->schemas[j], file->equality_ids[i]) != WEIR_NO_FIELD;
+				weir_schema_find_id(&table->metadata->schemas[j], file->equality_ids[i]) !=
+					WEIR_NO_FIELD;
 		if (field == NULL)
-			return weir_fail(err, WEIR_E_CORRUPT, "the equality deletes compare field %d, which no schema has",
-			        file->equality_ids[i]);
+			return weir_fail(err, WEIR_E_CORRUPT,
+				"the equality deletes compare field %d, which no schema has", file->equality_ids[i]);
 		if (!is_top || weir_type_is_nested(field->type))
 			return weir_fail(err, WEIR_E_UNSUPPORTED,
-			        "the equality deletes compare the nested field '%.*s', which weir does not",
-			        WEIR_STR_ARG(field->name));
+				"the equality deletes compare the nested field '%.*s', which weir does not",
+				WEIR_STR_ARG(field->name));
 		set->schema.fields[set->schema.field_count++] = *field;
 	}
 	return 0;
@@ -220,7 +224,7 @@ static void add_keys(struct ice_delete_cache *cache, struct key_set *set, const 
 
 /* Through a reader of its own, so that defaults, promotions and names are as in data files. */
 static int read_keys(struct ice_table *table, struct ice_delete_cache *cache, const struct ice_data_file *file,
-        struct key_set *set, struct weir_error *err)
+	struct key_set *set, struct weir_error *err)
 {
 	struct ice_data_file plain = *file;
 	const struct ice_data_file *files[1] = {&plain};
@@ -241,7 +245,7 @@ static int read_keys(struct ice_table *table, struct ice_delete_cache *cache, co
 }
 
 static int keys_of(struct ice_table *table, struct ice_delete_cache *cache, const struct ice_data_file *file,
-        const struct key_set **ret_set, struct weir_error *err)
+	const struct key_set **ret_set, struct weir_error *err)
 {
 	for (struct key_set *set = cache->sets; set != NULL; set = set->next)
 		if (weir_str_equal(set->path, file->path)) {
@@ -265,7 +269,7 @@ static int keys_of(struct ice_table *table, struct ice_delete_cache *cache, cons
 /* ---- all of a file's deletes ---- */
 
 int ice_file_deletes_open(struct ice_table *table, struct ice_delete_cache *cache, const struct ice_data_file *file,
-        struct ice_file_deletes **ret_deletes, struct weir_error *err)
+	struct ice_file_deletes **ret_deletes, struct weir_error *err)
 {
 	struct ice_file_deletes *deletes = weir_zalloc(sizeof *deletes);
 	int code = 0;
@@ -292,7 +296,7 @@ int ice_file_deletes_open(struct ice_table *table, struct ice_delete_cache *cach
 }
 
 int ice_file_deleted_positions(struct ice_table *table, const struct ice_data_file *file,
-        struct ice_positions **ret_positions, struct weir_error *err)
+	struct ice_positions **ret_positions, struct weir_error *err)
 {
 	struct ice_file_deletes deletes = {.table = table, .file = file, .positions = ice_positions_new()};
 	int code = 0;
@@ -301,7 +305,7 @@ int ice_file_deleted_positions(struct ice_table *table, const struct ice_data_fi
 		if (delete->content == ICE_EQUALITY_DELETES)
 			continue;
 		code = delete->content_offset >= 0 ? read_vector(&deletes, delete, err)
-		                                   : read_positions(&deletes, delete, err);
+						   : read_positions(&deletes, delete, err);
 	}
 	if (code != 0)
 		ice_positions_free(deletes.positions);
@@ -321,7 +325,7 @@ void ice_file_deletes_free(struct ice_file_deletes *deletes)
 }
 
 const struct weir_schema *ice_file_deletes_schema(
-        const struct ice_file_deletes *deletes, struct weir_arena *arena, const struct weir_schema *wanted)
+	const struct ice_file_deletes *deletes, struct weir_arena *arena, const struct weir_schema *wanted)
 {
 	uint32_t more = 0;
 	for (uint32_t i = 0; i < deletes->set_count; i++)
@@ -341,7 +345,7 @@ const struct weir_schema *ice_file_deletes_schema(
 }
 
 static void drop_keys(struct ice_file_deletes *deletes, const struct key_set *set, const struct weir_batch *batch,
-        struct weir_arena *scratch, bool *gone)
+	struct weir_arena *scratch, bool *gone)
 {
 	struct weir_column *columns[EQUALITY_MAX];
 	for (uint32_t i = 0; i < set->schema.field_count; i++)
@@ -355,7 +359,7 @@ static void drop_keys(struct ice_file_deletes *deletes, const struct key_set *se
 }
 
 uint32_t ice_file_deletes_keep(
-        struct ice_file_deletes *deletes, const struct weir_batch *batch, uint64_t first_row, uint16_t *kept)
+	struct ice_file_deletes *deletes, const struct weir_batch *batch, uint64_t first_row, uint16_t *kept)
 {
 	bool gone[WEIR_BATCH_ROWS] = {false};
 	uint32_t count = 0;

@@ -27,7 +27,7 @@ static int view_open(struct ice_commit *commit, uint32_t index, struct view *ret
 	}
 	ret_view->snapshot = &metadata->snapshots[index];
 	return ice_table_manifests(
-	        commit->base, ret_view->snapshot, &ret_view->cached, &ret_view->manifests, &ret_view->count, err);
+		commit->base, ret_view->snapshot, &ret_view->cached, &ret_view->manifests, &ret_view->count, err);
 }
 
 /* Deletion vectors may share a file that lives on when one of them goes: such tables are not told from neighbours. */
@@ -54,7 +54,7 @@ static bool is_line(const struct ice_commit *commit, const bool *is_kept)
 			return false;
 	for (uint32_t i = 0; i + 1 < count; i++)
 		if (metadata->snapshots[i + 1].parent_id != metadata->snapshots[i].id ||
-		        (is_kept[i] && !is_kept[i + 1]))
+			(is_kept[i] && !is_kept[i + 1]))
 			return false;
 	return count == 0 || metadata->current_snapshot_id == metadata->snapshots[count - 1].id;
 }
@@ -112,7 +112,7 @@ static int expire_line(struct ice_commit *commit, const bool *is_kept, struct we
 
 /* Adds every file that a view reaches; doom: those that are new to the set are doomed. */
 static int reach(struct ice_commit *commit, const struct view *view, struct ice_name_set *manifests_seen,
-        struct ice_name_set *files, bool doom, struct weir_error *err)
+	struct ice_name_set *files, bool doom, struct weir_error *err)
 {
 	for (uint32_t i = 0; i < view->count; i++) {
 		const struct ice_manifest *manifest = &view->manifests[i];
@@ -152,8 +152,7 @@ static int reach_new(struct ice_commit *commit, struct ice_name_set *files, stru
 		ice_name_set_add(&removed, edit->removed[i]);
 	for (uint32_t i = 0; i < edit->added_count; i++)
 		ice_name_set_add(files, edit->added[i].path);
-	int code = ice_table_manifests(
-	        commit->base, ice_commit_parent(commit), &list, &manifests, &count, err);
+	int code = ice_table_manifests(commit->base, ice_commit_parent(commit), &list, &manifests, &count, err);
 	for (uint32_t i = 0; i < count && code == 0; i++) {
 		struct ice_cached *cached;
 		code = ice_cached_manifest(commit->base, &manifests[i], &cached, err);
@@ -162,7 +161,7 @@ static int reach_new(struct ice_commit *commit, struct ice_name_set *files, stru
 		const struct ice_entries *entries = ice_cached_entries(cached);
 		for (uint32_t j = 0; j < entries->count; j++)
 			if (entries->files[j].status != ICE_DELETED &&
-			        !ice_name_set_has(&removed, entries->files[j].path))
+				!ice_name_set_has(&removed, entries->files[j].path))
 				ice_name_set_add(files, weir_arena_str(commit->arena, entries->files[j].path));
 		ice_cached_release(cached);
 	}

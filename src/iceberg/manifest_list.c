@@ -5,30 +5,30 @@
 #include "iceberg/internal.h"
 
 static const char list_schema[] =
-        "{\"type\":\"record\",\"name\":\"manifest_file\",\"fields\":["
-        "{\"name\":\"manifest_path\",\"type\":\"string\",\"field-id\":500},"
-        "{\"name\":\"manifest_length\",\"type\":\"long\",\"field-id\":501},"
-        "{\"name\":\"partition_spec_id\",\"type\":\"int\",\"field-id\":502},"
-        "{\"name\":\"content\",\"type\":\"int\",\"field-id\":517},"
-        "{\"name\":\"sequence_number\",\"type\":\"long\",\"field-id\":515},"
-        "{\"name\":\"min_sequence_number\",\"type\":\"long\",\"field-id\":516},"
-        "{\"name\":\"added_snapshot_id\",\"type\":\"long\",\"field-id\":503},"
-        "{\"name\":\"added_files_count\",\"type\":\"int\",\"field-id\":504},"
-        "{\"name\":\"existing_files_count\",\"type\":\"int\",\"field-id\":505},"
-        "{\"name\":\"deleted_files_count\",\"type\":\"int\",\"field-id\":506},"
-        "{\"name\":\"added_rows_count\",\"type\":\"long\",\"field-id\":512},"
-        "{\"name\":\"existing_rows_count\",\"type\":\"long\",\"field-id\":513},"
-        "{\"name\":\"deleted_rows_count\",\"type\":\"long\",\"field-id\":514},"
-        "{\"name\":\"partitions\",\"type\":[\"null\",{\"type\":\"array\",\"element-id\":508,\"items\":"
-        "{\"type\":\"record\",\"name\":\"r508\",\"fields\":["
-        "{\"name\":\"contains_null\",\"type\":\"boolean\",\"field-id\":509},"
-        "{\"name\":\"contains_nan\",\"type\":[\"null\",\"boolean\"],\"default\":null,\"field-id\":518},"
-        "{\"name\":\"lower_bound\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":510},"
-        "{\"name\":\"upper_bound\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":511}"
-        "]}}],\"default\":null,\"field-id\":507},"
-        "{\"name\":\"key_metadata\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":519}";
+	"{\"type\":\"record\",\"name\":\"manifest_file\",\"fields\":["
+	"{\"name\":\"manifest_path\",\"type\":\"string\",\"field-id\":500},"
+	"{\"name\":\"manifest_length\",\"type\":\"long\",\"field-id\":501},"
+	"{\"name\":\"partition_spec_id\",\"type\":\"int\",\"field-id\":502},"
+	"{\"name\":\"content\",\"type\":\"int\",\"field-id\":517},"
+	"{\"name\":\"sequence_number\",\"type\":\"long\",\"field-id\":515},"
+	"{\"name\":\"min_sequence_number\",\"type\":\"long\",\"field-id\":516},"
+	"{\"name\":\"added_snapshot_id\",\"type\":\"long\",\"field-id\":503},"
+	"{\"name\":\"added_files_count\",\"type\":\"int\",\"field-id\":504},"
+	"{\"name\":\"existing_files_count\",\"type\":\"int\",\"field-id\":505},"
+	"{\"name\":\"deleted_files_count\",\"type\":\"int\",\"field-id\":506},"
+	"{\"name\":\"added_rows_count\",\"type\":\"long\",\"field-id\":512},"
+	"{\"name\":\"existing_rows_count\",\"type\":\"long\",\"field-id\":513},"
+	"{\"name\":\"deleted_rows_count\",\"type\":\"long\",\"field-id\":514},"
+	"{\"name\":\"partitions\",\"type\":[\"null\",{\"type\":\"array\",\"element-id\":508,\"items\":"
+	"{\"type\":\"record\",\"name\":\"r508\",\"fields\":["
+	"{\"name\":\"contains_null\",\"type\":\"boolean\",\"field-id\":509},"
+	"{\"name\":\"contains_nan\",\"type\":[\"null\",\"boolean\"],\"default\":null,\"field-id\":518},"
+	"{\"name\":\"lower_bound\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":510},"
+	"{\"name\":\"upper_bound\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":511}"
+	"]}}],\"default\":null,\"field-id\":507},"
+	"{\"name\":\"key_metadata\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":519}";
 static const char row_id_field[] =
-        ",{\"name\":\"first_row_id\",\"type\":[\"null\",\"long\"],\"default\":null,\"field-id\":520}";
+	",{\"name\":\"first_row_id\",\"type\":[\"null\",\"long\"],\"default\":null,\"field-id\":520}";
 
 static void put_summaries(struct weir_buf *out, const struct ice_manifest *manifest)
 {
@@ -76,7 +76,7 @@ static void put_manifest(struct weir_buf *out, const struct ice_manifest *manife
 }
 
 int ice_manifest_list_write(struct weir_byte_sink sink, const struct ice_snapshot *snapshot, int32_t format_version,
-        const struct ice_manifest *manifests, uint32_t count, struct weir_error *err)
+	const struct ice_manifest *manifests, uint32_t count, struct weir_error *err)
 {
 	char id[24], parent[24], sequence[24], version[16];
 	struct avro_writer *writer;
@@ -88,15 +88,15 @@ int ice_manifest_list_write(struct weir_byte_sink sink, const struct ice_snapsho
 	else
 		snprintf(parent, sizeof parent, "null");
 	const struct avro_metadata keys[] = {
-	        {"snapshot-id", weir_str_from(id)},
-	        {"parent-snapshot-id", weir_str_from(parent)},
-	        {"sequence-number", weir_str_from(sequence)},
-	        {"format-version", weir_str_from(version)},
+		{"snapshot-id", weir_str_from(id)},
+		{"parent-snapshot-id", weir_str_from(parent)},
+		{"sequence-number", weir_str_from(sequence)},
+		{"format-version", weir_str_from(version)},
 	};
 	struct weir_buf schema = WEIR_BUF_INIT;
 	weir_buf_printf(&schema, "%s%s]}", list_schema, format_version > 2 ? row_id_field : "");
 	int code = avro_writer_open(
-	        sink, weir_buf_str(&schema), keys, sizeof keys / sizeof keys[0], CODEC_GZIP, &writer, err);
+		sink, weir_buf_str(&schema), keys, sizeof keys / sizeof keys[0], CODEC_GZIP, &writer, err);
 	weir_buf_done(&schema);
 	if (code != 0)
 		return code;
@@ -152,12 +152,12 @@ static void read_summaries(struct weir_arena *arena, const struct avro_value *li
 		const struct avro_value *lower = field(item, 510, "lower_bound");
 		const struct avro_value *upper = field(item, 511, "upper_bound");
 		manifest->partitions[i] =
-		        (struct ice_field_summary){.contains_null = bool_of(field(item, 509, "contains_null")),
-		                .contains_nan = bool_of(nan),
-		                .has_contains_nan = nan != NULL,
-		                .has_bounds = lower != NULL && upper != NULL,
-		                .lower = bytes_of(arena, lower),
-		                .upper = bytes_of(arena, upper)};
+			(struct ice_field_summary){.contains_null = bool_of(field(item, 509, "contains_null")),
+				.contains_nan = bool_of(nan),
+				.has_contains_nan = nan != NULL,
+				.has_bounds = lower != NULL && upper != NULL,
+				.lower = bytes_of(arena, lower),
+				.upper = bytes_of(arena, upper)};
 	}
 }
 
@@ -165,24 +165,24 @@ static void read_summaries(struct weir_arena *arena, const struct avro_value *li
 static void read_manifest(struct weir_arena *arena, const struct avro_value *record, struct ice_manifest *manifest)
 {
 	*manifest = (struct ice_manifest){.path = bytes_of(arena, field(record, 500, "manifest_path")),
-	        .length = integer_of(record, 501, "manifest_length", -1),
-	        .spec_id = (int32_t)integer_of(record, 502, "partition_spec_id", 0),
-	        .content = (int32_t)integer_of(record, 517, "content", 0),
-	        .sequence_number = integer_of(record, 515, "sequence_number", 0),
-	        .min_sequence_number = integer_of(record, 516, "min_sequence_number", 0),
-	        .added_snapshot_id = integer_of(record, 503, "added_snapshot_id", -1),
-	        .added_files = (int32_t)integer_of(record, 504, "added_files_count", -1),
-	        .existing_files = (int32_t)integer_of(record, 505, "existing_files_count", -1),
-	        .deleted_files = (int32_t)integer_of(record, 506, "deleted_files_count", -1),
-	        .added_rows = integer_of(record, 512, "added_rows_count", -1),
-	        .existing_rows = integer_of(record, 513, "existing_rows_count", -1),
-	        .deleted_rows = integer_of(record, 514, "deleted_rows_count", -1),
-	        .first_row_id = integer_of(record, 520, "first_row_id", -1)};
+		.length = integer_of(record, 501, "manifest_length", -1),
+		.spec_id = (int32_t)integer_of(record, 502, "partition_spec_id", 0),
+		.content = (int32_t)integer_of(record, 517, "content", 0),
+		.sequence_number = integer_of(record, 515, "sequence_number", 0),
+		.min_sequence_number = integer_of(record, 516, "min_sequence_number", 0),
+		.added_snapshot_id = integer_of(record, 503, "added_snapshot_id", -1),
+		.added_files = (int32_t)integer_of(record, 504, "added_files_count", -1),
+		.existing_files = (int32_t)integer_of(record, 505, "existing_files_count", -1),
+		.deleted_files = (int32_t)integer_of(record, 506, "deleted_files_count", -1),
+		.added_rows = integer_of(record, 512, "added_rows_count", -1),
+		.existing_rows = integer_of(record, 513, "existing_rows_count", -1),
+		.deleted_rows = integer_of(record, 514, "deleted_rows_count", -1),
+		.first_row_id = integer_of(record, 520, "first_row_id", -1)};
 	read_summaries(arena, field(record, 507, "partitions"), manifest);
 }
 
 int ice_manifest_list_read(struct weir_arena *arena, struct weir_byte_source source,
-        struct ice_manifest **ret_manifests, uint32_t *ret_count, struct weir_error *err)
+	struct ice_manifest **ret_manifests, uint32_t *ret_count, struct weir_error *err)
 {
 	struct avro_reader *reader = NULL;
 	struct ice_manifest *manifests = NULL;
@@ -197,7 +197,7 @@ int ice_manifest_list_read(struct weir_arena *arena, struct weir_byte_source sou
 		read_manifest(arena, record, &manifests[count]);
 		if (manifests[count].path.size == 0)
 			code = weir_fail_at(err, WEIR_E_CORRUPT, source.name, WEIR_ERROR_NO_OFFSET,
-			        "entry %u of the manifest list has no manifest_path", count);
+				"entry %u of the manifest list has no manifest_path", count);
 		count++;
 	}
 	if (code == 0) {

@@ -48,7 +48,7 @@ static struct ice_column_metrics *metrics_for(struct metric_list *list, int64_t 
 		return NULL;
 	WEIR_GROW(list->items, list->count, list->capacity);
 	list->items[list->count] = (struct ice_column_metrics){
-	        .field_id = (int32_t)field_id, .size_bytes = -1, .value_count = -1, .null_count = -1, .nan_count = -1};
+		.field_id = (int32_t)field_id, .size_bytes = -1, .value_count = -1, .null_count = -1, .nan_count = -1};
 	list->hint = list->count + 1;
 	return &list->items[list->count++];
 }
@@ -56,7 +56,7 @@ static struct ice_column_metrics *metrics_for(struct metric_list *list, int64_t 
 enum metric { SIZE, VALUES, NULLS, NANS, LOWER, UPPER };
 
 static void set_metric(struct weir_arena *arena, struct ice_column_metrics *metrics, enum metric metric,
-        const struct avro_value *value)
+	const struct avro_value *value)
 {
 	switch (metric) {
 	case SIZE:
@@ -89,12 +89,12 @@ static void read_metrics(struct weir_arena *arena, const struct avro_value *file
 		const char *name;
 		enum metric metric;
 	} maps[] = {
-	        {108, "column_sizes", SIZE},
-	        {109, "value_counts", VALUES},
-	        {110, "null_value_counts", NULLS},
-	        {137, "nan_value_counts", NANS},
-	        {125, "lower_bounds", LOWER},
-	        {128, "upper_bounds", UPPER},
+		{108, "column_sizes", SIZE},
+		{109, "value_counts", VALUES},
+		{110, "null_value_counts", NULLS},
+		{137, "nan_value_counts", NANS},
+		{125, "lower_bounds", LOWER},
+		{128, "upper_bounds", UPPER},
 	};
 	list->count = 0;
 	for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
@@ -152,7 +152,7 @@ static bool partition_value(struct weir_arena *arena, const struct avro_value *v
 }
 
 static bool read_partition(struct weir_arena *arena, const struct avro_value *record, const struct ice_spec *spec,
-        struct ice_data_file *file)
+	struct ice_data_file *file)
 {
 	file->partition_count = spec->field_count;
 	file->partition = weir_arena_calloc(arena, spec->field_count, sizeof *file->partition);
@@ -186,7 +186,7 @@ static void read_splits(struct weir_arena *arena, const struct avro_value *recor
 
 /* One entry; NULL in *ret_problem where it is whole. */
 static void read_entry(struct weir_arena *arena, const struct avro_value *entry, const struct ice_spec *spec,
-        struct metric_list *list, struct ice_data_file *file, const char **ret_problem)
+	struct metric_list *list, struct ice_data_file *file, const char **ret_problem)
 {
 	const struct avro_value *record = field(entry, 2, "data_file");
 	int64_t status = integer_of(field(entry, 0, "status"), -1);
@@ -231,7 +231,7 @@ static void read_entry(struct weir_arena *arena, const struct avro_value *entry,
 }
 
 int ice_manifest_read(struct weir_arena *arena, struct weir_byte_source source, const struct ice_metadata *metadata,
-        int32_t spec_id, struct ice_entries *ret_entries, struct weir_error *err)
+	int32_t spec_id, struct ice_entries *ret_entries, struct weir_error *err)
 {
 	const struct ice_spec *spec = ice_metadata_spec(metadata, spec_id);
 	struct avro_reader *reader = NULL;
@@ -240,7 +240,7 @@ int ice_manifest_read(struct weir_arena *arena, struct weir_byte_source source, 
 	uint32_t count = 0, capacity = 0;
 	if (spec == NULL)
 		return weir_fail_at(err, WEIR_E_CORRUPT, source.name, WEIR_ERROR_NO_OFFSET,
-		        "the manifest has partition spec %d, which the table's metadata lacks", spec_id);
+			"the manifest has partition spec %d, which the table's metadata lacks", spec_id);
 	int code = avro_reader_open(source, ICE_MANIFEST_BYTES_MAX, &reader, err);
 	while (code == 0) {
 		const struct avro_value *entry;
@@ -252,7 +252,7 @@ int ice_manifest_read(struct weir_arena *arena, struct weir_byte_source source, 
 		read_entry(arena, entry, spec, &list, &files[count], &problem);
 		if (problem != NULL)
 			code = weir_fail_at(err, WEIR_E_CORRUPT, source.name, WEIR_ERROR_NO_OFFSET,
-			        "entry %u of the manifest %s", count, problem);
+				"entry %u of the manifest %s", count, problem);
 		count++;
 	}
 	if (code == 0) {

@@ -29,19 +29,16 @@ struct ice_manifest_writer {
 };
 
 int ice_manifest_writer_open(struct weir_byte_sink sink, const struct ice_metadata *metadata,
-        const struct ice_spec *spec, bool deletes, struct weir_arena *arena, struct ice_manifest_writer **ret_writer,
-        struct weir_error *err)
+	const struct ice_spec *spec, bool deletes, struct weir_arena *arena, struct ice_manifest_writer **ret_writer,
+	struct weir_error *err)
 {
 	struct weir_buf avro_schema = WEIR_BUF_INIT, schema = WEIR_BUF_INIT, fields = WEIR_BUF_INIT;
 	struct ice_manifest_writer *writer = weir_zalloc(sizeof *writer);
 	writer->arena = arena;
 	writer->spec = spec;
 	writer->summaries = weir_arena_calloc(arena, spec->field_count, sizeof *writer->summaries);
-	writer->manifest =
-	        (struct ice_manifest){.spec_id = spec->id,
-	                .content = deletes,
-	                .min_sequence_number = INT64_MAX,
-	                .first_row_id = -1};
+	writer->manifest = (struct ice_manifest){
+		.spec_id = spec->id, .content = deletes, .min_sequence_number = INT64_MAX, .first_row_id = -1};
 	writer->is_wide = deletes || metadata->format_version > 2;
 	for (uint32_t i = 0; i < spec->field_count; i++) {
 		writer->summaries[i].type.type = WEIR_STRING;
@@ -58,15 +55,15 @@ int ice_manifest_writer_open(struct weir_byte_sink sink, const struct ice_metada
 	snprintf(schema_id, sizeof schema_id, "%d", current->id);
 	snprintf(spec_id, sizeof spec_id, "%d", spec->id);
 	const struct avro_metadata keys[] = {
-	        {"schema", weir_buf_str(&schema)},
-	        {"schema-id", weir_str_from(schema_id)},
-	        {"partition-spec", weir_buf_str(&fields)},
-	        {"partition-spec-id", weir_str_from(spec_id)},
-	        {"format-version", weir_str_from(version)},
-	        {"content", deletes ? WEIR_STR("deletes") : WEIR_STR("data")},
+		{"schema", weir_buf_str(&schema)},
+		{"schema-id", weir_str_from(schema_id)},
+		{"partition-spec", weir_buf_str(&fields)},
+		{"partition-spec-id", weir_str_from(spec_id)},
+		{"format-version", weir_str_from(version)},
+		{"content", deletes ? WEIR_STR("deletes") : WEIR_STR("data")},
 	};
 	int code = avro_writer_open(
-	        sink, weir_buf_str(&avro_schema), keys, sizeof keys / sizeof keys[0], CODEC_GZIP, &writer->avro, err);
+		sink, weir_buf_str(&avro_schema), keys, sizeof keys / sizeof keys[0], CODEC_GZIP, &writer->avro, err);
 	weir_buf_done(&avro_schema);
 	weir_buf_done(&schema);
 	weir_buf_done(&fields);
@@ -155,12 +152,12 @@ static void summarise(struct ice_manifest_writer *writer, uint32_t index, const 
 }
 
 static int put_partition(struct ice_manifest_writer *writer, struct weir_buf *out, const struct ice_data_file *file,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	if (file->partition_count != writer->spec->field_count)
 		return weir_fail_at(err, WEIR_E_INPUT, file->path, WEIR_ERROR_NO_OFFSET,
-		        "the file has %u partition values, but its partition spec %d has %u fields",
-		        file->partition_count, writer->spec->id, writer->spec->field_count);
+			"the file has %u partition values, but its partition spec %d has %u fields",
+			file->partition_count, writer->spec->id, writer->spec->field_count);
 	for (uint32_t i = 0; i < file->partition_count; i++) {
 		const struct ice_partition_value *value = &file->partition[i];
 		avro_put_long(out, !value->is_null);
@@ -189,7 +186,7 @@ static int64_t count_of(const struct ice_column_metrics *metrics, enum counter c
 
 /* An optional array of (field id, count). */
 static void put_counts(
-        struct weir_buf *out, const struct ice_data_file *file, uint32_t metric_count, enum counter counter)
+	struct weir_buf *out, const struct ice_data_file *file, uint32_t metric_count, enum counter counter)
 {
 	int64_t present = 0;
 	for (uint32_t i = 0; i < metric_count; i++)
@@ -286,13 +283,13 @@ static void count_entry(struct ice_manifest *manifest, const struct ice_data_fil
 }
 
 int ice_manifest_writer_add(
-        struct ice_manifest_writer *writer, const struct ice_data_file *file, struct weir_error *err)
+	struct ice_manifest_writer *writer, const struct ice_data_file *file, struct weir_error *err)
 {
 	struct weir_buf *out = avro_writer_record(writer->avro);
 	bool is_added = file->status == ICE_ADDED;
 	WEIR_ASSERT((file->content != ICE_DATA) == (writer->manifest.content != 0));
 	WEIR_ASSERT(
-	        is_added || (file->sequence_number >= 0 && file->file_sequence_number >= 0 && file->snapshot_id >= 0));
+		is_added || (file->sequence_number >= 0 && file->file_sequence_number >= 0 && file->snapshot_id >= 0));
 	avro_put_long(out, file->status);
 	put_optional_long(out, file->snapshot_id >= 0, file->snapshot_id);
 	put_optional_long(out, !is_added || file->sequence_number >= 0, file->sequence_number);
@@ -322,7 +319,7 @@ static struct weir_str encoded(struct weir_arena *arena, const struct expr_value
 }
 
 int ice_manifest_writer_close(
-        struct ice_manifest_writer *take_writer, struct ice_manifest *ret_manifest, struct weir_error *err)
+	struct ice_manifest_writer *take_writer, struct ice_manifest *ret_manifest, struct weir_error *err)
 {
 	struct ice_manifest_writer *writer = take_writer;
 	uint64_t size;
@@ -333,13 +330,13 @@ int ice_manifest_writer_close(
 		manifest->length = (int64_t)size;
 		manifest->partition_count = writer->spec->field_count;
 		manifest->partitions =
-		        weir_arena_calloc(writer->arena, manifest->partition_count, sizeof *manifest->partitions);
+			weir_arena_calloc(writer->arena, manifest->partition_count, sizeof *manifest->partitions);
 		for (uint32_t i = 0; i < manifest->partition_count; i++) {
 			const struct summary *summary = &writer->summaries[i];
 			manifest->partitions[i] = (struct ice_field_summary){.contains_null = summary->contains_null,
-			        .contains_nan = summary->contains_nan,
-			        .has_contains_nan = true,
-			        .has_bounds = summary->has_bounds};
+				.contains_nan = summary->contains_nan,
+				.has_contains_nan = true,
+				.has_bounds = summary->has_bounds};
 			if (summary->has_bounds) {
 				manifest->partitions[i].lower = encoded(writer->arena, &summary->lower, &summary->type);
 				manifest->partitions[i].upper = encoded(writer->arena, &summary->upper, &summary->type);

@@ -33,7 +33,7 @@ const struct ice_snapshot *ice_metadata_snapshot(const struct ice_metadata *meta
 const struct ice_snapshot *ice_metadata_current(const struct ice_metadata *metadata)
 {
 	return metadata->current_snapshot_id != -1 ? ice_metadata_snapshot(metadata, metadata->current_snapshot_id)
-	                                           : NULL;
+						   : NULL;
 }
 
 static struct weir_str find_pair(const struct ice_kv *pairs, uint32_t count, const char *key)
@@ -85,7 +85,7 @@ const struct weir_field *ice_metadata_field(const struct ice_metadata *metadata,
 }
 
 bool ice_partition_type(
-        const struct ice_metadata *metadata, const struct ice_partition_field *partition, struct weir_field *ret_field)
+	const struct ice_metadata *metadata, const struct ice_partition_field *partition, struct weir_field *ret_field)
 {
 	const struct weir_field *source = ice_metadata_field(metadata, partition->source_id);
 	if (source == NULL || weir_type_is_nested(source->type))

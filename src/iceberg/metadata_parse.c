@@ -25,7 +25,7 @@ static void refuse(struct parser *parser, int code, const char *key, const char 
 {
 	if (parser->code == 0)
 		parser->code = weir_fail_at(parser->err, code, parser->name, WEIR_ERROR_NO_OFFSET,
-		        "the table metadata is not valid: '%s' %s", key, problem);
+			"the table metadata is not valid: '%s' %s", key, problem);
 }
 
 static const json_t *member(struct parser *parser, const json_t *object, const char *key, json_type type, bool required)
@@ -43,7 +43,7 @@ static const json_t *member(struct parser *parser, const json_t *object, const c
 }
 
 static int64_t integer(struct parser *parser, const json_t *object, const char *key, int64_t least, int64_t most,
-        int64_t absent, bool required)
+	int64_t absent, bool required)
 {
 	const json_t *value = member(parser, object, key, JSON_INTEGER, required);
 	if (value == NULL)
@@ -89,7 +89,7 @@ static struct weir_str text(struct parser *parser, const json_t *object, const c
 }
 
 static const json_t *list(
-        struct parser *parser, const json_t *object, const char *key, bool required, uint32_t *ret_count)
+	struct parser *parser, const json_t *object, const char *key, bool required, uint32_t *ret_count)
 {
 	const json_t *value = member(parser, object, key, JSON_ARRAY, required);
 	size_t count = value != NULL ? json_array_size(value) : 0;
@@ -143,8 +143,8 @@ static void parse_type(struct parser *parser, const json_t *type, unsigned depth
 		struct weir_str name = {json_string_value(type), json_string_length(type)};
 		if (!weir_type_parse(name, field) && parser->code == 0)
 			parser->code = weir_fail_at(parser->err, WEIR_E_UNSUPPORTED, parser->name, WEIR_ERROR_NO_OFFSET,
-			        "column '%.*s' has type '%.*s', which weir does not read", WEIR_STR_ARG(field->name),
-			        (int)(name.size < 60 ? name.size : 60), name.data);
+				"column '%.*s' has type '%.*s', which weir does not read", WEIR_STR_ARG(field->name),
+				(int)(name.size < 60 ? name.size : 60), name.data);
 		return;
 	}
 	const char *kind = json_string_value(json_object_get(type, "type"));
@@ -166,7 +166,7 @@ static void parse_type(struct parser *parser, const json_t *type, unsigned depth
 	if (is_map) {
 		struct weir_field *key = &field->children[0];
 		*key = (struct weir_field){
-		        .name = WEIR_STR("key"), .id = need_i32(parser, type, "key-id"), .required = true};
+			.name = WEIR_STR("key"), .id = need_i32(parser, type, "key-id"), .required = true};
 		parse_type(parser, json_object_get(type, "key"), depth + 1, key);
 	}
 	value->name = is_map ? WEIR_STR("value") : WEIR_STR("element");
@@ -204,11 +204,11 @@ static void parse_schema(struct parser *parser, const json_t *json, int32_t abse
 		refuse(parser, WEIR_E_CORRUPT, "schema", "is not a struct");
 	parse_fields(parser, member(parser, json, "fields", JSON_ARRAY, true), 1, &root);
 	*ret_schema = (struct weir_schema){.id = may_i32(parser, json, "schema-id", absent_id),
-	        .field_count = root.child_count,
-	        .fields = root.children};
+		.field_count = root.child_count,
+		.fields = root.children};
 	const json_t *ids = list(parser, json, "identifier-field-ids", false, &ret_schema->identifier_count);
 	ret_schema->identifier_ids =
-	        weir_arena_calloc(parser->arena, ret_schema->identifier_count, sizeof *ret_schema->identifier_ids);
+		weir_arena_calloc(parser->arena, ret_schema->identifier_count, sizeof *ret_schema->identifier_ids);
 	for (uint32_t i = 0; i < ret_schema->identifier_count; i++)
 		ret_schema->identifier_ids[i] = (int32_t)json_integer_value(json_array_get(ids, i));
 }
@@ -260,7 +260,7 @@ static int32_t parse_source(struct parser *parser, const json_t *json)
 
 /* What the model has no words for: an unknown transform's text, and the sources of one that takes several. */
 static void keep_text(struct parser *parser, const json_t *json, struct ice_transform transform,
-        struct weir_str *ret_text, struct weir_str *ret_sources)
+	struct weir_str *ret_text, struct weir_str *ret_sources)
 {
 	if (transform.kind == ICE_UNKNOWN_TRANSFORM)
 		*ret_text = text(parser, json, "transform", true);
@@ -280,11 +280,11 @@ static void parse_spec(struct parser *parser, const json_t *fields, int32_t id, 
 	for (uint32_t i = 0; i < ret_spec->field_count; i++) {
 		const json_t *item = json_array_get(fields, i);
 		ret_spec->fields[i] = (struct ice_partition_field){.source_id = parse_source(parser, item),
-		        .field_id = may_i32(parser, item, "field-id", 1000 + (int32_t)i),
-		        .name = text(parser, item, "name", true),
-		        .transform = parse_transform(parser, item)};
+			.field_id = may_i32(parser, item, "field-id", 1000 + (int32_t)i),
+			.name = text(parser, item, "name", true),
+			.transform = parse_transform(parser, item)};
 		keep_text(parser, item, ret_spec->fields[i].transform, &ret_spec->fields[i].text,
-		        &ret_spec->fields[i].sources);
+			&ret_spec->fields[i].sources);
 	}
 }
 
@@ -301,7 +301,7 @@ static void parse_specs(struct parser *parser, const json_t *root, struct ice_me
 		for (uint32_t i = 0; i < metadata->spec_count; i++) {
 			const json_t *item = json_array_get(specs, i);
 			parse_spec(parser, member(parser, item, "fields", JSON_ARRAY, true),
-			        need_i32(parser, item, "spec-id"), &metadata->specs[i]);
+				need_i32(parser, item, "spec-id"), &metadata->specs[i]);
 		}
 	}
 	int32_t last_spec = 0, last_field = 999;
@@ -314,7 +314,7 @@ static void parse_specs(struct parser *parser, const json_t *root, struct ice_me
 	}
 	metadata->default_spec_id = (int32_t)integer(parser, root, "default-spec-id", 0, INT32_MAX, last_spec, !is_v1);
 	metadata->last_partition_id =
-	        (int32_t)integer(parser, root, "last-partition-id", 0, INT32_MAX, last_field, !is_v1);
+		(int32_t)integer(parser, root, "last-partition-id", 0, INT32_MAX, last_field, !is_v1);
 	if (parser->code == 0 && ice_metadata_spec(metadata, metadata->default_spec_id) == NULL)
 		refuse(parser, WEIR_E_CORRUPT, "default-spec-id", "names no partition spec");
 }
@@ -327,9 +327,9 @@ static void parse_sort_order(struct parser *parser, const json_t *json, struct i
 	for (uint32_t i = 0; i < order->field_count; i++) {
 		const json_t *item = json_array_get(fields, i);
 		order->fields[i] = (struct ice_sort_field){.source_id = parse_source(parser, item),
-		        .transform = parse_transform(parser, item),
-		        .descending = weir_str_is(text(parser, item, "direction", true), "desc"),
-		        .nulls_last = weir_str_is(text(parser, item, "null-order", true), "nulls-last")};
+			.transform = parse_transform(parser, item),
+			.descending = weir_str_is(text(parser, item, "direction", true), "desc"),
+			.nulls_last = weir_str_is(text(parser, item, "null-order", true), "nulls-last")};
 		keep_text(parser, item, order->fields[i].transform, &order->fields[i].text, &order->fields[i].sources);
 	}
 }
@@ -339,14 +339,14 @@ static void parse_sort_orders(struct parser *parser, const json_t *root, struct 
 	bool is_v1 = metadata->format_version == 1;
 	const json_t *orders = list(parser, root, "sort-orders", !is_v1, &metadata->sort_order_count);
 	metadata->default_sort_order_id =
-	        (int32_t)integer(parser, root, "default-sort-order-id", 0, INT32_MAX, 0, !is_v1);
+		(int32_t)integer(parser, root, "default-sort-order-id", 0, INT32_MAX, 0, !is_v1);
 	if (metadata->sort_order_count == 0) {
 		metadata->sort_order_count = 1; /* unsorted, id 0 */
 		metadata->sort_orders = weir_arena_calloc(parser->arena, 1, sizeof *metadata->sort_orders);
 		return;
 	}
 	metadata->sort_orders =
-	        weir_arena_calloc(parser->arena, metadata->sort_order_count, sizeof *metadata->sort_orders);
+		weir_arena_calloc(parser->arena, metadata->sort_order_count, sizeof *metadata->sort_orders);
 	for (uint32_t i = 0; i < metadata->sort_order_count; i++)
 		parse_sort_order(parser, json_array_get(orders, i), &metadata->sort_orders[i]);
 }
@@ -356,9 +356,10 @@ static void parse_sort_orders(struct parser *parser, const json_t *root, struct 
 /* Version 1, and tables that were upgraded from it, may have old snapshots without a manifest list. */
 static void parse_inline_manifests(struct parser *parser, const json_t *item, struct ice_snapshot *snapshot)
 {
-	const json_t *paths = list(parser, item, "manifests", snapshot->manifest_list.size == 0, &snapshot->manifest_count);
+	const json_t *paths =
+		list(parser, item, "manifests", snapshot->manifest_list.size == 0, &snapshot->manifest_count);
 	snapshot->manifest_paths =
-	        weir_arena_calloc(parser->arena, snapshot->manifest_count, sizeof *snapshot->manifest_paths);
+		weir_arena_calloc(parser->arena, snapshot->manifest_count, sizeof *snapshot->manifest_paths);
 	for (uint32_t i = 0; i < snapshot->manifest_count; i++)
 		if (json_is_string(json_array_get(paths, i)))
 			snapshot->manifest_paths[i] = copy_text(parser, json_array_get(paths, i));
@@ -374,17 +375,17 @@ static void parse_snapshots(struct parser *parser, const json_t *root, struct ic
 		const json_t *item = json_array_get(snapshots, i);
 		struct ice_snapshot *snapshot = &metadata->snapshots[i];
 		*snapshot = (struct ice_snapshot){.id = need_i64(parser, item, "snapshot-id"),
-		        .parent_id = may_i64(parser, item, "parent-snapshot-id", -1),
-		        .sequence_number = may_i64(parser, item, "sequence-number", 0),
-		        .timestamp_ms = need_i64(parser, item, "timestamp-ms"),
-		        .manifest_list = text(parser, item, "manifest-list", false),
-		        .schema_id = may_i32(parser, item, "schema-id", -1),
-		        .first_row_id = may_i64(parser, item, "first-row-id", -1),
-		        .added_rows = may_i64(parser, item, "added-rows", -1),
-		        .key_id = text(parser, item, "key-id", false)};
+			.parent_id = may_i64(parser, item, "parent-snapshot-id", -1),
+			.sequence_number = may_i64(parser, item, "sequence-number", 0),
+			.timestamp_ms = need_i64(parser, item, "timestamp-ms"),
+			.manifest_list = text(parser, item, "manifest-list", false),
+			.schema_id = may_i32(parser, item, "schema-id", -1),
+			.first_row_id = may_i64(parser, item, "first-row-id", -1),
+			.added_rows = may_i64(parser, item, "added-rows", -1),
+			.key_id = text(parser, item, "key-id", false)};
 		parse_inline_manifests(parser, item, snapshot);
 		snapshot->summary =
-		        texts(parser, member(parser, item, "summary", JSON_OBJECT, false), &snapshot->summary_count);
+			texts(parser, member(parser, item, "summary", JSON_OBJECT, false), &snapshot->summary_count);
 	}
 	metadata->current_snapshot_id = may_i64(parser, root, "current-snapshot-id", -1);
 	if (metadata->current_snapshot_id != -1 && ice_metadata_current(metadata) == NULL)
@@ -401,25 +402,25 @@ static void parse_refs(struct parser *parser, const json_t *root, struct ice_met
 	{
 		struct ice_ref *ref = &metadata->refs[metadata->ref_count++];
 		*ref = (struct ice_ref){.name = weir_arena_str(parser->arena, weir_str_from(key)),
-		        .snapshot_id = need_i64(parser, item, "snapshot-id"),
-		        .is_tag = weir_str_is(text(parser, item, "type", true), "tag"),
-		        .max_ref_age_ms = may_i64(parser, item, "max-ref-age-ms", -1),
-		        .max_snapshot_age_ms = may_i64(parser, item, "max-snapshot-age-ms", -1),
-		        .min_snapshots_to_keep = may_i32(parser, item, "min-snapshots-to-keep", -1)};
+			.snapshot_id = need_i64(parser, item, "snapshot-id"),
+			.is_tag = weir_str_is(text(parser, item, "type", true), "tag"),
+			.max_ref_age_ms = may_i64(parser, item, "max-ref-age-ms", -1),
+			.max_snapshot_age_ms = may_i64(parser, item, "max-snapshot-age-ms", -1),
+			.min_snapshots_to_keep = may_i32(parser, item, "min-snapshots-to-keep", -1)};
 	}
 	for (uint32_t i = 0; i < metadata->ref_count; i++)
 		if (weir_str_is(metadata->refs[i].name, "main"))
 			return;
 	if (metadata->current_snapshot_id != -1)
 		metadata->refs[metadata->ref_count++] = (struct ice_ref){.name = WEIR_STR("main"),
-		        .snapshot_id = metadata->current_snapshot_id,
-		        .max_ref_age_ms = -1,
-		        .max_snapshot_age_ms = -1,
-		        .min_snapshots_to_keep = -1};
+			.snapshot_id = metadata->current_snapshot_id,
+			.max_ref_age_ms = -1,
+			.max_snapshot_age_ms = -1,
+			.min_snapshots_to_keep = -1};
 }
 
 static struct ice_log_entry *parse_log(
-        struct parser *parser, const json_t *root, const char *key, bool of_snapshots, uint32_t *ret_count)
+	struct parser *parser, const json_t *root, const char *key, bool of_snapshots, uint32_t *ret_count)
 {
 	const json_t *entries = list(parser, root, key, false, ret_count);
 	struct ice_log_entry *log = weir_arena_calloc(parser->arena, *ret_count, sizeof *log);
@@ -437,10 +438,10 @@ static struct ice_log_entry *parse_log(
 static void parse_extras(struct parser *parser, const json_t *root, struct ice_metadata *metadata)
 {
 	static const char *const known[] = {"format-version", "table-uuid", "location", "last-sequence-number",
-	        "last-updated-ms", "last-column-id", "schema", "schemas", "current-schema-id", "partition-spec",
-	        "partition-specs", "default-spec-id", "last-partition-id", "sort-orders", "default-sort-order-id",
-	        "properties", "snapshots", "current-snapshot-id", "refs", "snapshot-log", "metadata-log",
-	        "next-row-id"};
+		"last-updated-ms", "last-column-id", "schema", "schemas", "current-schema-id", "partition-spec",
+		"partition-specs", "default-spec-id", "last-partition-id", "sort-orders", "default-sort-order-id",
+		"properties", "snapshots", "current-snapshot-id", "refs", "snapshot-log", "metadata-log",
+		"next-row-id"};
 	const char *key;
 	json_t *value;
 	metadata->extras = weir_arena_calloc(parser->arena, json_object_size(root), sizeof *metadata->extras);
@@ -466,7 +467,7 @@ static void parse_root(struct parser *parser, const json_t *root, struct ice_met
 	while (metadata->location.size > 1 && metadata->location.data[metadata->location.size - 1] == '/')
 		metadata->location.size--;
 	metadata->last_sequence_number =
-	        integer(parser, root, "last-sequence-number", 0, INT64_MAX, 0, metadata->format_version > 1);
+		integer(parser, root, "last-sequence-number", 0, INT64_MAX, 0, metadata->format_version > 1);
 	metadata->last_updated_ms = need_i64(parser, root, "last-updated-ms");
 	metadata->last_column_id = need_i32(parser, root, "last-column-id");
 	metadata->next_row_id = integer(parser, root, "next-row-id", 0, INT64_MAX, 0, false);
@@ -474,7 +475,7 @@ static void parse_root(struct parser *parser, const json_t *root, struct ice_met
 	parse_specs(parser, root, metadata);
 	parse_sort_orders(parser, root, metadata);
 	metadata->properties =
-	        texts(parser, member(parser, root, "properties", JSON_OBJECT, false), &metadata->property_count);
+		texts(parser, member(parser, root, "properties", JSON_OBJECT, false), &metadata->property_count);
 	parse_snapshots(parser, root, metadata);
 	parse_refs(parser, root, metadata);
 	metadata->snapshot_log = parse_log(parser, root, "snapshot-log", true, &metadata->snapshot_log_count);
@@ -503,8 +504,8 @@ static struct weir_str wrap_integers(struct weir_str json, struct weir_buf *out)
 			i++;
 		uint64_t number;
 		struct weir_str digits = {json.data + start, i + 1 - start};
-		if (digits.size < 19 || (start > 0 && json.data[start - 1] == '-') || !weir_str_to_u64(digits, &number) ||
-		        number <= INT64_MAX)
+		if (digits.size < 19 || (start > 0 && json.data[start - 1] == '-') ||
+			!weir_str_to_u64(digits, &number) || number <= INT64_MAX)
 			continue;
 		weir_buf_append(out, json.data + copied, start - copied);
 		weir_buf_printf(out, "%lld", (long long)number);
@@ -517,7 +518,7 @@ static struct weir_str wrap_integers(struct weir_str json, struct weir_buf *out)
 }
 
 int ice_metadata_parse(struct weir_arena *arena, struct weir_str json, struct weir_str name,
-        struct ice_metadata **ret_metadata, struct weir_error *err)
+	struct ice_metadata **ret_metadata, struct weir_error *err)
 {
 	struct weir_buf plain = WEIR_BUF_INIT, wrapped = WEIR_BUF_INIT;
 	struct parser parser = {.arena = arena, .name = name, .err = err};
@@ -535,7 +536,7 @@ int ice_metadata_parse(struct weir_arena *arena, struct weir_str json, struct we
 	root = json_loadb(json.size > 0 ? json.data : "", json.size, 0, &problem);
 	if (root == NULL || !json_is_object(root)) {
 		parser.code = weir_fail_at(err, WEIR_E_CORRUPT, name, root == NULL ? (uint64_t)problem.position : 0,
-		        "the table metadata is not a JSON object: %s", root == NULL ? problem.text : "it is an array");
+			"the table metadata is not a JSON object: %s", root == NULL ? problem.text : "it is an array");
 		goto done;
 	}
 	struct ice_metadata *metadata = weir_arena_zalloc(arena, sizeof *metadata);

@@ -6,40 +6,48 @@
 #include "iceberg/internal.h"
 #include "iceberg/revise.h"
 
-#define COLUMN(text, kind) {.name = {text, sizeof(text) - 1}, .type = kind}
+#define COLUMN(text, kind) \
+	{ \
+		.name = {text, sizeof(text) - 1}, .type = kind \
+	}
 
-static struct weir_field snapshot_fields[] = {COLUMN("committed_at", WEIR_TIMESTAMPTZ), COLUMN("snapshot_id", WEIR_INT64),
-        COLUMN("parent_id", WEIR_INT64), COLUMN("operation", WEIR_STRING), COLUMN("sequence_number", WEIR_INT64),
-        COLUMN("added_records", WEIR_INT64), COLUMN("deleted_records", WEIR_INT64), COLUMN("total_records", WEIR_INT64),
-        COLUMN("total_data_files", WEIR_INT64), COLUMN("total_delete_files", WEIR_INT64),
-        COLUMN("manifest_list", WEIR_STRING)};
-static struct weir_field history_fields[] = {COLUMN("made_current_at", WEIR_TIMESTAMPTZ), COLUMN("snapshot_id", WEIR_INT64),
-        COLUMN("parent_id", WEIR_INT64), COLUMN("is_current_ancestor", WEIR_BOOL)};
+static struct weir_field snapshot_fields[] = {COLUMN("committed_at", WEIR_TIMESTAMPTZ),
+	COLUMN("snapshot_id", WEIR_INT64), COLUMN("parent_id", WEIR_INT64), COLUMN("operation", WEIR_STRING),
+	COLUMN("sequence_number", WEIR_INT64), COLUMN("added_records", WEIR_INT64),
+	COLUMN("deleted_records", WEIR_INT64), COLUMN("total_records", WEIR_INT64),
+	COLUMN("total_data_files", WEIR_INT64), COLUMN("total_delete_files", WEIR_INT64),
+	COLUMN("manifest_list", WEIR_STRING)};
+static struct weir_field history_fields[] = {COLUMN("made_current_at", WEIR_TIMESTAMPTZ),
+	COLUMN("snapshot_id", WEIR_INT64), COLUMN("parent_id", WEIR_INT64), COLUMN("is_current_ancestor", WEIR_BOOL)};
 static struct weir_field ref_fields[] = {COLUMN("name", WEIR_STRING), COLUMN("type", WEIR_STRING),
-        COLUMN("snapshot_id", WEIR_INT64), COLUMN("committed_at", WEIR_TIMESTAMPTZ), COLUMN("max_reference_age_ms", WEIR_INT64),
-        COLUMN("min_snapshots_to_keep", WEIR_INT64), COLUMN("max_snapshot_age_ms", WEIR_INT64)};
+	COLUMN("snapshot_id", WEIR_INT64), COLUMN("committed_at", WEIR_TIMESTAMPTZ),
+	COLUMN("max_reference_age_ms", WEIR_INT64), COLUMN("min_snapshots_to_keep", WEIR_INT64),
+	COLUMN("max_snapshot_age_ms", WEIR_INT64)};
 static struct weir_field manifest_fields[] = {COLUMN("content", WEIR_STRING), COLUMN("path", WEIR_STRING),
-        COLUMN("length", WEIR_INT64), COLUMN("partition_spec_id", WEIR_INT64), COLUMN("sequence_number", WEIR_INT64),
-        COLUMN("added_snapshot_id", WEIR_INT64), COLUMN("added_files", WEIR_INT64), COLUMN("existing_files", WEIR_INT64),
-        COLUMN("deleted_files", WEIR_INT64), COLUMN("added_rows", WEIR_INT64), COLUMN("existing_rows", WEIR_INT64),
-        COLUMN("deleted_rows", WEIR_INT64)};
+	COLUMN("length", WEIR_INT64), COLUMN("partition_spec_id", WEIR_INT64), COLUMN("sequence_number", WEIR_INT64),
+	COLUMN("added_snapshot_id", WEIR_INT64), COLUMN("added_files", WEIR_INT64),
+	COLUMN("existing_files", WEIR_INT64), COLUMN("deleted_files", WEIR_INT64), COLUMN("added_rows", WEIR_INT64),
+	COLUMN("existing_rows", WEIR_INT64), COLUMN("deleted_rows", WEIR_INT64)};
 static struct weir_field file_fields[] = {COLUMN("content", WEIR_STRING), COLUMN("path", WEIR_STRING),
-        COLUMN("format", WEIR_STRING), COLUMN("spec_id", WEIR_INT64), COLUMN("partition", WEIR_STRING),
-        COLUMN("records", WEIR_INT64), COLUMN("size_bytes", WEIR_INT64), COLUMN("sequence_number", WEIR_INT64),
-        COLUMN("first_row_id", WEIR_INT64), COLUMN("referenced_data_file", WEIR_STRING)};
+	COLUMN("format", WEIR_STRING), COLUMN("spec_id", WEIR_INT64), COLUMN("partition", WEIR_STRING),
+	COLUMN("records", WEIR_INT64), COLUMN("size_bytes", WEIR_INT64), COLUMN("sequence_number", WEIR_INT64),
+	COLUMN("first_row_id", WEIR_INT64), COLUMN("referenced_data_file", WEIR_STRING)};
 static struct weir_field partition_fields[] = {COLUMN("partition", WEIR_STRING), COLUMN("spec_id", WEIR_INT64),
-        COLUMN("records", WEIR_INT64), COLUMN("files", WEIR_INT64), COLUMN("size_bytes", WEIR_INT64),
-        COLUMN("position_delete_files", WEIR_INT64), COLUMN("position_deletes", WEIR_INT64),
-        COLUMN("equality_delete_files", WEIR_INT64), COLUMN("equality_deletes", WEIR_INT64)};
+	COLUMN("records", WEIR_INT64), COLUMN("files", WEIR_INT64), COLUMN("size_bytes", WEIR_INT64),
+	COLUMN("position_delete_files", WEIR_INT64), COLUMN("position_deletes", WEIR_INT64),
+	COLUMN("equality_delete_files", WEIR_INT64), COLUMN("equality_deletes", WEIR_INT64)};
 
-#define SCHEMA(array) {.field_count = sizeof(array) / sizeof(array)[0], .fields = (array)}
+#define SCHEMA(array) \
+	{ \
+		.field_count = sizeof(array) / sizeof(array)[0], .fields = (array) \
+	}
 static const struct weir_schema schemas[ICE_METADATA_TABLES] = {
-        [ICE_TABLE_SNAPSHOTS] = SCHEMA(snapshot_fields),
-        [ICE_TABLE_HISTORY] = SCHEMA(history_fields),
-        [ICE_TABLE_REFS] = SCHEMA(ref_fields),
-        [ICE_TABLE_MANIFESTS] = SCHEMA(manifest_fields),
-        [ICE_TABLE_FILES] = SCHEMA(file_fields),
-        [ICE_TABLE_PARTITIONS] = SCHEMA(partition_fields),
+	[ICE_TABLE_SNAPSHOTS] = SCHEMA(snapshot_fields),
+	[ICE_TABLE_HISTORY] = SCHEMA(history_fields),
+	[ICE_TABLE_REFS] = SCHEMA(ref_fields),
+	[ICE_TABLE_MANIFESTS] = SCHEMA(manifest_fields),
+	[ICE_TABLE_FILES] = SCHEMA(file_fields),
+	[ICE_TABLE_PARTITIONS] = SCHEMA(partition_fields),
 };
 
 const char *ice_metadata_table_name(enum ice_metadata_table which)
@@ -133,7 +141,7 @@ static void history(struct output *output, const struct ice_metadata *metadata)
 		put_number(output, entry->snapshot_id);
 		put_number(output, snapshot != NULL ? snapshot->parent_id : -1);
 		weir_builder_bool(output->builder, output->column++,
-		        ice_is_ancestor(metadata, entry->snapshot_id, metadata->current_snapshot_id));
+			ice_is_ancestor(metadata, entry->snapshot_id, metadata->current_snapshot_id));
 		end_row(output);
 	}
 }
@@ -198,7 +206,7 @@ static struct partition *partition_of(struct partitions *partitions, int32_t spe
 			return &partitions->items[i - 1];
 	WEIR_GROW(partitions->items, partitions->count, partitions->capacity);
 	partitions->items[partitions->count] =
-	        (struct partition){.path = weir_arena_str(partitions->arena, path), .spec_id = spec_id};
+		(struct partition){.path = weir_arena_str(partitions->arena, path), .spec_id = spec_id};
 	return &partitions->items[partitions->count++];
 }
 
@@ -238,7 +246,7 @@ static void put_file(struct output *output, const struct ice_data_file *file, st
 }
 
 static int each_file(struct output *output, struct ice_table *table, const struct ice_manifest *manifest,
-        struct partitions *partitions, struct weir_error *err)
+	struct partitions *partitions, struct weir_error *err)
 {
 	const struct ice_spec *spec = ice_metadata_spec(table->metadata, manifest->spec_id);
 	struct weir_arena *scratch = weir_arena_new(4096);
@@ -258,7 +266,7 @@ static int each_file(struct output *output, struct ice_table *table, const struc
 			count_file(partition_of(partitions, file->spec_id, path), file);
 		else
 			put_file(output, file, path,
-			        file->sequence_number >= 0 ? file->sequence_number : manifest->sequence_number);
+				file->sequence_number >= 0 ? file->sequence_number : manifest->sequence_number);
 		weir_arena_reset(scratch);
 	}
 	ice_cached_release(cached);
@@ -284,12 +292,12 @@ static void partition_rows(struct output *output, const struct partitions *parti
 }
 
 /* manifests, files and partitions of a snapshot. */
-static int of_snapshot(struct output *output, struct ice_table *table, enum ice_metadata_table which, int64_t snapshot_id,
-        struct weir_error *err)
+static int of_snapshot(struct output *output, struct ice_table *table, enum ice_metadata_table which,
+	int64_t snapshot_id, struct weir_error *err)
 {
 	const struct ice_metadata *metadata = table->metadata;
 	const struct ice_snapshot *snapshot =
-	        snapshot_id == -1 ? ice_metadata_current(metadata) : ice_metadata_snapshot(metadata, snapshot_id);
+		snapshot_id == -1 ? ice_metadata_current(metadata) : ice_metadata_snapshot(metadata, snapshot_id);
 	struct partitions partitions = {.arena = weir_arena_new(0)};
 	struct ice_cached *list = NULL;
 	const struct ice_manifest *manifests;
@@ -297,7 +305,7 @@ static int of_snapshot(struct output *output, struct ice_table *table, enum ice_
 	int code = 0;
 	if (snapshot == NULL && snapshot_id != -1)
 		code = weir_fail_at(err, WEIR_E_NOT_FOUND, table->metadata_uri, WEIR_ERROR_NO_OFFSET,
-		        "the table has no snapshot %lld; it may have expired", (long long)snapshot_id);
+			"the table has no snapshot %lld; it may have expired", (long long)snapshot_id);
 	if (code == 0)
 		code = ice_table_manifests(table, snapshot, &list, &manifests, &count, err);
 	if (code == 0 && which == ICE_TABLE_MANIFESTS)
@@ -313,10 +321,10 @@ static int of_snapshot(struct output *output, struct ice_table *table, enum ice_
 }
 
 int ice_metadata_table_scan(struct ice_table *table, enum ice_metadata_table which, int64_t snapshot_id,
-        ice_batch_fn *batch, void *context, struct weir_error *err)
+	ice_batch_fn *batch, void *context, struct weir_error *err)
 {
 	struct output output = {
-	        .builder = weir_builder_new(&schemas[which]), .batch = batch, .context = context, .err = err};
+		.builder = weir_builder_new(&schemas[which]), .batch = batch, .context = context, .err = err};
 	int code = 0;
 	switch (which) {
 	case ICE_TABLE_SNAPSHOTS:
@@ -340,7 +348,7 @@ int ice_metadata_table_scan(struct ice_table *table, enum ice_metadata_table whi
 /* ---- changes between snapshots ---- */
 
 static int changes_of(struct ice_table *table, const struct ice_snapshot *snapshot, ice_change_fn *change,
-        void *context, struct weir_error *err)
+	void *context, struct weir_error *err)
 {
 	struct ice_cached *list = NULL;
 	const struct ice_manifest *manifests;
@@ -354,8 +362,8 @@ static int changes_of(struct ice_table *table, const struct ice_snapshot *snapsh
 			continue;
 		if (manifests[i].content != 0) {
 			code = weir_fail_at(err, WEIR_E_UNSUPPORTED, manifests[i].path, WEIR_ERROR_NO_OFFSET,
-			        "snapshot %lld deletes rows by delete files; changes are told by whole files only",
-			        (long long)snapshot->id);
+				"snapshot %lld deletes rows by delete files; changes are told by whole files only",
+				(long long)snapshot->id);
 			break;
 		}
 		code = ice_cached_manifest(table, &manifests[i], &cached, err);
@@ -375,18 +383,18 @@ static int changes_of(struct ice_table *table, const struct ice_snapshot *snapsh
 	return code;
 }
 
-int ice_changes(struct ice_table *table, int64_t from, int64_t to, ice_change_fn *change, void *context,
-        struct weir_error *err)
+int ice_changes(
+	struct ice_table *table, int64_t from, int64_t to, ice_change_fn *change, void *context, struct weir_error *err)
 {
 	const struct ice_metadata *metadata = table->metadata;
 	const struct ice_snapshot *end =
-	        to == -1 ? ice_metadata_current(metadata) : ice_metadata_snapshot(metadata, to);
+		to == -1 ? ice_metadata_current(metadata) : ice_metadata_snapshot(metadata, to);
 	if (end == NULL && to == -1)
 		return 0;
 	if (end == NULL || (from != -1 && !ice_is_ancestor(metadata, from, end->id)))
 		return weir_fail_at(err, WEIR_E_NOT_FOUND, table->metadata_uri, WEIR_ERROR_NO_OFFSET,
-		        "snapshot %lld is not there, or is no ancestor of the last one; it may have expired",
-		        (long long)(end == NULL ? to : from));
+			"snapshot %lld is not there, or is no ancestor of the last one; it may have expired",
+			(long long)(end == NULL ? to : from));
 	const struct ice_snapshot **line = weir_zalloc((metadata->snapshot_count + 1) * sizeof *line);
 	uint32_t count = 0;
 	int code = 0;
@@ -394,7 +402,7 @@ int ice_changes(struct ice_table *table, int64_t from, int64_t to, ice_change_fn
 		line[count] = end;
 		if (end->parent_id != -1 && ice_metadata_snapshot(metadata, end->parent_id) == NULL && from == -1) {
 			code = weir_fail_at(err, WEIR_E_NOT_FOUND, table->metadata_uri, WEIR_ERROR_NO_OFFSET,
-			        "the table's first snapshots have expired; begin at a later one");
+				"the table's first snapshots have expired; begin at a later one");
 			break;
 		}
 		end = ice_metadata_snapshot(metadata, end->parent_id);

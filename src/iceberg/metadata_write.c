@@ -82,8 +82,8 @@ void ice_schema_write(const struct weir_schema *schema, struct weir_json *json)
 	weir_json_object_end(json);
 }
 
-static void write_transform(
-        struct ice_transform transform, struct weir_str unknown, struct weir_str sources, int32_t source, struct weir_json *json)
+static void write_transform(struct ice_transform transform, struct weir_str unknown, struct weir_str sources,
+	int32_t source, struct weir_json *json)
 {
 	char name[64];
 	if (sources.size > 0)

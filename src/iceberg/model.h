@@ -17,7 +17,15 @@ struct ice_name {
 };
 
 enum ice_transform_kind {
-	ICE_IDENTITY, ICE_BUCKET, ICE_TRUNCATE, ICE_YEAR, ICE_MONTH, ICE_DAY, ICE_HOUR, ICE_VOID, ICE_UNKNOWN_TRANSFORM,
+	ICE_IDENTITY,
+	ICE_BUCKET,
+	ICE_TRUNCATE,
+	ICE_YEAR,
+	ICE_MONTH,
+	ICE_DAY,
+	ICE_HOUR,
+	ICE_VOID,
+	ICE_UNKNOWN_TRANSFORM,
 };
 
 struct ice_transform {
@@ -64,7 +72,7 @@ struct ice_snapshot {
 	struct weir_str manifest_list; /* URI */
 	int32_t schema_id;             /* -1: none */
 	uint32_t summary_count;
-	struct ice_kv *summary;        /* "operation" included */
+	struct ice_kv *summary;           /* "operation" included */
 	int64_t first_row_id, added_rows; /* version 3; -1: none */
 	struct weir_str key_id;           /* of the encrypted manifest list; size 0: none */
 	uint32_t manifest_count;          /* version 1 may list manifests inline, without a list */
@@ -172,7 +180,7 @@ struct ice_data_file {
 	/* v2 and v3 deletes: */
 	uint32_t equality_id_count;
 	int32_t *equality_ids;
-	struct weir_str referenced_data_file;      /* size 0: none */
+	struct weir_str referenced_data_file;       /* size 0: none */
 	int64_t content_offset, content_size_bytes; /* -1: none */
 	int64_t first_row_id;                       /* -1: none */
 	/* of a planned data file: the delete files that apply to it, for ice_reader */

@@ -24,7 +24,7 @@ struct listing {
 static bool is_tables_own(struct weir_str name)
 {
 	static const char *const tails[] = {".parquet", ".orc", ".avro", ".puffin", ".stats", ".metadata.json",
-	        ".metadata.json.gz", ".gz.metadata.json"};
+		".metadata.json.gz", ".gz.metadata.json"};
 	for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++)
 		if (weir_str_has_suffix(name, weir_str_from(tails[i])))
 			return true;
@@ -39,7 +39,7 @@ static int list_one(void *context, const struct store_object *object, struct wei
 		return 0;
 	WEIR_GROW(listing->items, listing->count, listing->capacity);
 	listing->items[listing->count++] =
-	        (struct listed){weir_arena_str(listing->arena, object->name), object->size_bytes, object->modified_us};
+		(struct listed){weir_arena_str(listing->arena, object->name), object->size_bytes, object->modified_us};
 	return 0;
 }
 
@@ -88,14 +88,14 @@ static int list_folder(struct listing *listing, struct ice_table *table, const c
 }
 
 int ice_orphans(struct ice_table *table, int64_t now_ms, int64_t grace_ms, ice_reload_fn *reload, ice_orphan_fn *orphan,
-        void *context, struct weir_error *err)
+	void *context, struct weir_error *err)
 {
 	struct listing listing = {.arena = weir_arena_new(0), .oldest_us = (now_ms - grace_ms) * WEIR_US_PER_MS};
 	struct ice_table *newest = NULL;
 	int code = 0;
 	if (grace_ms < ICE_ORPHAN_GRACE_LEAST_MS)
 		code = weir_fail(err, WEIR_E_INPUT,
-		        "a grace of less than an hour could take files that a writer is about to commit");
+			"a grace of less than an hour could take files that a writer is about to commit");
 	if (code == 0)
 		code = list_folder(&listing, table, "data", err);
 	if (code == 0)
@@ -107,7 +107,8 @@ int ice_orphans(struct ice_table *table, int64_t now_ms, int64_t grace_ms, ice_r
 		ice_table_unref(newest);
 	}
 	for (uint32_t i = 0; i < listing.count && code == 0; i++) {
-		struct store_object object = {listing.items[i].name, listing.items[i].size_bytes, listing.items[i].modified_us};
+		struct store_object object = {
+			listing.items[i].name, listing.items[i].size_bytes, listing.items[i].modified_us};
 		if (!ice_name_set_has(&listing.live, object.name))
 			code = orphan(context, &object, err);
 	}

@@ -14,7 +14,7 @@ static void put_escaped(struct weir_buf *out, struct weir_str text)
 	for (size_t i = 0; i < text.size; i++) {
 		uint8_t c = (uint8_t)text.data[i];
 		bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' ||
-		             c == '-' || c == '*' || c == '_';
+			c == '-' || c == '*' || c == '_';
 		if (plain)
 			weir_buf_putc(out, (char)c);
 		else if (c == ' ')
@@ -92,7 +92,7 @@ static void put_integer(struct weir_buf *out, const struct weir_field *type, int
 
 /* The value as people read it, unescaped. */
 static void put_value(struct weir_buf *out, struct ice_transform transform, const struct weir_field *type,
-        const struct expr_value *value)
+	const struct expr_value *value)
 {
 	char text[40];
 	struct weir_uuid uuid;
@@ -140,7 +140,7 @@ static void put_value(struct weir_buf *out, struct ice_transform transform, cons
 }
 
 struct weir_str ice_partition_path(struct weir_arena *arena, const struct ice_spec *spec,
-        const struct weir_schema *schema, const struct ice_partition_value *values)
+	const struct weir_schema *schema, const struct ice_partition_value *values)
 {
 	struct weir_buf path = WEIR_BUF_INIT, value = WEIR_BUF_INIT;
 	for (uint32_t i = 0; i < spec->field_count; i++) {

@@ -44,7 +44,7 @@ static bool keeps_order(struct ice_transform transform)
 
 /* The term for partition values that may belong to rows for which the term holds; false where nothing can be said. */
 static bool project_term(struct weir_arena *arena, const struct expr_term *term, struct ice_transform transform,
-        enum weir_type source, struct expr_term *ret_term)
+	enum weir_type source, struct expr_term *ret_term)
 {
 	bool is_null_test = term->op == EXPR_IS_NULL || term->op == EXPR_NOT_NULL;
 	*ret_term = *term;
@@ -73,9 +73,9 @@ static bool project_term(struct weir_arena *arena, const struct expr_term *term,
 	for (uint32_t i = 0; i < term->value_count; i++) {
 		/* Literals of another kind than the column's are compared, not transformed. */
 		bool fits = (term->values[i].kind == EXPR_INTEGER && source != WEIR_STRING && source != WEIR_FLOAT &&
-		                    source != WEIR_DOUBLE && source != WEIR_DECIMAL) ||
-		            (term->values[i].kind == EXPR_TEXT && weir_type_is_text(source)) ||
-		            (term->values[i].kind == EXPR_UUID && source == WEIR_UUID);
+				    source != WEIR_DOUBLE && source != WEIR_DECIMAL) ||
+			(term->values[i].kind == EXPR_TEXT && weir_type_is_text(source)) ||
+			(term->values[i].kind == EXPR_UUID && source == WEIR_UUID);
 		struct ice_partition_value value = {.is_null = true};
 		if (fits)
 			value = ice_transform_value(transform, source, &term->values[i]);
@@ -90,7 +90,7 @@ static bool project_term(struct weir_arena *arena, const struct expr_term *term,
 }
 
 static void project(struct weir_arena *arena, const struct ice_metadata *metadata, const struct ice_spec *spec,
-        const struct expr_filter *filter, struct projection *ret)
+	const struct expr_filter *filter, struct projection *ret)
 {
 	uint32_t term_count = filter != NULL ? filter->term_count : 0;
 	*ret = (struct projection){.spec = spec};
@@ -103,7 +103,7 @@ static void project(struct weir_arena *arena, const struct ice_metadata *metadat
 		for (uint32_t j = 0; j < term_count; j++) {
 			struct expr_term *term = &ret->terms[ret->term_count];
 			if (filter->terms[j].field_id == spec->fields[i].source_id &&
-			        project_term(arena, &filter->terms[j], spec->fields[i].transform, source->type, term)) {
+				project_term(arena, &filter->terms[j], spec->fields[i].transform, source->type, term)) {
 				term->field_id = (int32_t)i;
 				ret->term_count++;
 			}
@@ -125,8 +125,8 @@ static bool manifest_may_match(const struct ice_manifest *manifest, const struct
 			continue; /* NaN, or nothing is known */
 		bool known = !summary->has_contains_nan || !summary->contains_nan;
 		struct expr_bounds bounds = {.row_count = 2,
-		        .has_null_count = known,
-		        .null_count = summary->contains_null ? (summary->has_bounds ? 1 : 2) : 0};
+			.has_null_count = known,
+			.null_count = summary->contains_null ? (summary->has_bounds ? 1 : 2) : 0};
 		if (summary->has_bounds) {
 			const struct weir_field *type = &projection->types[index];
 			bounds.has_min = ice_value_decode(summary->lower, type, &bounds.min);
@@ -139,7 +139,7 @@ static bool manifest_may_match(const struct ice_manifest *manifest, const struct
 }
 
 static bool file_may_match(const struct ice_data_file *file, const struct projection *projection,
-        const struct weir_schema *schema, const struct expr_filter *filter)
+	const struct weir_schema *schema, const struct expr_filter *filter)
 {
 	for (uint32_t i = 0; i < projection->term_count; i++) {
 		const struct expr_term *term = &projection->terms[i];
@@ -165,7 +165,7 @@ static bool file_may_match(const struct ice_data_file *file, const struct projec
 
 /* A copy of an entry with what it inherits from its manifest. *next_row: the row id of the next file that has none. */
 static struct ice_data_file *inherit(struct weir_arena *arena, const struct ice_data_file *entry,
-        const struct ice_manifest *manifest, int64_t *next_row)
+	const struct ice_manifest *manifest, int64_t *next_row)
 {
 	struct ice_data_file *file = weir_arena_copy(arena, entry, sizeof *file);
 	if (file->snapshot_id < 0)
@@ -182,7 +182,7 @@ static struct ice_data_file *inherit(struct weir_arena *arena, const struct ice_
 }
 
 static int open_manifest(struct plan *plan, struct ice_table *table, const struct ice_manifest *manifest,
-        const struct ice_entries **ret_entries, struct weir_error *err)
+	const struct ice_entries **ret_entries, struct weir_error *err)
 {
 	struct ice_cached *cached;
 	int code = ice_cached_manifest(table, manifest, &cached, err);
@@ -196,7 +196,7 @@ static int open_manifest(struct plan *plan, struct ice_table *table, const struc
 }
 
 static int add_deletes(
-        struct plan *plan, struct ice_table *table, const struct ice_manifest *manifest, struct weir_error *err)
+	struct plan *plan, struct ice_table *table, const struct ice_manifest *manifest, struct weir_error *err)
 {
 	const struct ice_entries *entries;
 	int64_t no_rows = -1;
@@ -205,14 +205,14 @@ static int add_deletes(
 		if (entries->files[i].status != ICE_DELETED) {
 			plan->list.delete_files++;
 			code = ice_delete_index_add(plan->deletes, table->metadata,
-			        inherit(plan->list.arena, &entries->files[i], manifest, &no_rows), err);
+				inherit(plan->list.arena, &entries->files[i], manifest, &no_rows), err);
 		}
 	return code;
 }
 
 static int add_files(struct plan *plan, struct ice_table *table, const struct ice_manifest *manifest,
-        const struct projection *projection, const struct expr_filter *filter, const struct ice_data_file ***files,
-        uint32_t *capacity, struct weir_error *err)
+	const struct projection *projection, const struct expr_filter *filter, const struct ice_data_file ***files,
+	uint32_t *capacity, struct weir_error *err)
 {
 	struct ice_file_list *list = &plan->list;
 	const struct ice_entries *entries;
@@ -240,7 +240,7 @@ static int add_files(struct plan *plan, struct ice_table *table, const struct ic
 }
 
 static int plan_manifests(struct plan *plan, struct ice_table *table, const struct ice_manifest *manifests,
-        uint32_t count, const struct expr_filter *filter, struct weir_error *err)
+	uint32_t count, const struct expr_filter *filter, struct weir_error *err)
 {
 	const struct ice_metadata *metadata = table->metadata;
 	const struct ice_data_file **files = NULL;
@@ -262,8 +262,8 @@ static int plan_manifests(struct plan *plan, struct ice_table *table, const stru
 			spec++;
 		if (spec == metadata->spec_count)
 			code = weir_fail_at(err, WEIR_E_CORRUPT, manifest->path, WEIR_ERROR_NO_OFFSET,
-			        "the manifest has partition spec %d, which the table's metadata lacks",
-			        manifest->spec_id);
+				"the manifest has partition spec %d, which the table's metadata lacks",
+				manifest->spec_id);
 		else if (!manifest_may_match(manifest, &projections[spec]))
 			plan->list.manifests_skipped++;
 		else
@@ -276,16 +276,16 @@ static int plan_manifests(struct plan *plan, struct ice_table *table, const stru
 }
 
 int ice_plan(struct ice_table *table, int64_t snapshot_id, const struct expr_filter *filter,
-        struct ice_file_list **ret_list, struct weir_error *err)
+	struct ice_file_list **ret_list, struct weir_error *err)
 {
 	const struct ice_snapshot *snapshot = snapshot_id == -1 ? ice_metadata_current(table->metadata)
-	                                                        : ice_metadata_snapshot(table->metadata, snapshot_id);
+								: ice_metadata_snapshot(table->metadata, snapshot_id);
 	struct ice_cached *cached;
 	const struct ice_manifest *manifests;
 	uint32_t count;
 	if (snapshot == NULL && snapshot_id != -1)
 		return weir_fail_at(err, WEIR_E_NOT_FOUND, table->metadata_uri, WEIR_ERROR_NO_OFFSET,
-		        "the table has no snapshot %lld; it may have expired", (long long)snapshot_id);
+			"the table has no snapshot %lld; it may have expired", (long long)snapshot_id);
 	int code = ice_table_manifests(table, snapshot, &cached, &manifests, &count, err);
 	if (code != 0)
 		return code;
@@ -323,7 +323,7 @@ struct reach {
 };
 
 static int reach_one(struct reach *reach, struct weir_str uri, const struct ice_data_file *file, bool *ret_is_new,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct weir_str name;
 	int code = ice_file_name(reach->table, reach->arena, uri, &name, err);

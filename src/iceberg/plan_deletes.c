@@ -45,7 +45,7 @@ static uint64_t partition_hash(const struct ice_metadata *metadata, const struct
 		size_t start = key.size;
 		weir_buf_u8(&key, file->partition[i].is_null);
 		if (!file->partition[i].is_null && spec != NULL && i < spec->field_count &&
-		        ice_partition_type(metadata, &spec->fields[i], &type))
+			ice_partition_type(metadata, &spec->fields[i], &type))
 			ice_value_encode(&file->partition[i].value, &type, &key);
 		weir_buf_u32(&key, (uint32_t)(key.size - start));
 	}
@@ -72,7 +72,7 @@ static struct weir_str referenced(const struct ice_data_file *file)
 	for (uint32_t i = 0; i < file->metric_count; i++) {
 		const struct ice_column_metrics *metrics = &file->metrics[i];
 		if (metrics->field_id == ICE_DELETE_PATH && metrics->has_lower && metrics->has_upper &&
-		        weir_str_equal(metrics->lower, metrics->upper))
+			weir_str_equal(metrics->lower, metrics->upper))
 			return metrics->lower;
 	}
 	return (struct weir_str){0};
@@ -81,7 +81,7 @@ static struct weir_str referenced(const struct ice_data_file *file)
 static bool is_vector(const struct ice_data_file *file)
 {
 	return file->content == ICE_POSITION_DELETES &&
-	       (weir_str_is(file->format, "PUFFIN") || weir_str_is(file->format, "puffin"));
+		(weir_str_is(file->format, "PUFFIN") || weir_str_is(file->format, "puffin"));
 }
 
 static void push(struct ice_delete_index *index, struct entry **list, uint64_t hash, const struct ice_data_file *file)
@@ -93,17 +93,17 @@ static void push(struct ice_delete_index *index, struct entry **list, uint64_t h
 }
 
 int ice_delete_index_add(struct ice_delete_index *index, const struct ice_metadata *metadata,
-        const struct ice_data_file *file, struct weir_error *err)
+	const struct ice_data_file *file, struct weir_error *err)
 {
 	struct weir_str path = {0};
 	if (file->content == ICE_DATA)
 		return weir_fail_at(err, WEIR_E_CORRUPT, file->path, WEIR_ERROR_NO_OFFSET,
-		        "a data file is listed in a manifest of deletes");
+			"a data file is listed in a manifest of deletes");
 	if (file->content == ICE_POSITION_DELETES)
 		path = referenced(file);
 	if (is_vector(file) && path.size == 0)
 		return weir_fail_at(err, WEIR_E_CORRUPT, file->path, WEIR_ERROR_NO_OFFSET,
-		        "the deletion vector does not say which data file it is of");
+			"the deletion vector does not say which data file it is of");
 	if (path.size > 0) {
 		uint64_t hash = weir_hash64(path.data, path.size);
 		push(index, &index->by_path[hash % BUCKETS], hash, file);
@@ -119,7 +119,7 @@ int ice_delete_index_add(struct ice_delete_index *index, const struct ice_metada
 static bool is_old_enough(const struct ice_data_file *deletes, const struct ice_data_file *file)
 {
 	return deletes->content == ICE_EQUALITY_DELETES ? file->sequence_number < deletes->sequence_number
-	                                                : file->sequence_number <= deletes->sequence_number;
+							: file->sequence_number <= deletes->sequence_number;
 }
 
 struct found {
@@ -128,7 +128,7 @@ struct found {
 };
 
 static void find_in(
-        const struct entry *entry, uint64_t hash, bool by_path, const struct ice_data_file *file, struct found *found)
+	const struct entry *entry, uint64_t hash, bool by_path, const struct ice_data_file *file, struct found *found)
 {
 	for (; entry != NULL; entry = entry->next) {
 		if (entry->hash != hash || !is_old_enough(entry->file, file))
@@ -141,7 +141,7 @@ static void find_in(
 }
 
 void ice_delete_index_attach(
-        struct ice_delete_index *index, const struct ice_metadata *metadata, struct ice_data_file *file)
+	struct ice_delete_index *index, const struct ice_metadata *metadata, struct ice_data_file *file)
 {
 	struct found found = {0};
 	if (index->count == 0)

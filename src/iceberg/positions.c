@@ -123,7 +123,7 @@ static struct chunk *chunk_for(struct ice_positions *positions, uint64_t key)
 		return &positions->chunks[at];
 	WEIR_GROW(positions->chunks, positions->count, positions->capacity);
 	memmove(&positions->chunks[at + 1], &positions->chunks[at],
-	        (positions->count - at) * sizeof *positions->chunks);
+		(positions->count - at) * sizeof *positions->chunks);
 	positions->count++;
 	positions->chunks[at] = (struct chunk){.key = key};
 	return &positions->chunks[at];
@@ -140,7 +140,7 @@ bool ice_positions_has(const struct ice_positions *positions, uint64_t position)
 {
 	uint32_t at = chunk_at(positions, position >> 16);
 	return at < positions->count && positions->chunks[at].key == position >> 16 &&
-	       chunk_has(&positions->chunks[at], (uint16_t)position);
+		chunk_has(&positions->chunks[at], (uint16_t)position);
 }
 
 /* The least value of the chunk that is at least `from`. */
@@ -259,7 +259,7 @@ static void put_bitmap(const struct chunk *chunks, uint32_t count, struct weir_b
 		for (uint32_t i = 0; i < count; i++) {
 			weir_buf_u32(out, (uint32_t)offset);
 			offset += pays_as_runs(&chunks[i]) ? 2 + 4 * (size_t)count_runs(&chunks[i])
-			                                   : plain_size(&chunks[i]);
+							   : plain_size(&chunks[i]);
 		}
 	}
 	for (uint32_t i = 0; i < count; i++)
@@ -294,7 +294,7 @@ static int refuse(struct cursor *cursor, const char *problem)
 {
 	if (cursor->code == 0)
 		cursor->code = weir_fail_at(cursor->err, WEIR_E_CORRUPT, (struct weir_str){0}, cursor->at,
-		        "the bitmap of positions %s", problem);
+			"the bitmap of positions %s", problem);
 	return cursor->code;
 }
 

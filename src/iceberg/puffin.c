@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "iceberg/internal.h"
 
-#define TAIL_BYTES     12 /* size, flags and magic behind the footer */
+#define TAIL_BYTES      12 /* size, flags and magic behind the footer */
 #define FLAG_COMPRESSED 1
 
 static const char magic[4] = {'P', 'F', 'A', '1'};
@@ -19,7 +19,7 @@ static int refuse(struct weir_byte_source source, struct weir_error *err, const 
 
 /* The footer's JSON, in arena. */
 static int read_footer(
-        struct weir_arena *arena, struct weir_byte_source source, struct weir_str *ret_json, struct weir_error *err)
+	struct weir_arena *arena, struct weir_byte_source source, struct weir_str *ret_json, struct weir_error *err)
 {
 	char head[4], tail[TAIL_BYTES];
 	if (source.size_bytes < 4 + 4 + TAIL_BYTES)
@@ -34,7 +34,7 @@ static int read_footer(
 		return refuse(source, err, "does not begin and end with PFA1");
 	if ((tail[4] & FLAG_COMPRESSED) != 0)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, source.name, WEIR_ERROR_NO_OFFSET,
-		        "the Puffin file's footer is compressed, which weir does not read");
+			"the Puffin file's footer is compressed, which weir does not read");
 	if (size > ICE_PUFFIN_FOOTER_MAX || size + 8ULL + TAIL_BYTES > source.size_bytes)
 		return refuse(source, err, "has a footer that is not within it");
 	char *json = weir_arena_alloc(arena, size + 4ULL);
@@ -70,18 +70,18 @@ static bool read_blob(struct weir_arena *arena, const json_t *item, uint64_t end
 	int64_t offset = json_integer_value(json_object_get(item, "offset"));
 	int64_t size = json_integer_value(json_object_get(item, "length"));
 	*blob = (struct ice_puffin_blob){.type = text_of(arena, json_object_get(item, "type")),
-	        .codec = text_of(arena, json_object_get(item, "compression-codec")),
-	        .snapshot_id = json_integer_value(json_object_get(item, "snapshot-id")),
-	        .sequence_number = json_integer_value(json_object_get(item, "sequence-number")),
-	        .offset = (uint64_t)offset,
-	        .size_bytes = (uint64_t)size};
+		.codec = text_of(arena, json_object_get(item, "compression-codec")),
+		.snapshot_id = json_integer_value(json_object_get(item, "snapshot-id")),
+		.sequence_number = json_integer_value(json_object_get(item, "sequence-number")),
+		.offset = (uint64_t)offset,
+		.size_bytes = (uint64_t)size};
 	blob->properties = pairs_of(arena, json_object_get(item, "properties"), &blob->property_count);
 	return blob->type.size > 0 && json_is_integer(json_object_get(item, "offset")) && offset >= 4 && size >= 0 &&
-	       (uint64_t)offset <= end && (uint64_t)size <= end - (uint64_t)offset;
+		(uint64_t)offset <= end && (uint64_t)size <= end - (uint64_t)offset;
 }
 
 int ice_puffin_read(struct weir_arena *arena, struct weir_byte_source source, struct ice_puffin **ret_puffin,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct weir_str text = {0};
 	json_error_t problem;
@@ -125,13 +125,13 @@ static uint64_t frame_size(const uint8_t *frame, size_t size)
 }
 
 int ice_puffin_blob_read(struct weir_byte_source source, const struct ice_puffin_blob *blob, struct weir_buf *out,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	bool is_zstd = weir_str_is(blob->codec, "zstd");
 	if (blob->codec.size > 0 && !is_zstd)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, source.name, blob->offset,
-		        "the blob is compressed with '%.*s'; weir reads zstd",
-		        (int)(blob->codec.size < 20 ? blob->codec.size : 20), blob->codec.data);
+			"the blob is compressed with '%.*s'; weir reads zstd",
+			(int)(blob->codec.size < 20 ? blob->codec.size : 20), blob->codec.data);
 	if (blob->size_bytes > ICE_PUFFIN_BLOB_MAX)
 		return weir_fail_at(err, WEIR_E_LIMIT, source.name, blob->offset, "the blob is larger than 256 MiB");
 	char *bytes = weir_alloc((size_t)blob->size_bytes + 1);
@@ -146,7 +146,7 @@ int ice_puffin_blob_read(struct weir_byte_source source, const struct ice_puffin
 			struct codec_state *state = codec_state_new();
 			weir_buf_reserve(out, (size_t)size);
 			code = codec_decompress(state, CODEC_ZSTD, bytes, (size_t)blob->size_bytes,
-			        out->data + out->size, (size_t)size, err);
+				out->data + out->size, (size_t)size, err);
 			out->size += code == 0 ? (size_t)size : 0;
 			codec_state_free(state);
 		}
@@ -179,24 +179,24 @@ static void put_blob(const struct ice_vector *vector, uint64_t offset, uint64_t 
 	weir_json_object_end(json);
 }
 
-static struct ice_data_file vector_file(struct weir_arena *arena, const struct ice_vector *vector, struct weir_str path,
-        uint64_t offset, uint64_t size)
+static struct ice_data_file vector_file(
+	struct weir_arena *arena, const struct ice_vector *vector, struct weir_str path, uint64_t offset, uint64_t size)
 {
 	struct ice_data_file file = {.content = ICE_POSITION_DELETES,
-	        .path = path,
-	        .format = WEIR_STR("PUFFIN"),
-	        .spec_id = vector->file->spec_id,
-	        .partition_count = vector->file->partition_count,
-	        .record_count = (int64_t)ice_positions_count(vector->positions),
-	        .sort_order_id = -1,
-	        .status = ICE_ADDED,
-	        .snapshot_id = -1,
-	        .sequence_number = -1,
-	        .file_sequence_number = -1,
-	        .referenced_data_file = weir_arena_str(arena, vector->file->path),
-	        .content_offset = (int64_t)offset,
-	        .content_size_bytes = (int64_t)size,
-	        .first_row_id = -1};
+		.path = path,
+		.format = WEIR_STR("PUFFIN"),
+		.spec_id = vector->file->spec_id,
+		.partition_count = vector->file->partition_count,
+		.record_count = (int64_t)ice_positions_count(vector->positions),
+		.sort_order_id = -1,
+		.status = ICE_ADDED,
+		.snapshot_id = -1,
+		.sequence_number = -1,
+		.file_sequence_number = -1,
+		.referenced_data_file = weir_arena_str(arena, vector->file->path),
+		.content_offset = (int64_t)offset,
+		.content_size_bytes = (int64_t)size,
+		.first_row_id = -1};
 	file.partition = weir_arena_calloc(arena, file.partition_count, sizeof *file.partition);
 	for (uint32_t i = 0; i < file.partition_count; i++)
 		file.partition[i] = ice_partition_value_copy(arena, &vector->file->partition[i]);
@@ -205,7 +205,7 @@ static struct ice_data_file vector_file(struct weir_arena *arena, const struct i
 
 /* The whole file in bytes; files[i] say where vector i is. */
 static void build_puffin(const struct ice_vector *vectors, uint32_t count, struct weir_arena *arena,
-        struct weir_str path, struct weir_buf *out, struct ice_data_file *files)
+	struct weir_str path, struct weir_buf *out, struct ice_data_file *files)
 {
 	struct weir_buf footer = WEIR_BUF_INIT;
 	struct weir_json json = weir_json_to(&footer);
@@ -236,18 +236,18 @@ static void build_puffin(const struct ice_vector *vectors, uint32_t count, struc
 }
 
 int ice_vectors_write(struct ice_table *table, const struct ice_vector *vectors, uint32_t count, struct weir_str prefix,
-        struct weir_arena *arena, struct ice_data_file **ret_files, struct weir_error *err)
+	struct weir_arena *arena, struct ice_data_file **ret_files, struct weir_error *err)
 {
 	struct weir_buf bytes = WEIR_BUF_INIT;
 	struct weir_str location;
 	if (table->metadata->format_version < 3)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, table->metadata_uri, WEIR_ERROR_NO_OFFSET,
-		        "deletion vectors need format version 3; the table has %d", table->metadata->format_version);
+			"deletion vectors need format version 3; the table has %d", table->metadata->format_version);
 	int code = store_name_of(table->store, arena, table->metadata->location, &location, err);
 	if (code != 0)
 		return code;
 	struct weir_str name = weir_str_from(weir_arena_printf(
-	        arena, "%.*s/data/%.*s-deletes.puffin", WEIR_STR_ARG(location), WEIR_STR_ARG(prefix)));
+		arena, "%.*s/data/%.*s-deletes.puffin", WEIR_STR_ARG(location), WEIR_STR_ARG(prefix)));
 	struct ice_data_file *files = weir_arena_calloc(arena, count, sizeof *files);
 	build_puffin(vectors, count, arena, store_uri(table->store, arena, name), &bytes, files);
 	code = store_put(table->store, name.data, bytes.data, bytes.size, err);

@@ -30,14 +30,14 @@ struct ground {
 };
 
 int ice_reader_open(struct ice_table *table, const struct ice_data_file *const *files, uint32_t count,
-        const struct weir_schema *projection, const struct expr_filter *filter, struct ice_reader **ret_reader,
-        struct weir_error *err)
+	const struct weir_schema *projection, const struct expr_filter *filter, struct ice_reader **ret_reader,
+	struct weir_error *err)
 {
 	for (uint32_t i = 0; i < count; i++)
 		if (!weir_str_is(files[i]->format, "PARQUET") && !weir_str_is(files[i]->format, "parquet"))
 			return weir_fail_at(err, WEIR_E_UNSUPPORTED, files[i]->path, WEIR_ERROR_NO_OFFSET,
-			        "the data file has format '%.*s'; weir reads PARQUET",
-			        (int)(files[i]->format.size < 40 ? files[i]->format.size : 40), files[i]->format.data);
+				"the data file has format '%.*s'; weir reads PARQUET",
+				(int)(files[i]->format.size < 40 ? files[i]->format.size : 40), files[i]->format.data);
 	struct ice_reader *reader = weir_zalloc(sizeof *reader);
 	reader->table = ice_table_ref(table);
 	reader->files = files;
@@ -62,8 +62,8 @@ static void close_file(struct ice_reader *reader)
 	reader->arena = NULL;
 }
 
-static int open_deletes(
-        struct ice_reader *reader, const struct ice_data_file *file, const struct weir_schema **wanted, struct weir_error *err)
+static int open_deletes(struct ice_reader *reader, const struct ice_data_file *file, const struct weir_schema **wanted,
+	struct weir_error *err)
 {
 	if (file->delete_count == 0)
 		return 0;
@@ -86,7 +86,7 @@ static int open_file(struct ice_reader *reader, struct weir_error *err)
 		code = open_deletes(reader, file, &wanted, err);
 	if (code == 0)
 		code = ice_column_map_make(reader->arena, reader->table, file, pq_file_schema(parquet), wanted,
-		        &reader->filter, &reader->map, err);
+			&reader->filter, &reader->map, err);
 	if (code == 0) {
 		reader->options = (struct pq_read_options){.schema = &reader->map.read, .filter = reader->map.filter};
 		code = pq_reader_open(parquet, &reader->options, &reader->parquet, err);
@@ -103,7 +103,7 @@ static void release(struct weir_batch *batch)
 
 /* The wanted columns of a batch, less its deleted rows; *ret_batch NULL where none is left. Takes the batch. */
 static int shape(struct ice_reader *reader, struct weir_batch *take_batch, uint64_t first_row,
-        struct weir_batch **ret_batch, struct weir_error *err)
+	struct weir_batch **ret_batch, struct weir_error *err)
 {
 	struct weir_arena *arena = weir_arena_new(0);
 	struct weir_batch *batch = NULL;
@@ -134,7 +134,7 @@ static int shape(struct ice_reader *reader, struct weir_batch *take_batch, uint6
 }
 
 int ice_reader_next(struct ice_reader *reader, struct weir_batch **ret_batch, uint32_t *ret_file,
-        uint64_t *ret_first_row, struct weir_error *err)
+	uint64_t *ret_first_row, struct weir_error *err)
 {
 	for (;;) {
 		if (reader->parquet == NULL) {

@@ -20,14 +20,15 @@ uint32_t ice_registry_count(const struct ice_registry *registry);
 /* The current version, referenced. */
 struct ice_table *ice_registry_table(struct ice_registry *registry, uint32_t index);
 /* The current versions of several tables at one moment: no commit is in one of them and not in another. */
-void ice_registry_tables(struct ice_registry *registry, const uint32_t *indices, uint32_t count, struct ice_table **ret_tables);
+void ice_registry_tables(
+	struct ice_registry *registry, const uint32_t *indices, uint32_t count, struct ice_table **ret_tables);
 struct store *ice_registry_store(const struct ice_registry *registry);
 struct control *ice_registry_control(const struct ice_registry *registry);
 /* Grows with each published version of any table. */
 uint64_t ice_registry_generation(const struct ice_registry *registry);
 
 struct ice_commit_part {
-	uint32_t table;        /* index in the registry */
+	uint32_t table; /* index in the registry */
 	struct ice_edit edit;
 };
 
@@ -46,11 +47,11 @@ int ice_commit(struct ice_registry *registry, enum control_priority priority, co
 	void *context, struct control_result *ret_result, struct weir_error *err);
 
 /* Deletes doomed files whose time has passed and their rows. grace_us: how long a reader may still need them (0: at once). */
-int ice_sweep_doomed(struct ice_registry *registry, int64_t now_us, int64_t grace_us, uint64_t *ret_deleted,
-	struct weir_error *err);
+int ice_sweep_doomed(
+	struct ice_registry *registry, int64_t now_us, int64_t grace_us, uint64_t *ret_deleted, struct weir_error *err);
 /* Reserves a prefix for file names: a row of weir_pending_files, durable on return. 30 hexadecimal digits, random. */
 int ice_reserve_prefix(struct control *control, int64_t now_us, char ret_prefix[32], struct weir_error *err);
-void ice_stage_prefix_done(struct control_change *change, struct weir_str prefix);          /* its files are committed */
+void ice_stage_prefix_done(struct control_change *change, struct weir_str prefix); /* its files are committed */
 void ice_stage_prefix_new(struct control_change *change, int64_t now_us, char ret_prefix[32]); /* the successor's */
 /* A writer of this process gave up: deletes what is left of its prefix, and the row. After a failure both may be there still. */
 int ice_retire_prefix(struct ice_registry *registry, struct weir_str prefix, struct weir_error *err);

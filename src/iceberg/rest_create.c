@@ -15,7 +15,7 @@ static int take_format_version(json_t *properties, int64_t *ret_version, struct 
 		return 0;
 	if (!weir_str_to_i64(text, ret_version) || *ret_version < 1 || *ret_version > ICE_REST_FORMAT_MAX)
 		return weir_fail(err, WEIR_E_INPUT, "Unsupported format version: v%.*s (supported: v1 to v%d)",
-		        (int)(text.size < 20 ? text.size : 20), text.data, ICE_REST_FORMAT_MAX);
+			(int)(text.size < 20 ? text.size : 20), text.data, ICE_REST_FORMAT_MAX);
 	json_object_del(properties, "format-version");
 	return 0;
 }
@@ -33,7 +33,7 @@ static int new_source(json_t *field, const json_t *ids, const char *what, struct
 			snprintf(old, sizeof old, "%lld", (long long)json_integer_value(source));
 			if (json_object_get(ids, old) == NULL)
 				return weir_fail(
-				        err, WEIR_E_INPUT, "Cannot find source column for %s field: %s", what, old);
+					err, WEIR_E_INPUT, "Cannot find source column for %s field: %s", what, old);
 			json_array_set(sources, index, json_object_get(ids, old));
 		}
 		if (id < 0)
@@ -53,19 +53,21 @@ static int new_spec(const json_t *request, const json_t *ids, json_t *metadata, 
 	int status = 0;
 	if (fields == NULL)
 		fields = json_array();
+	if (!json_is_array(fields))
+		status = weir_fail(err, WEIR_E_INPUT, "'partition-spec' has 'fields' that are not an array");
 	json_object_set_new(metadata, "default-spec-id", json_integer(0));
 	json_object_set_new(metadata, "partition-specs", json_pack("[{s:i,s:o}]", "spec-id", 0, "fields", fields));
 	json_array_foreach(fields, index, field)
 	{
 		if (status == 0 &&
-		        (ice_rest_text(field, "name").data == NULL || ice_rest_text(field, "transform").data == NULL))
+			(ice_rest_text(field, "name").data == NULL || ice_rest_text(field, "transform").data == NULL))
 			status = weir_fail(err, WEIR_E_INPUT, "partition field %zu has no name or no transform", index);
 		if (status == 0)
 			status = new_source(field, ids, "partition", err);
 		json_object_set_new(field, "field-id", json_integer(FIRST_PARTITION_ID + (json_int_t)index));
 	}
 	json_object_set_new(metadata, "last-partition-id",
-	        json_integer(FIRST_PARTITION_ID - 1 + (json_int_t)json_array_size(fields)));
+		json_integer(FIRST_PARTITION_ID - 1 + (json_int_t)json_array_size(fields)));
 	return status;
 }
 
@@ -76,6 +78,8 @@ static int new_order(const json_t *request, const json_t *ids, json_t *metadata,
 	int status = 0;
 	if (fields == NULL)
 		fields = json_array();
+	if (!json_is_array(fields))
+		status = weir_fail(err, WEIR_E_INPUT, "'write-order' has 'fields' that are not an array");
 	int id = json_array_size(fields) > 0 ? 1 : 0;
 	json_object_set_new(metadata, "default-sort-order-id", json_integer(id));
 	json_object_set_new(metadata, "sort-orders", json_pack("[{s:i,s:o}]", "order-id", id, "fields", fields));
@@ -101,7 +105,7 @@ static int take_properties(const json_t *request, json_t *metadata, struct weir_
 	{
 		if (!json_is_string(value))
 			return weir_fail(
-			        err, WEIR_E_INPUT, "property '%.100s' is not a text; write its value in quotes", key);
+				err, WEIR_E_INPUT, "property '%.100s' is not a text; write its value in quotes", key);
 	}
 	int status = take_format_version(properties, &version, err);
 	json_object_set_new(metadata, "format-version", json_integer(version));
@@ -116,13 +120,13 @@ static void set_empty(json_t *metadata)
 	json_object_set_new(metadata, "current-snapshot-id", json_integer(-1));
 	json_object_set_new(metadata, "refs", json_object());
 	static const char *const arrays[] = {
-	        "snapshots", "snapshot-log", "metadata-log", "statistics", "partition-statistics"};
+		"snapshots", "snapshot-log", "metadata-log", "statistics", "partition-statistics"};
 	for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
 		json_object_set_new(metadata, arrays[i], json_array());
 }
 
 int ice_rest_table_new(const json_t *request, struct weir_str location, const char *uuid, int64_t now_ms,
-        json_t **ret_metadata, struct weir_error *err)
+	json_t **ret_metadata, struct weir_error *err)
 {
 	json_t *metadata = json_object(), *ids = json_object(), *schema = NULL;
 	int32_t last_id = 0;
@@ -162,7 +166,7 @@ json_t *ice_rest_table_empty(const json_t *updates)
 			version = ice_rest_int(update, "format-version", 0);
 	}
 	json_object_set_new(
-	        metadata, "format-version", json_integer(version >= 1 && version <= ICE_REST_FORMAT_MAX ? version : 2));
+		metadata, "format-version", json_integer(version >= 1 && version <= ICE_REST_FORMAT_MAX ? version : 2));
 	json_object_set_new(metadata, "last-column-id", json_integer(0));
 	json_object_set_new(metadata, "last-partition-id", json_integer(FIRST_PARTITION_ID - 1));
 	json_object_set_new(metadata, "properties", json_object());

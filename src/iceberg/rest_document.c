@@ -25,7 +25,7 @@ static void normalise_table(json_t *metadata)
 				json_object_set_new(field, "field-id", json_integer(1000 + (json_int_t)index));
 		}
 		json_object_set_new(
-		        metadata, "partition-specs", json_pack("[{s:i,s:o}]", "spec-id", 0, "fields", fields));
+			metadata, "partition-specs", json_pack("[{s:i,s:o}]", "spec-id", 0, "fields", fields));
 		json_object_set_new(metadata, "default-spec-id", json_integer(0));
 	}
 	if (json_object_get(metadata, "last-partition-id") == NULL) {
@@ -46,8 +46,8 @@ static void normalise_table(json_t *metadata)
 		json_object_set_new(metadata, "sort-orders", json_pack("[{s:i,s:[]}]", "order-id", 0, "fields"));
 		json_object_set_new(metadata, "default-sort-order-id", json_integer(0));
 	}
-	static const char *const objects[] = {"properties", "refs"}, *const arrays[] = {"snapshots", "snapshot-log",
-	                                                                     "metadata-log"};
+	static const char *const objects[] = {"properties", "refs"},
+				 *const arrays[] = {"snapshots", "snapshot-log", "metadata-log"};
 	for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++)
 		if (!json_is_object(json_object_get(metadata, objects[i])))
 			json_object_set_new(metadata, objects[i], json_object());
@@ -58,7 +58,7 @@ static void normalise_table(json_t *metadata)
 	json_t *refs = json_object_get(metadata, "refs");
 	if (current != -1 && json_object_get(refs, "main") == NULL)
 		json_object_set_new(
-		        refs, "main", json_pack("{s:I,s:s}", "snapshot-id", (json_int_t)current, "type", "branch"));
+			refs, "main", json_pack("{s:I,s:s}", "snapshot-id", (json_int_t)current, "type", "branch"));
 }
 
 static int check_table(const json_t *metadata, struct weir_str name, struct weir_error *err)
@@ -66,17 +66,17 @@ static int check_table(const json_t *metadata, struct weir_str name, struct weir
 	int64_t version = ice_rest_int(metadata, "format-version", -1);
 	if (version < 1 || version > ICE_REST_FORMAT_MAX)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, name, WEIR_ERROR_NO_OFFSET,
-		        "the table's format-version is %lld; this catalog holds versions 1 to %d", (long long)version,
-		        ICE_REST_FORMAT_MAX);
+			"the table's format-version is %lld; this catalog holds versions 1 to %d", (long long)version,
+			ICE_REST_FORMAT_MAX);
 	if (ice_rest_text(metadata, "location").size == 0 ||
-	        (json_object_get(metadata, "schemas") == NULL && json_object_get(metadata, "schema") == NULL))
+		(json_object_get(metadata, "schemas") == NULL && json_object_get(metadata, "schema") == NULL))
 		return weir_fail_at(err, WEIR_E_CORRUPT, name, WEIR_ERROR_NO_OFFSET,
-		        "the file is no table metadata: it has no location, or no schema");
+			"the file is no table metadata: it has no location, or no schema");
 	return 0;
 }
 
 int ice_rest_parse(struct weir_str text, enum ice_rest_kind kind, struct weir_str name, json_t **ret_metadata,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct weir_buf plain = WEIR_BUF_INIT;
 	json_error_t problem;
@@ -90,12 +90,12 @@ int ice_rest_parse(struct weir_str text, enum ice_rest_kind kind, struct weir_st
 		root = json_loadb(text.size > 0 ? text.data : "", text.size, 0, &problem);
 	if (status == 0 && !json_is_object(root))
 		status = weir_fail_at(err, WEIR_E_CORRUPT, name, root == NULL ? (uint64_t)problem.position : 0,
-		        "the metadata is not a JSON object: %s", root == NULL ? problem.text : "another value");
+			"the metadata is not a JSON object: %s", root == NULL ? problem.text : "another value");
 	if (status == 0 && kind == ICE_REST_TABLE)
 		status = check_table(root, name, err);
 	if (status == 0 && kind == ICE_REST_VIEW && !json_is_array(json_object_get(root, "versions")))
 		status = weir_fail_at(err, WEIR_E_CORRUPT, name, WEIR_ERROR_NO_OFFSET,
-		        "the file is no view metadata: it has no versions");
+			"the file is no view metadata: it has no versions");
 	weir_buf_done(&plain);
 	if (status != 0) {
 		json_decref(root);
@@ -132,9 +132,9 @@ static void set_version_members(json_t *metadata)
 		return;
 	}
 	json_t *schema = find_by_id(
-	        json_object_get(metadata, "schemas"), "schema-id", ice_rest_int(metadata, "current-schema-id", 0));
+		json_object_get(metadata, "schemas"), "schema-id", ice_rest_int(metadata, "current-schema-id", 0));
 	json_t *spec = find_by_id(
-	        json_object_get(metadata, "partition-specs"), "spec-id", ice_rest_int(metadata, "default-spec-id", 0));
+		json_object_get(metadata, "partition-specs"), "spec-id", ice_rest_int(metadata, "default-spec-id", 0));
 	if (schema != NULL)
 		json_object_set(metadata, "schema", schema);
 	if (spec != NULL)

@@ -27,7 +27,7 @@ enum ice_rest_kind { ICE_REST_TABLE, ICE_REST_VIEW };
 /* ---- reading and writing ---- */
 /* metadata.json, gzipped or plain. A table of version 1 gets the members that version 2 has in their place. */
 int ice_rest_parse(struct weir_str text, enum ice_rest_kind kind, struct weir_str name, json_t **ret_metadata,
-        struct weir_error *err);
+	struct weir_error *err);
 /* The document on one line; a table of version 1 gets `schema` and `partition-spec`, which its readers look for. */
 void ice_rest_write(json_t *metadata, enum ice_rest_kind kind, struct weir_buf *out);
 /* Only the snapshots that a branch or tag names; the log that belongs to them. Changes the document. */
@@ -40,10 +40,10 @@ int64_t ice_rest_int(const json_t *object, const char *key, int64_t absent);
 /* ---- making ---- */
 /* Specification, CreateTableRequest: field ids are assigned afresh from 1, partition field ids from 1000. */
 int ice_rest_table_new(const json_t *request, struct weir_str location, const char *uuid, int64_t now_ms,
-        json_t **ret_metadata, struct weir_error *err);
+	json_t **ret_metadata, struct weir_error *err);
 /* CreateViewRequest. */
 int ice_rest_view_new(const json_t *request, struct weir_str location, const char *uuid, int64_t now_ms,
-        json_t **ret_metadata, struct weir_error *err);
+	json_t **ret_metadata, struct weir_error *err);
 /* What the updates of a commit with assert-create start from: a table of nothing. */
 json_t *ice_rest_table_empty(const json_t *updates);
 
@@ -55,14 +55,14 @@ bool ice_rest_asserts_create(const json_t *requirements);
 /* Applies an array of MetadataUpdate, all or (on error) an undefined part: the document is then to be thrown away. A
  * snapshot that is older than the table's newest is WEIR_E_CONFLICT. */
 int ice_rest_update_table(
-        json_t *metadata, const json_t *updates, int64_t now_ms, bool *ret_changed, struct weir_error *err);
+	json_t *metadata, const json_t *updates, int64_t now_ms, bool *ret_changed, struct weir_error *err);
 int ice_rest_update_view(
-        json_t *metadata, const json_t *updates, int64_t now_ms, bool *ret_changed, struct weir_error *err);
+	json_t *metadata, const json_t *updates, int64_t now_ms, bool *ret_changed, struct weir_error *err);
 /* After the updates: last-updated-ms, snapshot-log and metadata-log. previous_file size 0: a new table. Names of files
  * that fell out of the log are appended to ret_dropped (may be NULL), an array of texts. Fails where the table is not
  * whole. */
 int ice_rest_finish_table(json_t *metadata, struct weir_str previous_file, int64_t previous_updated_ms, int64_t now_ms,
-        json_t *ret_dropped, struct weir_error *err);
+	json_t *ret_dropped, struct weir_error *err);
 
 /* ---- schemas (rest_schema.c), shared by the above ---- */
 int32_t ice_rest_highest_id(const json_t *schema);
@@ -72,6 +72,6 @@ int ice_rest_check_schema(const json_t *schema, struct weir_error *err);
 /* A copy of schema with ids from 1, in the order of the specification's readers: a struct's fields, then what is
  * inside. ids: old id (as text) -> new id, for specs and orders. */
 int ice_rest_fresh_schema(
-        const json_t *schema, json_t **ret_schema, json_t *ids, int32_t *ret_last_id, struct weir_error *err);
+	const json_t *schema, json_t **ret_schema, json_t *ids, int32_t *ret_last_id, struct weir_error *err);
 
 #endif

@@ -5,7 +5,7 @@ struct weir_str ice_rest_text(const json_t *object, const char *key)
 {
 	const json_t *value = json_object_get(object, key);
 	return json_is_string(value) ? (struct weir_str){json_string_value(value), json_string_length(value)}
-	                             : (struct weir_str){0};
+				     : (struct weir_str){0};
 }
 
 int64_t ice_rest_int(const json_t *object, const char *key, int64_t absent)
@@ -32,7 +32,7 @@ static int walk_struct(json_t *type, unsigned depth, id_fn *id, void *context, s
 			return weir_fail(err, WEIR_E_INPUT, "field %zu of a struct of the schema has no 'name'", index);
 		if (!json_is_boolean(json_object_get(field, "required")))
 			return weir_fail(err, WEIR_E_INPUT, "column '%.100s' does not say whether it is 'required'",
-			        json_string_value(json_object_get(field, "name")));
+				json_string_value(json_object_get(field, "name")));
 		status = id(context, field, "id", err);
 		if (status != 0)
 			return status;
@@ -139,7 +139,7 @@ static bool same_ids(const json_t *a, const json_t *b)
 bool ice_rest_same_schema(const json_t *a, const json_t *b)
 {
 	return json_equal(json_object_get(a, "fields"), json_object_get(b, "fields")) &&
-	       same_ids(json_object_get(a, "identifier-field-ids"), json_object_get(b, "identifier-field-ids"));
+		same_ids(json_object_get(a, "identifier-field-ids"), json_object_get(b, "identifier-field-ids"));
 }
 
 struct renumber {
@@ -164,7 +164,7 @@ static int assign_id(void *context, json_t *object, const char *key, struct weir
 }
 
 int ice_rest_fresh_schema(
-        const json_t *schema, json_t **ret_schema, json_t *ids, int32_t *ret_last_id, struct weir_error *err)
+	const json_t *schema, json_t **ret_schema, json_t *ids, int32_t *ret_last_id, struct weir_error *err)
 {
 	struct renumber renumber = {.ids = ids};
 	json_t *copy = json_deep_copy(schema), *identifiers = json_array(), *id;

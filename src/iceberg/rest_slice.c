@@ -6,7 +6,7 @@
 
 /* The summary of the column's identity field in a manifest, or NULL. */
 static const struct ice_field_summary *find_summary(
-        const struct ice_metadata *metadata, const struct ice_manifest *manifest, int32_t column_id)
+	const struct ice_metadata *metadata, const struct ice_manifest *manifest, int32_t column_id)
 {
 	const struct ice_spec *spec = ice_metadata_spec(metadata, manifest->spec_id);
 	for (uint32_t i = 0; spec != NULL && i < spec->field_count && i < manifest->partition_count; i++)
@@ -17,16 +17,16 @@ static const struct ice_field_summary *find_summary(
 
 /* 1: of the slice, 0: of another, negative: it cannot be told. */
 static int belongs(const struct ice_metadata *metadata, const struct ice_manifest *manifest, int32_t column_id,
-        const struct weir_str *values, uint32_t value_count, struct weir_error *err)
+	const struct weir_str *values, uint32_t value_count, struct weir_error *err)
 {
 	const struct ice_field_summary *summary = find_summary(metadata, manifest, column_id);
 	if (manifest->added_files == 0 && manifest->existing_files == 0)
 		return 0; /* nothing in it is live */
 	if (summary == NULL || summary->contains_null || !summary->has_bounds ||
-	        !weir_str_equal(summary->lower, summary->upper))
+		!weir_str_equal(summary->lower, summary->upper))
 		return weir_fail_at(err, WEIR_E_CORRUPT, manifest->path, WEIR_ERROR_NO_OFFSET,
-		        "this manifest holds rows of more than one slice; no slice of the table is given until it is "
-		        "rewritten");
+			"this manifest holds rows of more than one slice; no slice of the table is given until it is "
+			"rewritten");
 	for (uint32_t i = 0; i < value_count; i++)
 		if (weir_str_equal(summary->lower, values[i]))
 			return 1;
@@ -36,22 +36,22 @@ static int belongs(const struct ice_metadata *metadata, const struct ice_manifes
 static void count_manifest(const struct ice_manifest *manifest, struct ice_slice *slice)
 {
 	uint64_t files = (uint64_t)(manifest->added_files > 0 ? manifest->added_files : 0) +
-	                 (uint64_t)(manifest->existing_files > 0 ? manifest->existing_files : 0);
+		(uint64_t)(manifest->existing_files > 0 ? manifest->existing_files : 0);
 	uint64_t rows = (uint64_t)(manifest->added_rows > 0 ? manifest->added_rows : 0) +
-	                (uint64_t)(manifest->existing_rows > 0 ? manifest->existing_rows : 0);
+		(uint64_t)(manifest->existing_rows > 0 ? manifest->existing_rows : 0);
 	*(manifest->content == 0 ? &slice->data_files : &slice->delete_files) += files;
 	*(manifest->content == 0 ? &slice->rows : &slice->delete_rows) += rows;
 }
 
 static int write_list(struct ice_table *table, const struct ice_snapshot *snapshot,
-        const struct ice_manifest *manifests, uint32_t count, const char *file, struct weir_error *err)
+	const struct ice_manifest *manifests, uint32_t count, const char *file, struct weir_error *err)
 {
 	struct store_file *handle;
 	int status = store_create(table->store, file, &handle, err);
 	if (status != 0)
 		return status;
 	status = ice_manifest_list_write(
-	        store_file_sink(handle), snapshot, table->metadata->format_version, manifests, count, err);
+		store_file_sink(handle), snapshot, table->metadata->format_version, manifests, count, err);
 	if (status != 0) {
 		store_abandon(table->store, handle);
 		return status;
@@ -60,8 +60,8 @@ static int write_list(struct ice_table *table, const struct ice_snapshot *snapsh
 }
 
 int ice_slice_write(struct ice_table *table, struct weir_str column, const struct weir_str *values,
-        uint32_t value_count, const char *file, struct weir_arena *arena, struct ice_slice *ret_slice,
-        struct weir_error *err)
+	uint32_t value_count, const char *file, struct weir_arena *arena, struct ice_slice *ret_slice,
+	struct weir_error *err)
 {
 	const struct ice_snapshot *snapshot = ice_metadata_current(table->metadata);
 	uint32_t index = weir_schema_find(ice_table_schema(table), column), count = 0, kept = 0;
@@ -78,7 +78,7 @@ int ice_slice_write(struct ice_table *table, struct weir_str column, const struc
 	struct ice_manifest *slice = weir_zalloc((count > 0 ? count : 1) * sizeof *slice);
 	for (uint32_t i = 0; i < count && status >= 0; i++) {
 		status = belongs(table->metadata, &manifests[i], ice_table_schema(table)->fields[index].id, values,
-		        value_count, err);
+			value_count, err);
 		if (status != 1)
 			continue;
 		slice[kept++] = manifests[i];

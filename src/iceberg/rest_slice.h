@@ -18,7 +18,7 @@ struct ice_slice {
  * values.
  */
 int ice_slice_write(struct ice_table *table, struct weir_str column, const struct weir_str *values,
-        uint32_t value_count, const char *file, struct weir_arena *arena, struct ice_slice *ret_slice,
-        struct weir_error *err);
+	uint32_t value_count, const char *file, struct weir_arena *arena, struct ice_slice *ret_slice,
+	struct weir_error *err);
 
 #endif

@@ -17,7 +17,7 @@ static bool is_added(const struct ice_rest_edit *edit, int64_t id)
 static int take_row_ids(struct ice_rest_edit *edit, const json_t *snapshot)
 {
 	int64_t next = ice_rest_int(edit->metadata, "next-row-id", 0),
-	        first = ice_rest_int(snapshot, "first-row-id", -1);
+		first = ice_rest_int(snapshot, "first-row-id", -1);
 	int64_t added = ice_rest_int(snapshot, "added-rows", 0), end;
 	if (ice_rest_int(edit->metadata, "format-version", 2) < 3)
 		return 0;
@@ -25,8 +25,8 @@ static int take_row_ids(struct ice_rest_edit *edit, const json_t *snapshot)
 		return weir_fail(edit->err, WEIR_E_INPUT, "Cannot add a snapshot: first-row-id is null");
 	if (first < next)
 		return weir_fail(edit->err, WEIR_E_CONFLICT,
-		        "Cannot add a snapshot, first-row-id is behind table next-row-id: %lld < %lld",
-		        (long long)first, (long long)next);
+			"Cannot add a snapshot, first-row-id is behind table next-row-id: %lld < %lld",
+			(long long)first, (long long)next);
 	if (added < 0 || __builtin_add_overflow(next, added, &end))
 		return weir_fail(edit->err, WEIR_E_INPUT, "Cannot add a snapshot: added-rows is out of range");
 	json_object_set_new(edit->metadata, "next-row-id", json_integer(end));
@@ -45,17 +45,17 @@ int ice_rest_add_snapshot(struct ice_rest_edit *edit)
 	const json_t *parent = json_object_get(snapshot, "parent-snapshot-id");
 	bool version1 = ice_rest_int(edit->metadata, "format-version", 2) == 1;
 	if (id < 0 || ice_rest_int(snapshot, "timestamp-ms", -1) < 0 ||
-	        (!version1 && ice_rest_text(snapshot, "manifest-list").size == 0))
+		(!version1 && ice_rest_text(snapshot, "manifest-list").size == 0))
 		return weir_fail(edit->err, WEIR_E_INPUT,
-		        "a snapshot has 'snapshot-id', 'timestamp-ms' and 'manifest-list', and one of this has not");
+			"a snapshot has 'snapshot-id', 'timestamp-ms' and 'manifest-list', and one of this has not");
 	if (json_array_size(json_object_get(edit->metadata, "schemas")) == 0)
 		return weir_fail(edit->err, WEIR_E_INPUT, "Attempting to add a snapshot before a schema is added");
 	if (ice_rest_find(snapshots, "snapshot-id", id) != NULL)
 		return weir_fail(edit->err, WEIR_E_INPUT, "Snapshot already exists for id: %lld", (long long)id);
 	if (!version1 && sequence <= last && parent != NULL && !json_is_null(parent))
 		return weir_fail(edit->err, WEIR_E_CONFLICT,
-		        "Cannot add snapshot with sequence number %lld older than last sequence number %lld",
-		        (long long)sequence, (long long)last);
+			"Cannot add snapshot with sequence number %lld older than last sequence number %lld",
+			(long long)sequence, (long long)last);
 	status = take_row_ids(edit, snapshot);
 	if (status != 0)
 		return status;
@@ -72,13 +72,13 @@ static void log_current(struct ice_rest_edit *edit, const json_t *snapshot, int6
 	int64_t when = is_added(edit, id) ? ice_rest_int(snapshot, "timestamp-ms", edit->now_ms) : edit->now_ms;
 	json_object_set_new(edit->metadata, "current-snapshot-id", json_integer(id));
 	json_array_append_new(json_object_get(edit->metadata, "snapshot-log"),
-	        json_pack("{s:I,s:I}", "timestamp-ms", (json_int_t)when, "snapshot-id", (json_int_t)id));
+		json_pack("{s:I,s:I}", "timestamp-ms", (json_int_t)when, "snapshot-id", (json_int_t)id));
 }
 
 int ice_rest_set_ref(struct ice_rest_edit *edit)
 {
 	static const char *const kept[] = {
-	        "snapshot-id", "type", "min-snapshots-to-keep", "max-snapshot-age-ms", "max-ref-age-ms"};
+		"snapshot-id", "type", "min-snapshots-to-keep", "max-snapshot-age-ms", "max-ref-age-ms"};
 	const json_t *name = NULL, *type = NULL, *id = NULL;
 	json_t *refs = json_object_get(edit->metadata, "refs");
 	int status = ice_rest_need(edit, "ref-name", JSON_STRING, &name);
@@ -91,14 +91,14 @@ int ice_rest_set_ref(struct ice_rest_edit *edit)
 	const char *text = json_string_value(name);
 	struct weir_str kind = ice_rest_text(edit->update, "type");
 	const json_t *snapshot =
-	        ice_rest_find(json_object_get(edit->metadata, "snapshots"), "snapshot-id", json_integer_value(id));
+		ice_rest_find(json_object_get(edit->metadata, "snapshots"), "snapshot-id", json_integer_value(id));
 	bool tag = kind.size == 3 && (kind.data[0] | 0x20) == 't',
 	     branch = kind.size == 6 && (kind.data[0] | 0x20) == 'b';
 	if (!tag && !branch)
 		return weir_fail(edit->err, WEIR_E_INPUT, "the type of ref %.100s is neither 'branch' nor 'tag'", text);
 	if (snapshot == NULL)
 		return weir_fail(edit->err, WEIR_E_INPUT, "Cannot set %.100s to unknown snapshot: %lld", text,
-		        (long long)json_integer_value(id));
+			(long long)json_integer_value(id));
 	if (tag && strcmp(text, "main") == 0)
 		return weir_fail(edit->err, WEIR_E_INPUT, "Cannot set main to a tag, it must be a branch");
 	json_t *ref = json_object();
@@ -170,7 +170,7 @@ int ice_rest_remove_snapshots(struct ice_rest_edit *edit)
 	json_object_foreach_safe(refs, next, name, ref)
 	{
 		if (ice_rest_find(json_object_get(edit->metadata, "snapshots"), "snapshot-id",
-		            ice_rest_int(ref, "snapshot-id", -1)) == NULL)
+			    ice_rest_int(ref, "snapshot-id", -1)) == NULL)
 			remove_ref(edit, name);
 	}
 	return 0;
@@ -253,11 +253,12 @@ static void log_previous(json_t *metadata, struct weir_str previous_file, int64_
 	json_t *log = json_object_get(metadata, "metadata-log");
 	int64_t most = ICE_REST_PREVIOUS_MAX;
 	struct weir_str text =
-	        ice_rest_text(json_object_get(metadata, "properties"), "write.metadata.previous-versions-max");
+		ice_rest_text(json_object_get(metadata, "properties"), "write.metadata.previous-versions-max");
 	if (text.data != NULL && (!weir_str_to_i64(text, &most) || most < 1))
 		most = 1;
-	json_array_append_new(log, json_pack("{s:I,s:s%}", "timestamp-ms", (json_int_t)updated_ms, "metadata-file",
-	                                   previous_file.data, previous_file.size));
+	json_array_append_new(log,
+		json_pack("{s:I,s:s%}", "timestamp-ms", (json_int_t)updated_ms, "metadata-file", previous_file.data,
+			previous_file.size));
 	while (json_array_size(log) > (size_t)most) {
 		if (dropped != NULL)
 			json_array_append(dropped, json_object_get(json_array_get(log, 0), "metadata-file"));
@@ -266,18 +267,18 @@ static void log_previous(json_t *metadata, struct weir_str previous_file, int64_
 }
 
 int ice_rest_finish_table(json_t *metadata, struct weir_str previous_file, int64_t previous_updated_ms, int64_t now_ms,
-        json_t *ret_dropped, struct weir_error *err)
+	json_t *ret_dropped, struct weir_error *err)
 {
 	static const struct {
 		const char *list, *key, *member, *what;
 	} parts[] = {{"schemas", "schema-id", "current-schema-id", "schema"},
-	        {"partition-specs", "spec-id", "default-spec-id", "partition spec"},
-	        {"sort-orders", "order-id", "default-sort-order-id", "sort order"}};
+		{"partition-specs", "spec-id", "default-spec-id", "partition spec"},
+		{"sort-orders", "order-id", "default-sort-order-id", "sort order"}};
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
 		if (ice_rest_find(json_object_get(metadata, parts[i].list), parts[i].key,
-		            ice_rest_int(metadata, parts[i].member, -1)) == NULL)
+			    ice_rest_int(metadata, parts[i].member, -1)) == NULL)
 			return weir_fail(err, WEIR_E_INPUT,
-			        "after these updates the table has no current %s; add one and set it", parts[i].what);
+				"after these updates the table has no current %s; add one and set it", parts[i].what);
 	if (ice_rest_text(metadata, "location").size == 0)
 		return weir_fail(err, WEIR_E_INPUT, "after these updates the table has no location; send set-location");
 	if (previous_file.size > 0)

@@ -23,7 +23,7 @@ int ice_rest_need(struct ice_rest_edit *edit, const char *key, json_type type, c
 	const json_t *value = json_object_get(edit->update, key);
 	if (value == NULL || json_typeof(value) != type)
 		return weir_fail(edit->err, WEIR_E_INPUT, "update '%s' has no member '%s', or one of another type",
-		        ice_rest_text(edit->update, "action").data, key);
+			ice_rest_text(edit->update, "action").data, key);
 	*ret_value = value;
 	return 0;
 }
@@ -68,11 +68,11 @@ static int upgrade(struct ice_rest_edit *edit)
 		return status;
 	if (version > ICE_REST_FORMAT_MAX)
 		return weir_fail(edit->err, WEIR_E_INPUT,
-		        "Cannot upgrade table to unsupported format version: v%lld (supported: v%d)",
-		        (long long)version, ICE_REST_FORMAT_MAX);
+			"Cannot upgrade table to unsupported format version: v%lld (supported: v%d)",
+			(long long)version, ICE_REST_FORMAT_MAX);
 	if (version < is)
 		return weir_fail(edit->err, WEIR_E_INPUT, "Cannot downgrade v%lld table to v%lld", (long long)is,
-		        (long long)version);
+			(long long)version);
 	if (version == is)
 		return 0;
 	json_object_set_new(edit->metadata, "format-version", json_integer(version));
@@ -119,7 +119,7 @@ static int add_schema(struct ice_rest_edit *edit)
 
 /* Makes id (or, for -1, the last one added) the current one of a list. */
 static int set_current(struct ice_rest_edit *edit, const char *member, const char *list, const char *key, int64_t last,
-        const char *what)
+	const char *what)
 {
 	int64_t id;
 	int status = need_int(edit, key, &id);
@@ -129,9 +129,9 @@ static int set_current(struct ice_rest_edit *edit, const char *member, const cha
 		return weir_fail(edit->err, WEIR_E_INPUT, "Cannot set last added %s: no %s has been added", what, what);
 	id = id == -1 ? last : id;
 	if (ice_rest_find(json_object_get(edit->metadata, list), strcmp(what, "sort order") == 0 ? "order-id" : key,
-	            id) == NULL)
+		    id) == NULL)
 		return weir_fail(edit->err, WEIR_E_INPUT, "Cannot set current %s to unknown %s: %lld", what, what,
-		        (long long)id);
+			(long long)id);
 	if (ice_rest_int(edit->metadata, member, -1) != id) {
 		json_object_set_new(edit->metadata, member, json_integer(id));
 		ice_rest_changed(edit);
@@ -146,7 +146,7 @@ static int set_current_schema(struct ice_rest_edit *edit)
 
 /* Takes the items with the ids of an array out of a list. */
 static int remove_ids(struct ice_rest_edit *edit, const char *ids_key, const char *list_key, const char *id_key,
-        const char *current, const char *refusal)
+	const char *current, const char *refusal)
 {
 	const json_t *ids = NULL;
 	json_t *list = json_object_get(edit->metadata, list_key), *id;
@@ -174,7 +174,7 @@ static int remove_ids(struct ice_rest_edit *edit, const char *ids_key, const cha
 static int remove_schemas(struct ice_rest_edit *edit)
 {
 	return remove_ids(
-	        edit, "schema-ids", "schemas", "schema-id", "current-schema-id", "Cannot remove the current schema");
+		edit, "schema-ids", "schemas", "schema-id", "current-schema-id", "Cannot remove the current schema");
 }
 
 /* ---- partition specs and sort orders ---- */
@@ -205,7 +205,7 @@ static bool same_fields(const json_t *a, const json_t *b, const char *const *key
 static int check_sources(struct ice_rest_edit *edit, const json_t *fields, const char *what)
 {
 	const json_t *schema = ice_rest_find(json_object_get(edit->metadata, "schemas"), "schema-id",
-	        ice_rest_int(edit->metadata, "current-schema-id", -1));
+		ice_rest_int(edit->metadata, "current-schema-id", -1));
 	size_t index, inner;
 	json_t *field, *source;
 	json_array_foreach(fields, index, field)
@@ -215,15 +215,15 @@ static int check_sources(struct ice_rest_edit *edit, const json_t *fields, const
 		const json_t *ids = json_object_get(field, "source-ids");
 		if (transform.data == NULL || (id < 0 && json_array_size(ids) == 0))
 			return weir_fail(
-			        edit->err, WEIR_E_INPUT, "%s field %zu has no transform or no source-id", what, index);
+				edit->err, WEIR_E_INPUT, "%s field %zu has no transform or no source-id", what, index);
 		if (weir_str_is(transform, "void"))
 			continue;
 		bool known = id < 0 || ice_rest_has_field(schema, id);
 		json_array_foreach(ids, inner, source) known =
-		        known && ice_rest_has_field(schema, json_integer_value(source));
+			known && ice_rest_has_field(schema, json_integer_value(source));
 		if (!known)
 			return weir_fail(edit->err, WEIR_E_INPUT, "Cannot find source column for %s field: %lld", what,
-			        (long long)id);
+				(long long)id);
 	}
 	return 0;
 }
@@ -238,7 +238,7 @@ static int64_t known_field_id(json_t *specs, const json_t *field)
 		json_array_foreach(json_object_get(spec, "fields"), inner, other)
 		{
 			if (same_member(field, other, "source-id") && same_member(field, other, "source-ids") &&
-			        same_member(field, other, "transform") && same_member(field, other, "name"))
+				same_member(field, other, "transform") && same_member(field, other, "name"))
 				return ice_rest_int(other, "field-id", -1);
 		}
 	}
@@ -262,8 +262,8 @@ static int number_fields(struct ice_rest_edit *edit, json_t *fields, json_t *spe
 			id = last + 1;
 		if (version1 && id != 1000 + (int64_t)index)
 			return weir_fail(edit->err, WEIR_E_INPUT,
-			        "Spec does not use sequential IDs that are required in v1: field %zu has %lld", index,
-			        (long long)id);
+				"Spec does not use sequential IDs that are required in v1: field %zu has %lld", index,
+				(long long)id);
 		json_object_set_new(field, "field-id", json_integer(id));
 		last = id > last ? id : last;
 	}
@@ -308,7 +308,7 @@ static int set_default_spec(struct ice_rest_edit *edit)
 static int remove_specs(struct ice_rest_edit *edit)
 {
 	return remove_ids(edit, "spec-ids", "partition-specs", "spec-id", "default-spec-id",
-	        "Cannot remove the default partition spec");
+		"Cannot remove the default partition spec");
 }
 
 static int add_sort_order(struct ice_rest_edit *edit)
@@ -343,7 +343,7 @@ static int add_sort_order(struct ice_rest_edit *edit)
 static int set_default_sort_order(struct ice_rest_edit *edit)
 {
 	return set_current(
-	        edit, "default-sort-order-id", "sort-orders", "sort-order-id", edit->last_order, "sort order");
+		edit, "default-sort-order-id", "sort-orders", "sort-order-id", edit->last_order, "sort order");
 }
 
 /* ---- properties, location, keys ---- */
@@ -361,7 +361,7 @@ int ice_rest_set_properties(struct ice_rest_edit *edit)
 	{
 		if (!json_is_string(value))
 			return weir_fail(edit->err, WEIR_E_INPUT,
-			        "property '%.100s' is not a text; write its value in quotes", key);
+				"property '%.100s' is not a text; write its value in quotes", key);
 		json_object_set(properties, key, value);
 		ice_rest_changed(edit);
 	}
@@ -450,30 +450,30 @@ static int remove_encryption_key(struct ice_rest_edit *edit)
 /* ---- the run ---- */
 
 static const struct ice_rest_action table_actions[] = {
-        {"assign-uuid", assign_uuid},
-        {"upgrade-format-version", upgrade},
-        {"add-schema", add_schema},
-        {"set-current-schema", set_current_schema},
-        {"remove-schemas", remove_schemas},
-        {"add-spec", add_spec},
-        {"set-default-spec", set_default_spec},
-        {"remove-partition-specs", remove_specs},
-        {"add-sort-order", add_sort_order},
-        {"set-default-sort-order", set_default_sort_order},
-        {"add-snapshot", ice_rest_add_snapshot},
-        {"set-snapshot-ref", ice_rest_set_ref},
-        {"remove-snapshot-ref", ice_rest_remove_ref},
-        {"remove-snapshots", ice_rest_remove_snapshots},
-        {"set-location", ice_rest_set_location},
-        {"set-properties", ice_rest_set_properties},
-        {"remove-properties", ice_rest_remove_properties},
-        {"set-statistics", ice_rest_set_statistics},
-        {"remove-statistics", ice_rest_remove_statistics},
-        {"set-partition-statistics", ice_rest_set_partition_statistics},
-        {"remove-partition-statistics", ice_rest_remove_partition_statistics},
-        {"add-encryption-key", add_encryption_key},
-        {"remove-encryption-key", remove_encryption_key},
-        {NULL, NULL},
+	{"assign-uuid", assign_uuid},
+	{"upgrade-format-version", upgrade},
+	{"add-schema", add_schema},
+	{"set-current-schema", set_current_schema},
+	{"remove-schemas", remove_schemas},
+	{"add-spec", add_spec},
+	{"set-default-spec", set_default_spec},
+	{"remove-partition-specs", remove_specs},
+	{"add-sort-order", add_sort_order},
+	{"set-default-sort-order", set_default_sort_order},
+	{"add-snapshot", ice_rest_add_snapshot},
+	{"set-snapshot-ref", ice_rest_set_ref},
+	{"remove-snapshot-ref", ice_rest_remove_ref},
+	{"remove-snapshots", ice_rest_remove_snapshots},
+	{"set-location", ice_rest_set_location},
+	{"set-properties", ice_rest_set_properties},
+	{"remove-properties", ice_rest_remove_properties},
+	{"set-statistics", ice_rest_set_statistics},
+	{"remove-statistics", ice_rest_remove_statistics},
+	{"set-partition-statistics", ice_rest_set_partition_statistics},
+	{"remove-partition-statistics", ice_rest_remove_partition_statistics},
+	{"add-encryption-key", add_encryption_key},
+	{"remove-encryption-key", remove_encryption_key},
+	{NULL, NULL},
 };
 
 static int apply_one(struct ice_rest_edit *edit, const struct ice_rest_action *actions)
@@ -483,25 +483,25 @@ static int apply_one(struct ice_rest_edit *edit, const struct ice_rest_action *a
 		if (weir_str_is(name, actions->name))
 			return actions->apply(edit);
 	return weir_fail(edit->err, WEIR_E_INPUT, "update '%.*s' is not known; nothing was changed",
-	        (int)(name.size < 60 ? name.size : 60), name.data != NULL ? name.data : "");
+		(int)(name.size < 60 ? name.size : 60), name.data != NULL ? name.data : "");
 }
 
 int ice_rest_run(json_t *metadata, const json_t *updates, const struct ice_rest_action *actions, int64_t now_ms,
-        bool *ret_changed, struct weir_error *err)
+	bool *ret_changed, struct weir_error *err)
 {
 	struct ice_rest_edit edit = {.metadata = metadata,
-	        .err = err,
-	        .now_ms = now_ms,
-	        .last_schema = -1,
-	        .last_spec = -1,
-	        .last_order = -1,
-	        .last_version = -1};
+		.err = err,
+		.now_ms = now_ms,
+		.last_schema = -1,
+		.last_spec = -1,
+		.last_order = -1,
+		.last_version = -1};
 	size_t index;
 	json_t *update;
 	int status = 0;
 	if (!json_is_array(updates) || json_array_size(updates) > ICE_REST_UPDATES_MAX)
 		return weir_fail(
-		        err, WEIR_E_INPUT, "'updates' of a commit is an array of at most %d", ICE_REST_UPDATES_MAX);
+			err, WEIR_E_INPUT, "'updates' of a commit is an array of at most %d", ICE_REST_UPDATES_MAX);
 	edit.added_snapshots = json_array();
 	edit.added_versions = json_array();
 	json_array_foreach(updates, index, update)
@@ -519,7 +519,7 @@ int ice_rest_run(json_t *metadata, const json_t *updates, const struct ice_rest_
 }
 
 int ice_rest_update_table(
-        json_t *metadata, const json_t *updates, int64_t now_ms, bool *ret_changed, struct weir_error *err)
+	json_t *metadata, const json_t *updates, int64_t now_ms, bool *ret_changed, struct weir_error *err)
 {
 	return ice_rest_run(metadata, updates, table_actions, now_ms, ret_changed, err);
 }

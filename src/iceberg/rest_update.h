@@ -23,7 +23,7 @@ struct ice_rest_action {
 
 /* Runs the updates through a table of actions that ends with one without name. */
 int ice_rest_run(json_t *metadata, const json_t *updates, const struct ice_rest_action *actions, int64_t now_ms,
-        bool *ret_changed, struct weir_error *err);
+	bool *ret_changed, struct weir_error *err);
 void ice_rest_changed(struct ice_rest_edit *edit);
 /* A member of the update, or WEIR_E_INPUT that names it. */
 int ice_rest_need(struct ice_rest_edit *edit, const char *key, json_type type, const json_t **ret_value);
@@ -32,8 +32,8 @@ json_t *ice_rest_find(json_t *list, const char *key, int64_t id);
 ice_rest_apply_fn ice_rest_set_properties, ice_rest_remove_properties, ice_rest_set_location;
 /* rest_snapshots.c */
 ice_rest_apply_fn ice_rest_add_snapshot, ice_rest_remove_snapshots, ice_rest_set_ref, ice_rest_remove_ref,
-        ice_rest_set_statistics, ice_rest_remove_statistics, ice_rest_set_partition_statistics,
-        ice_rest_remove_partition_statistics;
+	ice_rest_set_statistics, ice_rest_remove_statistics, ice_rest_set_partition_statistics,
+	ice_rest_remove_partition_statistics;
 /* Takes log entries of snapshots that were current only within this commit, and all before a snapshot that is gone. */
 int ice_rest_trim_log(struct ice_rest_edit *edit);
 

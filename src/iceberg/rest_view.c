@@ -22,7 +22,7 @@ static int check_version(const json_t *version, struct weir_error *err)
 	json_t *one, *two;
 	if (!json_is_object(version) || !json_is_array(representations) || ice_rest_int(version, "version-id", -1) < 0)
 		return weir_fail(
-		        err, WEIR_E_INPUT, "a view version has 'version-id' and 'representations'; this one has not");
+			err, WEIR_E_INPUT, "a view version has 'version-id' and 'representations'; this one has not");
 	json_array_foreach(representations, index, one)
 	{
 		struct weir_str dialect = ice_rest_text(one, "dialect");
@@ -30,14 +30,14 @@ static int check_version(const json_t *version, struct weir_error *err)
 			continue;
 		if (dialect.size == 0 || ice_rest_text(one, "sql").data == NULL)
 			return weir_fail(
-			        err, WEIR_E_INPUT, "a representation of type 'sql' has no 'sql' or no 'dialect'");
+				err, WEIR_E_INPUT, "a representation of type 'sql' has no 'sql' or no 'dialect'");
 		json_array_foreach(representations, other, two)
 		{
 			struct weir_str same = ice_rest_text(two, "dialect");
 			if (other < index && same.data != NULL && strcasecmp(dialect.data, same.data) == 0)
 				return weir_fail_at(err, WEIR_E_INPUT, WEIR_STR("argument"), WEIR_ERROR_NO_OFFSET,
-				        "Invalid view version: Cannot add multiple queries for dialect %.60s",
-				        dialect.data);
+					"Invalid view version: Cannot add multiple queries for dialect %.60s",
+					dialect.data);
 		}
 	}
 	return 0;
@@ -49,7 +49,7 @@ static json_t *history_entry(int64_t timestamp_ms, int64_t version)
 }
 
 int ice_rest_view_new(const json_t *request, struct weir_str location, const char *uuid, int64_t now_ms,
-        json_t **ret_metadata, struct weir_error *err)
+	json_t **ret_metadata, struct weir_error *err)
 {
 	const json_t *properties = json_object_get(request, "properties");
 	int status = ice_rest_check_schema(json_object_get(request, "schema"), err);
@@ -63,9 +63,9 @@ int ice_rest_view_new(const json_t *request, struct weir_str location, const cha
 	json_object_set_new(schema, "schema-id", json_integer(0));
 	json_object_set_new(version, "schema-id", json_integer(0));
 	*ret_metadata = json_pack("{s:s,s:i,s:s%,s:I,s:[o],s:[o],s:[o],s:o}", "view-uuid", uuid, "format-version", 1,
-	        "location", location.data, location.size, "current-version-id", (json_int_t)id, "versions", version,
-	        "version-log", history_entry(ice_rest_int(version, "timestamp-ms", now_ms), id), "schemas", schema,
-	        "properties", json_is_object(properties) ? json_deep_copy(properties) : json_object());
+		"location", location.data, location.size, "current-version-id", (json_int_t)id, "versions", version,
+		"version-log", history_entry(ice_rest_int(version, "timestamp-ms", now_ms), id), "schemas", schema,
+		"properties", json_is_object(properties) ? json_deep_copy(properties) : json_object());
 	return 0;
 }
 
@@ -81,9 +81,9 @@ static int assign_uuid(struct ice_rest_edit *edit)
 static int upgrade(struct ice_rest_edit *edit)
 {
 	int64_t version = ice_rest_int(edit->update, "format-version", -1);
-	return version == 1 ? 0
-	                    : weir_fail(edit->err, WEIR_E_INPUT, "views have format version 1, not %lld",
-	                              (long long)version);
+	return version == 1
+		? 0
+		: weir_fail(edit->err, WEIR_E_INPUT, "views have format version 1, not %lld", (long long)version);
 }
 
 static int add_schema(struct ice_rest_edit *edit)
@@ -114,7 +114,7 @@ static int add_schema(struct ice_rest_edit *edit)
 static bool same_version(const json_t *a, const json_t *b)
 {
 	static const char *const keys[] = {
-	        "summary", "representations", "default-catalog", "default-namespace", "schema-id"};
+		"summary", "representations", "default-catalog", "default-namespace", "schema-id"};
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
 		const json_t *x = json_object_get(a, keys[i]), *y = json_object_get(b, keys[i]);
 		bool none_x = x == NULL || json_is_null(x), none_y = y == NULL || json_is_null(y);
@@ -140,7 +140,7 @@ static int add_version(struct ice_rest_edit *edit)
 	schema = schema == -1 ? edit->last_schema : schema;
 	if (ice_rest_find(json_object_get(edit->metadata, "schemas"), "schema-id", schema) == NULL)
 		return weir_fail(
-		        edit->err, WEIR_E_INPUT, "Cannot add version with unknown schema: %lld", (long long)schema);
+			edit->err, WEIR_E_INPUT, "Cannot add version with unknown schema: %lld", (long long)schema);
 	json_t *copy = json_deep_copy(version);
 	json_object_set_new(copy, "schema-id", json_integer(schema));
 	json_array_foreach(versions, index, known)
@@ -177,7 +177,7 @@ static bool has_dialect(const json_t *version, const char *dialect)
 static int check_dialects(struct ice_rest_edit *edit, const json_t *from, const json_t *to)
 {
 	struct weir_str allowed =
-	        ice_rest_text(json_object_get(edit->metadata, "properties"), "replace.drop-dialect.allowed");
+		ice_rest_text(json_object_get(edit->metadata, "properties"), "replace.drop-dialect.allowed");
 	size_t index;
 	json_t *one;
 	if (weir_str_is(allowed, "true"))
@@ -187,9 +187,9 @@ static int check_dialects(struct ice_rest_edit *edit, const json_t *from, const 
 		struct weir_str dialect = ice_rest_text(one, "dialect");
 		if (dialect.data != NULL && !has_dialect(to, dialect.data))
 			return weir_fail(edit->err, WEIR_E_INPUT,
-			        "Cannot replace view due to loss of view dialects "
-			        "(replace.drop-dialect.allowed=false): %.60s",
-			        dialect.data);
+				"Cannot replace view due to loss of view dialects "
+				"(replace.drop-dialect.allowed=false): %.60s",
+				dialect.data);
 	}
 	return 0;
 }
@@ -203,12 +203,12 @@ static int set_current_version(struct ice_rest_edit *edit)
 	bool is_new = false;
 	if (id == -1 && edit->last_version == -1)
 		return weir_fail(
-		        edit->err, WEIR_E_INPUT, "Cannot set last version id: no current version id has been set");
+			edit->err, WEIR_E_INPUT, "Cannot set last version id: no current version id has been set");
 	id = id == -1 ? edit->last_version : id;
 	json_t *version = ice_rest_find(versions, "version-id", id);
 	if (version == NULL)
 		return weir_fail(
-		        edit->err, WEIR_E_INPUT, "Cannot set current version to unknown version: %lld", (long long)id);
+			edit->err, WEIR_E_INPUT, "Cannot set current version to unknown version: %lld", (long long)id);
 	if (id == current)
 		return 0;
 	int status = check_dialects(edit, ice_rest_find(versions, "version-id", current), version);
@@ -217,7 +217,7 @@ static int set_current_version(struct ice_rest_edit *edit)
 	json_array_foreach(edit->added_versions, index, added) is_new = is_new || json_integer_value(added) == id;
 	json_object_set_new(edit->metadata, "current-version-id", json_integer(id));
 	json_array_append_new(json_object_get(edit->metadata, "version-log"),
-	        history_entry(is_new ? ice_rest_int(version, "timestamp-ms", edit->now_ms) : edit->now_ms, id));
+		history_entry(is_new ? ice_rest_int(version, "timestamp-ms", edit->now_ms) : edit->now_ms, id));
 	ice_rest_changed(edit);
 	return 0;
 }
@@ -232,14 +232,14 @@ static int expire_versions(json_t *metadata, struct weir_error *err)
 	size_t index;
 	if (text.data != NULL && (!weir_str_to_i64(text, &most) || most < 1))
 		return weir_fail(err, WEIR_E_INPUT, "version.history.num-entries must be positive but was %.*s",
-		        (int)(text.size < 20 ? text.size : 20), text.data);
+			(int)(text.size < 20 ? text.size : 20), text.data);
 	while (json_array_size(versions) > (size_t)most) {
 		size_t oldest = json_array_size(versions);
 		for (size_t i = 0; i < json_array_size(versions); i++) {
 			int64_t id = ice_rest_int(json_array_get(versions, i), "version-id", 0);
 			if (id != current &&
-			        (oldest == json_array_size(versions) ||
-			                id < ice_rest_int(json_array_get(versions, oldest), "version-id", 0)))
+				(oldest == json_array_size(versions) ||
+					id < ice_rest_int(json_array_get(versions, oldest), "version-id", 0)))
 				oldest = i;
 		}
 		if (oldest == json_array_size(versions))
@@ -259,19 +259,19 @@ static int expire_versions(json_t *metadata, struct weir_error *err)
 }
 
 static const struct ice_rest_action view_actions[] = {
-        {"assign-uuid", assign_uuid},
-        {"upgrade-format-version", upgrade},
-        {"add-schema", add_schema},
-        {"set-location", ice_rest_set_location},
-        {"set-properties", ice_rest_set_properties},
-        {"remove-properties", ice_rest_remove_properties},
-        {"add-view-version", add_version},
-        {"set-current-view-version", set_current_version},
-        {NULL, NULL},
+	{"assign-uuid", assign_uuid},
+	{"upgrade-format-version", upgrade},
+	{"add-schema", add_schema},
+	{"set-location", ice_rest_set_location},
+	{"set-properties", ice_rest_set_properties},
+	{"remove-properties", ice_rest_remove_properties},
+	{"add-view-version", add_version},
+	{"set-current-view-version", set_current_version},
+	{NULL, NULL},
 };
 
 int ice_rest_update_view(
-        json_t *metadata, const json_t *updates, int64_t now_ms, bool *ret_changed, struct weir_error *err)
+	json_t *metadata, const json_t *updates, int64_t now_ms, bool *ret_changed, struct weir_error *err)
 {
 	int status = ice_rest_run(metadata, updates, view_actions, now_ms, ret_changed, err);
 	return status == 0 && *ret_changed ? expire_versions(metadata, err) : status;

@@ -50,24 +50,24 @@ struct ice_expiry {
 	int64_t now_ms, older_than_ms;
 	uint32_t keep_last; /* at least 1 */
 };
-int ice_revise_expire(void *expiry, struct weir_arena *arena, const struct ice_metadata *base, struct ice_metadata *next,
-	struct weir_error *err);
+int ice_revise_expire(void *expiry, struct weir_arena *arena, const struct ice_metadata *base,
+	struct ice_metadata *next, struct weir_error *err);
 
 /* ---- schemas, partition specs, properties ---- */
 enum ice_evolve_kind {
-	ICE_ADD_COLUMN,    /* path: where, type: its type; value: JSON of a default for older rows (version 3), or none */
-	ICE_DROP_COLUMN,   /* path */
-	ICE_RENAME_COLUMN, /* path, value: the new name */
-	ICE_PROMOTE,       /* path, type: int to long, float to double, a decimal to more digits */
-	ICE_MAKE_OPTIONAL, /* path */
-	ICE_SET_DOC,       /* path, value */
-	ICE_MOVE_FIRST,    /* path */
-	ICE_MOVE_AFTER,    /* path, value: the sibling's name */
-	ICE_ADD_PARTITION, /* path: "day(ts)", "bucket(16, id)", "region"; value: the field's name, or none */
+	ICE_ADD_COLUMN,  /* path: where, type: its type; value: JSON of a default for older rows (version 3), or none */
+	ICE_DROP_COLUMN, /* path */
+	ICE_RENAME_COLUMN,  /* path, value: the new name */
+	ICE_PROMOTE,        /* path, type: int to long, float to double, a decimal to more digits */
+	ICE_MAKE_OPTIONAL,  /* path */
+	ICE_SET_DOC,        /* path, value */
+	ICE_MOVE_FIRST,     /* path */
+	ICE_MOVE_AFTER,     /* path, value: the sibling's name */
+	ICE_ADD_PARTITION,  /* path: "day(ts)", "bucket(16, id)", "region"; value: the field's name, or none */
 	ICE_DROP_PARTITION, /* path: the field's name */
-	ICE_SET_PROPERTY,  /* path: the key, value */
+	ICE_SET_PROPERTY,   /* path: the key, value */
 	ICE_UNSET_PROPERTY,
-	ICE_UPGRADE,       /* path: the format version, "2" or "3" */
+	ICE_UPGRADE, /* path: the format version, "2" or "3" */
 };
 
 struct ice_evolve_step {
@@ -85,7 +85,12 @@ int ice_revise_evolve(void *evolution, struct weir_arena *arena, const struct ic
 
 /* ---- metadata tables ---- */
 enum ice_metadata_table {
-	ICE_TABLE_SNAPSHOTS, ICE_TABLE_HISTORY, ICE_TABLE_REFS, ICE_TABLE_MANIFESTS, ICE_TABLE_FILES, ICE_TABLE_PARTITIONS,
+	ICE_TABLE_SNAPSHOTS,
+	ICE_TABLE_HISTORY,
+	ICE_TABLE_REFS,
+	ICE_TABLE_MANIFESTS,
+	ICE_TABLE_FILES,
+	ICE_TABLE_PARTITIONS,
 	ICE_METADATA_TABLES,
 };
 /* "snapshots", "history", "refs", "manifests", "files", "partitions". */

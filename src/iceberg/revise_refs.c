@@ -51,8 +51,8 @@ static void move_main(struct weir_arena *arena, struct ice_metadata *next, int64
 	struct ice_log_entry *log = weir_arena_calloc(arena, next->snapshot_log_count + 1, sizeof *log);
 	memcpy(log, next->snapshot_log, next->snapshot_log_count * sizeof *log);
 	int64_t before = next->snapshot_log_count > 0 ? log[next->snapshot_log_count - 1].timestamp_ms : 0;
-	log[next->snapshot_log_count++] = (struct ice_log_entry){
-	        .timestamp_ms = now_ms > before ? now_ms : before, .snapshot_id = snapshot_id};
+	log[next->snapshot_log_count++] =
+		(struct ice_log_entry){.timestamp_ms = now_ms > before ? now_ms : before, .snapshot_id = snapshot_id};
 	next->snapshot_log = log;
 	next->current_snapshot_id = snapshot_id;
 }
@@ -69,17 +69,18 @@ static int create_ref(const struct ice_ref_edit *edit, struct ice_metadata *next
 		return weir_fail(err, WEIR_E_INPUT, "a branch or tag needs a name of at most 200 bytes");
 	if (find_ref(next, edit->name) != NULL)
 		return weir_fail(err, WEIR_E_EXISTS, "the table has a branch or tag '%.*s' already; drop it first",
-		        WEIR_STR_ARG(edit->name));
+			WEIR_STR_ARG(edit->name));
 	if (ice_metadata_snapshot(next, id) == NULL)
-		return weir_fail(err, WEIR_E_NOT_FOUND, id == -1 ? "the table is empty: there is no snapshot to name"
-		                                                 : "the table has no snapshot %lld; it may have expired",
-		        (long long)id);
+		return weir_fail(err, WEIR_E_NOT_FOUND,
+			id == -1 ? "the table is empty: there is no snapshot to name"
+				 : "the table has no snapshot %lld; it may have expired",
+			(long long)id);
 	next->refs[next->ref_count++] = (struct ice_ref){.name = edit->name,
-	        .snapshot_id = id,
-	        .is_tag = edit->is_tag,
-	        .max_ref_age_ms = edit->max_ref_age_ms,
-	        .max_snapshot_age_ms = edit->is_tag ? -1 : edit->max_snapshot_age_ms,
-	        .min_snapshots_to_keep = edit->is_tag ? -1 : edit->min_snapshots_to_keep};
+		.snapshot_id = id,
+		.is_tag = edit->is_tag,
+		.max_ref_age_ms = edit->max_ref_age_ms,
+		.max_snapshot_age_ms = edit->is_tag ? -1 : edit->max_snapshot_age_ms,
+		.min_snapshots_to_keep = edit->is_tag ? -1 : edit->min_snapshots_to_keep};
 	return 0;
 }
 
@@ -91,15 +92,15 @@ static int drop_ref(const struct ice_ref_edit *edit, struct ice_metadata *next, 
 	if (ref == NULL)
 		return no_ref(edit->name, err);
 	if (ref->is_tag != edit->is_tag)
-		return weir_fail(err, WEIR_E_INPUT, "'%.*s' is a %s", WEIR_STR_ARG(edit->name),
-		        ref->is_tag ? "tag" : "branch");
+		return weir_fail(
+			err, WEIR_E_INPUT, "'%.*s' is a %s", WEIR_STR_ARG(edit->name), ref->is_tag ? "tag" : "branch");
 	memmove(ref, ref + 1, (size_t)(next->refs + next->ref_count - ref - 1) * sizeof *ref);
 	next->ref_count--;
 	return 0;
 }
 
-static int fast_forward(struct weir_arena *arena, const struct ice_ref_edit *edit, struct ice_metadata *next,
-        struct weir_error *err)
+static int fast_forward(
+	struct weir_arena *arena, const struct ice_ref_edit *edit, struct ice_metadata *next, struct weir_error *err)
 {
 	struct ice_ref *ref = find_ref(next, edit->name);
 	const struct ice_snapshot *to = ice_ref_snapshot(next, edit->to);
@@ -109,8 +110,8 @@ static int fast_forward(struct weir_arena *arena, const struct ice_ref_edit *edi
 		return weir_fail(err, WEIR_E_INPUT, "'%.*s' is a tag; tags do not move", WEIR_STR_ARG(edit->name));
 	if (!ice_is_ancestor(next, ref->snapshot_id, to->id))
 		return weir_fail(err, WEIR_E_CONFLICT,
-		        "branch '%.*s' has commits that '%.*s' lacks; it cannot be fast-forwarded",
-		        WEIR_STR_ARG(edit->name), WEIR_STR_ARG(edit->to));
+			"branch '%.*s' has commits that '%.*s' lacks; it cannot be fast-forwarded",
+			WEIR_STR_ARG(edit->name), WEIR_STR_ARG(edit->to));
 	ref->snapshot_id = to->id;
 	if (weir_str_is(edit->name, "main"))
 		move_main(arena, next, to->id, next->last_updated_ms);
@@ -118,7 +119,7 @@ static int fast_forward(struct weir_arena *arena, const struct ice_ref_edit *edi
 }
 
 int ice_revise_ref(void *edit, struct weir_arena *arena, const struct ice_metadata *base, struct ice_metadata *next,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	const struct ice_ref_edit *change = edit;
 	(void)base;
@@ -135,16 +136,16 @@ int ice_revise_ref(void *edit, struct weir_arena *arena, const struct ice_metada
 }
 
 int ice_revise_rollback(void *rollback, struct weir_arena *arena, const struct ice_metadata *base,
-        struct ice_metadata *next, struct weir_error *err)
+	struct ice_metadata *next, struct weir_error *err)
 {
 	const struct ice_rollback *change = rollback;
 	if (ice_metadata_snapshot(base, change->snapshot_id) == NULL)
 		return weir_fail(err, WEIR_E_NOT_FOUND, "the table has no snapshot %lld; it may have expired",
-		        (long long)change->snapshot_id);
+			(long long)change->snapshot_id);
 	if (!ice_is_ancestor(base, change->snapshot_id, base->current_snapshot_id))
 		return weir_fail(err, WEIR_E_INPUT,
-		        "snapshot %lld is not an earlier state of main; fast-forward main to a branch instead",
-		        (long long)change->snapshot_id);
+			"snapshot %lld is not an earlier state of main; fast-forward main to a branch instead",
+			(long long)change->snapshot_id);
 	copy_refs(arena, next);
 	find_ref(next, WEIR_STR("main"))->snapshot_id = change->snapshot_id;
 	move_main(arena, next, change->snapshot_id, change->now_ms);
@@ -162,8 +163,8 @@ static uint32_t index_of(const struct ice_metadata *metadata, int64_t id)
 }
 
 /* The line behind a branch: its newest ones by number, and those young enough. */
-static void keep_line(const struct ice_expiry *expiry, const struct ice_metadata *metadata, const struct ice_ref *ref,
-        bool *is_kept)
+static void keep_line(
+	const struct ice_expiry *expiry, const struct ice_metadata *metadata, const struct ice_ref *ref, bool *is_kept)
 {
 	int64_t id = ref->snapshot_id, oldest = expiry->older_than_ms;
 	uint32_t least = ref->min_snapshots_to_keep > 0 ? (uint32_t)ref->min_snapshots_to_keep : expiry->keep_last;
@@ -187,15 +188,15 @@ static void expire_refs(const struct ice_expiry *expiry, struct ice_metadata *ne
 		const struct ice_ref *ref = &next->refs[i];
 		const struct ice_snapshot *snapshot = ice_metadata_snapshot(next, ref->snapshot_id);
 		bool is_old = ref->max_ref_age_ms >= 0 && snapshot != NULL &&
-		              expiry->now_ms - snapshot->timestamp_ms > ref->max_ref_age_ms;
+			expiry->now_ms - snapshot->timestamp_ms > ref->max_ref_age_ms;
 		if (!is_old || weir_str_is(ref->name, "main"))
 			next->refs[kept++] = *ref;
 	}
 	next->ref_count = kept;
 }
 
-int ice_revise_expire(void *expiry, struct weir_arena *arena, const struct ice_metadata *base, struct ice_metadata *next,
-        struct weir_error *err)
+int ice_revise_expire(void *expiry, struct weir_arena *arena, const struct ice_metadata *base,
+	struct ice_metadata *next, struct weir_error *err)
 {
 	const struct ice_expiry *change = expiry;
 	bool *is_kept = weir_arena_calloc(arena, base->snapshot_count, sizeof *is_kept);

@@ -84,22 +84,24 @@ static int add_column(struct change *change, const struct ice_evolve_step *step)
 			return no_column(change, parent);
 		place.parent = &(*at.fields)[at.index];
 		if (place.parent->type != WEIR_STRUCT)
-			return weir_fail(change->err, WEIR_E_INPUT, "column '%.*s' is not a struct", WEIR_STR_ARG(parent));
+			return weir_fail(
+				change->err, WEIR_E_INPUT, "column '%.*s' is not a struct", WEIR_STR_ARG(parent));
 		place.fields = &place.parent->children;
 		place.count = &place.parent->child_count;
 	}
 	for (uint32_t i = 0; i < *place.count; i++)
 		if (weir_str_equal((*place.fields)[i].name, name))
 			return weir_fail(change->err, WEIR_E_EXISTS, "the table has a column '%.*s' already",
-			        WEIR_STR_ARG(step->path));
+				WEIR_STR_ARG(step->path));
 	struct weir_field field = {.name = name, .id = ++change->next->last_column_id};
 	if (name.size == 0 || !weir_type_parse(step->type, &field))
-		return weir_fail(change->err, WEIR_E_INPUT, "'%.*s' is not a type of a single value",
-		        WEIR_STR_ARG(step->type));
-	if (change->next->format_version < 3 && (field.type == WEIR_TIMESTAMP_NS || field.type == WEIR_TIMESTAMPTZ_NS ||
-	                                                step->value.size > 0))
+		return weir_fail(
+			change->err, WEIR_E_INPUT, "'%.*s' is not a type of a single value", WEIR_STR_ARG(step->type));
+	if (change->next->format_version < 3 &&
+		(field.type == WEIR_TIMESTAMP_NS || field.type == WEIR_TIMESTAMPTZ_NS || step->value.size > 0))
 		return weir_fail(change->err, WEIR_E_UNSUPPORTED,
-		        "nanoseconds and defaults need format version 3; the table has %d", change->next->format_version);
+			"nanoseconds and defaults need format version 3; the table has %d",
+			change->next->format_version);
 	if (step->value.size > 0) {
 		int code = ice_default_check(&field, step->value, change->err);
 		if (code != 0)
@@ -128,21 +130,22 @@ static int check_unused(struct change *change, const struct weir_field *field)
 {
 	const struct ice_metadata *next = change->next;
 	for (uint32_t i = 0; i < change->spec.field_count; i++)
-		if (change->spec.fields[i].transform.kind != ICE_VOID && holds_id(field, change->spec.fields[i].source_id))
+		if (change->spec.fields[i].transform.kind != ICE_VOID &&
+			holds_id(field, change->spec.fields[i].source_id))
 			return weir_fail(change->err, WEIR_E_INPUT,
-			        "partition field '%.*s' is made of the column; drop the partition field first",
-			        WEIR_STR_ARG(change->spec.fields[i].name));
+				"partition field '%.*s' is made of the column; drop the partition field first",
+				WEIR_STR_ARG(change->spec.fields[i].name));
 	for (uint32_t i = 0; i < next->sort_order_count; i++)
-		for (uint32_t j = 0; next->sort_orders[i].id == next->default_sort_order_id &&
-		                     j < next->sort_orders[i].field_count;
-		        j++)
+		for (uint32_t j = 0;
+			next->sort_orders[i].id == next->default_sort_order_id && j < next->sort_orders[i].field_count;
+			j++)
 			if (holds_id(field, next->sort_orders[i].fields[j].source_id))
 				return weir_fail(change->err, WEIR_E_INPUT, "the table is sorted by column '%.*s'",
-				        WEIR_STR_ARG(field->name));
+					WEIR_STR_ARG(field->name));
 	for (uint32_t i = 0; i < change->schema->identifier_count; i++)
 		if (holds_id(field, change->schema->identifier_ids[i]))
-			return weir_fail(change->err, WEIR_E_INPUT, "column '%.*s' identifies rows",
-			        WEIR_STR_ARG(field->name));
+			return weir_fail(
+				change->err, WEIR_E_INPUT, "column '%.*s' identifies rows", WEIR_STR_ARG(field->name));
 	return 0;
 }
 
@@ -151,8 +154,9 @@ static int drop_column(struct change *change, const struct ice_evolve_step *step
 	struct weir_field *field = &(*place->fields)[place->index];
 	int code = check_unused(change, field);
 	if (code == 0 && (!in_struct(place) || *place->count == 1))
-		code = weir_fail(change->err, WEIR_E_INPUT, "column '%.*s' is the only one of its struct, or part of a list or map",
-		        WEIR_STR_ARG(step->path));
+		code = weir_fail(change->err, WEIR_E_INPUT,
+			"column '%.*s' is the only one of its struct, or part of a list or map",
+			WEIR_STR_ARG(step->path));
 	if (code != 0)
 		return code;
 	memmove(field, field + 1, (*place->count - place->index - 1) * sizeof *field);
@@ -165,7 +169,7 @@ static int rename_column(struct change *change, const struct ice_evolve_step *st
 	for (uint32_t i = 0; i < *place->count; i++)
 		if (weir_str_equal((*place->fields)[i].name, step->value))
 			return weir_fail(change->err, WEIR_E_EXISTS, "there is a column '%.*s' already",
-			        WEIR_STR_ARG(step->value));
+				WEIR_STR_ARG(step->value));
 	if (!in_struct(place) || step->value.size == 0)
 		return weir_fail(change->err, WEIR_E_INPUT, "elements, keys and values have no name of their own");
 	(*place->fields)[place->index].name = step->value;
@@ -177,15 +181,16 @@ static int promote(struct change *change, const struct ice_evolve_step *step, co
 	struct weir_field *field = &(*place->fields)[place->index], wanted = *field;
 	char old[128];
 	bool fits = weir_type_parse(step->type, &wanted) &&
-	            ((field->type == WEIR_INT32 && wanted.type == WEIR_INT64) ||
-	                    (field->type == WEIR_FLOAT && wanted.type == WEIR_DOUBLE) ||
-	                    (field->type == WEIR_DECIMAL && wanted.type == WEIR_DECIMAL &&
-	                            wanted.scale == field->scale && wanted.precision >= field->precision));
+		((field->type == WEIR_INT32 && wanted.type == WEIR_INT64) ||
+			(field->type == WEIR_FLOAT && wanted.type == WEIR_DOUBLE) ||
+			(field->type == WEIR_DECIMAL && wanted.type == WEIR_DECIMAL && wanted.scale == field->scale &&
+				wanted.precision >= field->precision));
 	if (!fits)
 		return weir_fail(change->err, WEIR_E_INPUT,
-		        "column '%.*s' is %s and cannot become '%.*s': int becomes long, float double, decimals get more "
-		        "digits",
-		        WEIR_STR_ARG(step->path), weir_type_name(field, old, sizeof old), WEIR_STR_ARG(step->type));
+			"column '%.*s' is %s and cannot become '%.*s': int becomes long, float double, decimals get "
+			"more "
+			"digits",
+			WEIR_STR_ARG(step->path), weir_type_name(field, old, sizeof old), WEIR_STR_ARG(step->type));
 	*field = wanted;
 	return 0;
 }
@@ -240,7 +245,7 @@ static int change_column(struct change *change, const struct ice_evolve_step *st
 
 /* "bucket(16, id)" as transform and column; a name alone is the identity. */
 static int parse_partition(const struct change *change, struct weir_str text, struct ice_transform *ret_transform,
-        struct weir_str *ret_column)
+	struct weir_str *ret_column)
 {
 	char name[64];
 	const char *open = memchr(text.data, '(', text.size);
@@ -256,7 +261,7 @@ static int parse_partition(const struct change *change, struct weir_str text, st
 	const char *comma = memchr(inside.data, ',', inside.size);
 	if (comma != NULL) {
 		snprintf(name, sizeof name, "%.*s[%.*s]", (int)(kind.size < 20 ? kind.size : 20), kind.data,
-		        (int)(comma - inside.data < 12 ? comma - inside.data : 12), inside.data);
+			(int)(comma - inside.data < 12 ? comma - inside.data : 12), inside.data);
 		inside = (struct weir_str){comma + 1, inside.size - (size_t)(comma + 1 - inside.data)};
 	} else {
 		snprintf(name, sizeof name, "%.*s", (int)(kind.size < 40 ? kind.size : 40), kind.data);
@@ -272,9 +277,15 @@ static int parse_partition(const struct change *change, struct weir_str text, st
 
 static const char *default_name(struct change *change, struct weir_str column, struct ice_transform transform)
 {
-	static const char *const tails[] = {[ICE_IDENTITY] = "", [ICE_BUCKET] = "_bucket", [ICE_TRUNCATE] = "_trunc",
-	        [ICE_YEAR] = "_year", [ICE_MONTH] = "_month", [ICE_DAY] = "_day", [ICE_HOUR] = "_hour",
-	        [ICE_VOID] = "_null", [ICE_UNKNOWN_TRANSFORM] = "_unknown"};
+	static const char *const tails[] = {[ICE_IDENTITY] = "",
+		[ICE_BUCKET] = "_bucket",
+		[ICE_TRUNCATE] = "_trunc",
+		[ICE_YEAR] = "_year",
+		[ICE_MONTH] = "_month",
+		[ICE_DAY] = "_day",
+		[ICE_HOUR] = "_hour",
+		[ICE_VOID] = "_null",
+		[ICE_UNKNOWN_TRANSFORM] = "_unknown"};
 	return weir_arena_printf(change->arena, "%.*s%s", WEIR_STR_ARG(column), tails[transform.kind]);
 }
 
@@ -285,7 +296,7 @@ static int32_t partition_id(struct change *change, int32_t source_id, struct ice
 		for (uint32_t j = 0; j < change->next->specs[i].field_count; j++) {
 			const struct ice_partition_field *field = &change->next->specs[i].fields[j];
 			if (field->source_id == source_id && field->transform.kind == transform.kind &&
-			        field->transform.parameter == transform.parameter)
+				field->transform.parameter == transform.parameter)
 				return field->field_id;
 		}
 	return ++change->next->last_partition_id;
@@ -299,7 +310,7 @@ static bool takes(struct ice_transform transform, enum weir_type type)
 		return type != WEIR_BOOL && type != WEIR_FLOAT && type != WEIR_DOUBLE;
 	case ICE_TRUNCATE:
 		return type == WEIR_INT32 || type == WEIR_INT64 || type == WEIR_DECIMAL || type == WEIR_STRING ||
-		       type == WEIR_BINARY;
+			type == WEIR_BINARY;
 	case ICE_YEAR:
 	case ICE_MONTH:
 	case ICE_DAY:
@@ -322,30 +333,30 @@ static int add_partition(struct change *change, const struct ice_evolve_step *st
 	if (!find_place(change, column, &place))
 		return no_column(change, column);
 	const struct weir_field *source = &(*place.fields)[place.index];
-	struct weir_str name = step->value.size > 0 ? step->value
-	                                            : weir_str_from(default_name(change, column, transform));
+	struct weir_str name =
+		step->value.size > 0 ? step->value : weir_str_from(default_name(change, column, transform));
 	if (weir_type_is_nested(source->type) || !in_struct(&place) || !takes(transform, source->type))
 		return weir_fail(change->err, WEIR_E_INPUT, "'%.*s' does not fit the type of its column",
-		        WEIR_STR_ARG(step->path));
+			WEIR_STR_ARG(step->path));
 	for (uint32_t i = 0; i < change->spec.field_count; i++)
 		if (weir_str_equal(change->spec.fields[i].name, name))
 			return weir_fail(change->err, WEIR_E_EXISTS, "the table has a partition field '%.*s' already",
-			        WEIR_STR_ARG(name));
+				WEIR_STR_ARG(name));
 	struct ice_partition_field *fields =
-	        weir_arena_calloc(change->arena, change->spec.field_count + 1, sizeof *fields);
+		weir_arena_calloc(change->arena, change->spec.field_count + 1, sizeof *fields);
 	memcpy(fields, change->spec.fields, change->spec.field_count * sizeof *fields);
 	fields[change->spec.field_count++] = (struct ice_partition_field){.source_id = source->id,
-	        .field_id = partition_id(change, source->id, transform),
-	        .name = name,
-	        .transform = transform};
+		.field_id = partition_id(change, source->id, transform),
+		.name = name,
+		.transform = transform};
 	change->spec.fields = fields;
 	return 0;
 }
 
 static int drop_partition(struct change *change, const struct ice_evolve_step *step)
 {
-	struct ice_partition_field *fields = weir_arena_copy(
-	        change->arena, change->spec.fields, change->spec.field_count * sizeof *fields);
+	struct ice_partition_field *fields =
+		weir_arena_copy(change->arena, change->spec.fields, change->spec.field_count * sizeof *fields);
 	for (uint32_t i = 0; i < change->spec.field_count; i++)
 		if (weir_str_equal(fields[i].name, step->path)) {
 			memmove(&fields[i], &fields[i + 1], (change->spec.field_count - i - 1) * sizeof *fields);
@@ -353,8 +364,8 @@ static int drop_partition(struct change *change, const struct ice_evolve_step *s
 			change->spec.field_count--;
 			return 0;
 		}
-	return weir_fail(change->err, WEIR_E_NOT_FOUND, "the table has no partition field '%.*s'",
-	        WEIR_STR_ARG(step->path));
+	return weir_fail(
+		change->err, WEIR_E_NOT_FOUND, "the table has no partition field '%.*s'", WEIR_STR_ARG(step->path));
 }
 
 /* ---- properties and version ---- */
@@ -379,10 +390,11 @@ static int upgrade(struct change *change, const struct ice_evolve_step *step)
 	int64_t version;
 	if (!weir_str_to_i64(step->path, &version) || version < change->next->format_version || version > 3)
 		return weir_fail(change->err, WEIR_E_INPUT,
-		        "the table has format version %d; it can become a later one, up to 3", change->next->format_version);
+			"the table has format version %d; it can become a later one, up to 3",
+			change->next->format_version);
 	if (change->next->table_uuid.size == 0)
 		return weir_fail(change->err, WEIR_E_UNSUPPORTED,
-		        "the table has no uuid; an engine that writes version 1 must give it one first");
+			"the table has no uuid; an engine that writes version 1 must give it one first");
 	change->next->format_version = (int32_t)version;
 	return 0;
 }
@@ -426,7 +438,8 @@ static bool same_spec(const struct ice_spec *a, const struct ice_spec *b)
 {
 	bool same = a->field_count == b->field_count;
 	for (uint32_t i = 0; same && i < a->field_count; i++)
-		same = a->fields[i].field_id == b->fields[i].field_id && weir_str_equal(a->fields[i].name, b->fields[i].name);
+		same = a->fields[i].field_id == b->fields[i].field_id &&
+			weir_str_equal(a->fields[i].name, b->fields[i].name);
 	return same;
 }
 
@@ -449,14 +462,14 @@ static void put_spec(struct change *change)
 }
 
 int ice_revise_evolve(void *evolution, struct weir_arena *arena, const struct ice_metadata *base,
-        struct ice_metadata *next, struct weir_error *err)
+	struct ice_metadata *next, struct weir_error *err)
 {
 	const struct ice_evolution *wanted = evolution;
 	struct change change = {.arena = arena,
-	        .next = next,
-	        .schema = weir_schema_copy(arena, ice_metadata_current_schema(base)),
-	        .spec = *ice_metadata_spec(base, base->default_spec_id),
-	        .err = err};
+		.next = next,
+		.schema = weir_schema_copy(arena, ice_metadata_current_schema(base)),
+		.spec = *ice_metadata_spec(base, base->default_spec_id),
+		.err = err};
 	int code = 0;
 	for (uint32_t i = 0; i < wanted->count && code == 0; i++) {
 		const struct ice_evolve_step *step = &wanted->steps[i];
@@ -482,7 +495,8 @@ int ice_revise_evolve(void *evolution, struct weir_arena *arena, const struct ic
 	}
 	if (code == 0 && base->format_version == 1 && next->format_version == 1 && change.has_spec_change)
 		code = weir_fail(err, WEIR_E_UNSUPPORTED,
-		        "partition evolution of version 1 keeps dropped fields as void; upgrade the table to version 2");
+			"partition evolution of version 1 keeps dropped fields as void; upgrade the table to version "
+			"2");
 	if (code == 0 && change.has_schema_change)
 		put_schema(&change);
 	if (code == 0 && change.has_spec_change)

@@ -9,15 +9,15 @@ struct cursor {
 	struct expr_value lower; /* of the leading column */
 	struct ice_reader *reader;
 	struct weir_batch *batch;
-	uint8_t *truth;          /* of the filter, a row of the batch */
+	uint8_t *truth; /* of the filter, a row of the batch */
 	uint32_t row;
-	uint32_t source;         /* index of batch in the output's sources; UINT32_MAX: not yet there */
+	uint32_t source; /* index of batch in the output's sources; UINT32_MAX: not yet there */
 };
 
 struct ice_sorted {
 	struct ice_table *table;
 	struct ice_sorted_options options;
-	struct cursor *cursors;  /* sorted by lower bound; those before `next` were opened */
+	struct cursor *cursors; /* sorted by lower bound; those before `next` were opened */
 	uint32_t count, next;
 	struct cursor **heap;
 	uint32_t heap_count;
@@ -109,9 +109,9 @@ static void retire(struct ice_sorted *sorted, struct cursor *cursor)
 static bool row_passes(struct ice_sorted *sorted, const struct cursor *cursor)
 {
 	sorted->counts.rows_read++;
-	if (cursor->truth[cursor->row] == EXPR_TRUE && (sorted->options.skip == NULL ||
-							       !sorted->options.skip(sorted->options.context, cursor->batch,
-								       cursor->row)))
+	if (cursor->truth[cursor->row] == EXPR_TRUE &&
+		(sorted->options.skip == NULL ||
+			!sorted->options.skip(sorted->options.context, cursor->batch, cursor->row)))
 		return true;
 	sorted->counts.rows_skipped++;
 	return false;
@@ -146,8 +146,8 @@ static int advance(struct ice_sorted *sorted, struct cursor *cursor, bool first,
 
 static int open_cursor(struct ice_sorted *sorted, struct cursor *cursor, struct weir_error *err)
 {
-	int status = ice_reader_open(sorted->table, &cursor->file, 1, sorted->options.projection, &sorted->options.filter,
-		&cursor->reader, err);
+	int status = ice_reader_open(sorted->table, &cursor->file, 1, sorted->options.projection,
+		&sorted->options.filter, &cursor->reader, err);
 	if (status != 0)
 		return status;
 	sorted->counts.files_opened++;

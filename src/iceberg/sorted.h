@@ -29,7 +29,8 @@ struct ice_sorted;
 int ice_sorted_open(struct ice_table *table, const struct ice_data_file *const *files, uint32_t count,
 	const struct ice_sorted_options *options, struct ice_sorted **ret_sorted, struct weir_error *err);
 /* At most max_rows (<= WEIR_BATCH_ROWS) rows in order; NULL at the end. The batch owns itself. */
-int ice_sorted_next(struct ice_sorted *sorted, uint32_t max_rows, struct weir_batch **ret_batch, struct weir_error *err);
+int ice_sorted_next(
+	struct ice_sorted *sorted, uint32_t max_rows, struct weir_batch **ret_batch, struct weir_error *err);
 struct ice_sorted_counts ice_sorted_counts(const struct ice_sorted *sorted);
 void ice_sorted_close(struct ice_sorted *sorted);
 

@@ -40,7 +40,7 @@ void ice_table_unref(struct ice_table *table)
 }
 
 int ice_table_from_json(struct store *store, struct ice_cache *cache, struct ice_name name,
-        struct weir_str metadata_uri, struct weir_str json, struct ice_table **ret_table, struct weir_error *err)
+	struct weir_str metadata_uri, struct weir_str json, struct ice_table **ret_table, struct weir_error *err)
 {
 	struct weir_arena *arena = weir_arena_new(0);
 	struct ice_metadata *metadata;
@@ -79,12 +79,12 @@ static struct weir_str path_of(struct weir_str uri)
 
 /* A path below the folder that both places of the table are in, as far as their last parts are alike. */
 static bool below_common(const struct ice_table *table, struct weir_str location, struct weir_str path,
-        struct weir_str *ret_home, struct weir_str *ret_rest)
+	struct weir_str *ret_home, struct weir_str *ret_rest)
 {
 	struct weir_str home = table->home;
 	size_t same = 0, whole = 0;
 	while (same < location.size && same < home.size &&
-	        location.data[location.size - 1 - same] == home.data[home.size - 1 - same])
+		location.data[location.size - 1 - same] == home.data[home.size - 1 - same])
 		if (location.data[location.size - 1 - same++] == '/')
 			whole = same;
 	if (same == home.size && (same == location.size || location.data[location.size - 1 - same] == '/'))
@@ -109,7 +109,7 @@ static struct weir_str tail_of(struct weir_str path)
 }
 
 int ice_file_name(const struct ice_table *table, struct weir_arena *arena, struct weir_str uri,
-        struct weir_str *ret_name, struct weir_error *err)
+	struct weir_str *ret_name, struct weir_error *err)
 {
 	if (table->home.size == 0)
 		return store_name_of(table->store, arena, uri, ret_name, err);
@@ -121,14 +121,14 @@ int ice_file_name(const struct ice_table *table, struct weir_arena *arena, struc
 		rest = tail_of(path);
 	if (rest.size == 0)
 		return weir_fail_at(err, WEIR_E_INPUT, uri, WEIR_ERROR_NO_OFFSET,
-		        "the file is not below the location that the moved table had");
+			"the file is not below the location that the moved table had");
 	struct weir_str name =
-	        weir_str_from(weir_arena_printf(arena, "%.*s%.*s", WEIR_STR_ARG(home), WEIR_STR_ARG(rest)));
+		weir_str_from(weir_arena_printf(arena, "%.*s%.*s", WEIR_STR_ARG(home), WEIR_STR_ARG(rest)));
 	return store_name_of(table->store, arena, store_uri(table->store, arena, name), ret_name, err);
 }
 
 int ice_table_open_moved(struct store *store, struct ice_cache *cache, struct ice_name name,
-        struct weir_str metadata_uri, struct ice_table **ret_table, struct weir_error *err)
+	struct weir_str metadata_uri, struct ice_table **ret_table, struct weir_error *err)
 {
 	struct weir_str file;
 	int code = ice_table_open(store, cache, name, metadata_uri, ret_table, err);
@@ -140,7 +140,7 @@ int ice_table_open_moved(struct store *store, struct ice_cache *cache, struct ic
 		parts += file.data[file.size - 1] == '/';
 	if (code == 0 && file.size == 0)
 		code = weir_fail_at(err, WEIR_E_INPUT, metadata_uri, WEIR_ERROR_NO_OFFSET,
-		        "the metadata file is not in a folder of a table's folder");
+			"the metadata file is not in a folder of a table's folder");
 	if (code != 0) {
 		ice_table_unref(table);
 		return code;
@@ -150,7 +150,7 @@ int ice_table_open_moved(struct store *store, struct ice_cache *cache, struct ic
 }
 
 int ice_table_open(struct store *store, struct ice_cache *cache, struct ice_name name, struct weir_str metadata_uri,
-        struct ice_table **ret_table, struct weir_error *err)
+	struct ice_table **ret_table, struct weir_error *err)
 {
 	struct weir_arena *scratch = weir_arena_new(4096);
 	struct weir_buf json = WEIR_BUF_INIT;
@@ -166,18 +166,18 @@ int ice_table_open(struct store *store, struct ice_cache *cache, struct ice_name
 }
 
 int ice_table_load(struct store *store, struct control *control, struct ice_cache *cache, struct ice_name name,
-        struct ice_table **ret_table, struct weir_error *err)
+	struct ice_table **ret_table, struct weir_error *err)
 {
 	static const char sql[] =
-	        "SELECT metadata_location FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1"
-	        " AND table_name = ?2 AND (iceberg_type IS NULL OR iceberg_type = 'TABLE')";
+		"SELECT metadata_location FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1"
+		" AND table_name = ?2 AND (iceberg_type IS NULL OR iceberg_type = 'TABLE')";
 	const struct control_value values[] = {CONTROL_T(name.ns), CONTROL_T(name.table)};
 	struct weir_arena *scratch = weir_arena_new(4096);
 	struct weir_str uri;
 	int code = control_query_text(control, scratch, sql, values, 2, &uri, err);
 	if (code == WEIR_E_NOT_FOUND)
 		code = weir_fail(err, WEIR_E_NOT_FOUND, "there is no table %.*s.%.*s", WEIR_STR_ARG(name.ns),
-		        WEIR_STR_ARG(name.table));
+			WEIR_STR_ARG(name.table));
 	if (code == 0)
 		code = ice_table_open(store, cache, name, uri, ret_table, err);
 	weir_arena_free(scratch);
@@ -185,16 +185,15 @@ int ice_table_load(struct store *store, struct control *control, struct ice_cach
 }
 
 int ice_table_manifests(struct ice_table *table, const struct ice_snapshot *snapshot, struct ice_cached **ret_cached,
-        const struct ice_manifest **ret_manifests, uint32_t *ret_count, struct weir_error *err)
+	const struct ice_manifest **ret_manifests, uint32_t *ret_count, struct weir_error *err)
 {
 	*ret_cached = NULL;
 	*ret_manifests = NULL;
 	*ret_count = 0;
 	if (snapshot == NULL)
 		return 0;
-	int code = snapshot->manifest_list.size == 0
-	                   ? ice_cached_inline(table, snapshot, ret_cached, err)
-	                   : ice_cached_list(table, snapshot->manifest_list, ret_cached, err);
+	int code = snapshot->manifest_list.size == 0 ? ice_cached_inline(table, snapshot, ret_cached, err)
+						     : ice_cached_list(table, snapshot->manifest_list, ret_cached, err);
 	if (code == 0)
 		*ret_manifests = ice_cached_manifests(*ret_cached, ret_count);
 	return code;
@@ -221,15 +220,15 @@ static int check_specs(const struct ice_metadata *metadata, struct weir_error *e
 			const struct ice_partition_field *field = &metadata->specs[i].fields[j];
 			struct weir_field type;
 			if (field->field_id < 1000 || field->transform.kind == ICE_UNKNOWN_TRANSFORM ||
-			        !ice_partition_type(metadata, field, &type))
+				!ice_partition_type(metadata, field, &type))
 				return weir_fail(err, WEIR_E_INPUT,
-				        "partition field '%.*s' has no column of a primitive type, or a field id below "
-				        "1000",
-				        WEIR_STR_ARG(field->name));
+					"partition field '%.*s' has no column of a primitive type, or a field id below "
+					"1000",
+					WEIR_STR_ARG(field->name));
 		}
 	if (ice_metadata_spec(metadata, metadata->default_spec_id) == NULL)
 		return weir_fail(err, WEIR_E_INPUT, "the default partition spec %d is not among the table's specs",
-		        metadata->default_spec_id);
+			metadata->default_spec_id);
 	return 0;
 }
 
@@ -247,7 +246,7 @@ static void set_sort_orders(struct weir_arena *arena, const struct ice_sort_orde
 }
 
 int ice_definition_metadata(struct weir_arena *arena, struct store *store, const struct ice_definition *definition,
-        int64_t now_ms, struct ice_metadata **ret_metadata, struct weir_error *err)
+	int64_t now_ms, struct ice_metadata **ret_metadata, struct weir_error *err)
 {
 	static const struct ice_spec unpartitioned = {.id = 0};
 	struct ice_metadata *metadata = weir_arena_zalloc(arena, sizeof *metadata);
@@ -264,7 +263,7 @@ int ice_definition_metadata(struct weir_arena *arena, struct store *store, const
 	metadata->schema_count = 1;
 	metadata->spec_count = definition->spec_count > 0 ? definition->spec_count : 1;
 	metadata->specs = weir_arena_copy(arena, definition->spec_count > 0 ? definition->specs : &unpartitioned,
-	        metadata->spec_count * sizeof *metadata->specs);
+		metadata->spec_count * sizeof *metadata->specs);
 	metadata->default_spec_id = definition->default_spec_id;
 	metadata->last_partition_id = 999;
 	for (uint32_t i = 0; i < metadata->spec_count; i++)
@@ -273,7 +272,7 @@ int ice_definition_metadata(struct weir_arena *arena, struct store *store, const
 				metadata->last_partition_id = metadata->specs[i].fields[j].field_id;
 	set_sort_orders(arena, definition->sort_order, metadata);
 	metadata->properties = weir_arena_copy(
-	        arena, definition->properties, definition->property_count * sizeof *metadata->properties);
+		arena, definition->properties, definition->property_count * sizeof *metadata->properties);
 	metadata->property_count = definition->property_count;
 	metadata->current_snapshot_id = -1;
 	*ret_metadata = metadata;
@@ -281,25 +280,25 @@ int ice_definition_metadata(struct weir_arena *arena, struct store *store, const
 }
 
 int ice_table_create(struct store *store, const struct ice_definition *definition, int64_t now_ms,
-        struct control_change *change, struct weir_error *err)
+	struct control_change *change, struct weir_error *err)
 {
 	static const char namespace_sql[] =
-	        "INSERT INTO iceberg_namespace_properties(catalog_name, namespace, property_key, property_value)"
-	        " VALUES('weir', ?1, 'exists', 'true') ON CONFLICT DO NOTHING";
+		"INSERT INTO iceberg_namespace_properties(catalog_name, namespace, property_key, property_value)"
+		" VALUES('weir', ?1, 'exists', 'true') ON CONFLICT DO NOTHING";
 	struct weir_arena *arena = weir_arena_new(0);
 	struct weir_buf json = WEIR_BUF_INIT;
 	struct ice_metadata *metadata;
 	int code = ice_definition_metadata(arena, store, definition, now_ms, &metadata, err);
 	if (code == 0) {
 		struct weir_str name = weir_str_from(weir_arena_printf(arena, "%.*s/metadata/00000-%.*s.metadata.json",
-		        WEIR_STR_ARG(definition->location), WEIR_STR_ARG(metadata->table_uuid)));
+			WEIR_STR_ARG(definition->location), WEIR_STR_ARG(metadata->table_uuid)));
 		ice_metadata_write(metadata, &json);
 		code = store_put(store, name.data, json.data, json.size, err);
 		if (code == 0) {
 			const struct control_value ns = CONTROL_T(definition->name.ns);
 			control_change_sql(change, "namespace", CONTROL_ANY, namespace_sql, &ns, 1);
 			control_swap_table(change, definition->name.ns, definition->name.table, (struct weir_str){0},
-			        store_uri(store, arena, name));
+				store_uri(store, arena, name));
 		}
 	}
 	weir_buf_done(&json);

@@ -26,13 +26,14 @@ struct ice_table;
 struct ice_definition {
 	struct ice_name name;
 	const struct weir_schema *schema; /* with field ids */
-	const struct ice_spec *specs;     /* ids 0.. ; partition field ids from 1000, equal source and transform share one */
+	const struct ice_spec
+		*specs; /* ids 0.. ; partition field ids from 1000, equal source and transform share one */
 	uint32_t spec_count;
 	int32_t default_spec_id;
 	const struct ice_sort_order *sort_order; /* NULL: unsorted */
 	const struct ice_kv *properties;
 	uint32_t property_count;
-	struct weir_str location;         /* a name in the store ("gold/visits") */
+	struct weir_str location; /* a name in the store ("gold/visits") */
 };
 
 /* Writes metadata v1 and stages the pointer's creation; the caller commits the change. */
@@ -97,14 +98,14 @@ void ice_reader_close(struct ice_reader *reader);
 /* ---- writing files ---- */
 struct ice_write_options {
 	int32_t spec_id;
-	struct weir_str prefix;      /* of file names: reserved in control's pending_files before the first byte */
-	uint64_t target_bytes;       /* 0: 128 MiB; a file is closed past it */
-	enum codec codec;            /* zstd */
-	int level;                   /* 1 */
+	struct weir_str prefix; /* of file names: reserved in control's pending_files before the first byte */
+	uint64_t target_bytes;  /* 0: 128 MiB; a file is closed past it */
+	enum codec codec;       /* zstd */
+	int level;              /* 1 */
 	const int32_t *bloom_ids;
 	uint32_t bloom_count;
-	uint32_t max_open;           /* 0: 64 partitions open at once; more: the one longest unused is closed */
-	bool lineage;                /* batches have ice_lineage_schema's columns: rows keep the ids that they had */
+	uint32_t max_open; /* 0: 64 partitions open at once; more: the one longest unused is closed */
+	bool lineage;      /* batches have ice_lineage_schema's columns: rows keep the ids that they had */
 };
 
 /* What was written: open store files, and what manifests will say of them. */
@@ -139,20 +140,21 @@ enum ice_operation { ICE_OP_APPEND, ICE_OP_REPLACE, ICE_OP_OVERWRITE, ICE_OP_DEL
 
 struct ice_edit {
 	enum ice_operation operation;
-	const struct ice_data_file *added;  /* durable already; delete files and deletion vectors among them: a row delta */
+	const struct ice_data_file
+		*added; /* durable already; delete files and deletion vectors among them: a row delta */
 	uint32_t added_count;
-	const struct weir_str *removed;     /* paths (URIs) of live data files; one that is not live is a CONFLICT */
+	const struct weir_str *removed; /* paths (URIs) of live data files; one that is not live is a CONFLICT */
 	uint32_t removed_count;
-	const struct ice_kv *summary;       /* further members of the snapshot's summary */
+	const struct ice_kv *summary; /* further members of the snapshot's summary */
 	uint32_t summary_count;
-	struct weir_str prefix;             /* of manifests', lists' and metadata files' names */
+	struct weir_str prefix;                      /* of manifests', lists' and metadata files' names */
 	const struct ice_data_file *removed_deletes; /* live delete files, told apart by path and content_offset */
 	uint32_t removed_delete_count;
-	bool rewrite_manifests;             /* every manifest is written anew, however large */
-	int64_t data_sequence_number;       /* of added data files; 0: the new snapshot's. A rewrite gives the one of what it
+	bool rewrite_manifests;       /* every manifest is written anew, however large */
+	int64_t data_sequence_number; /* of added data files; 0: the new snapshot's. A rewrite gives the one of what it
 	                                       read, so that equality deletes that came meanwhile still apply */
-	struct weir_str branch;             /* size 0: main. Another one is made where the table lacks it */
-	uint32_t keep_snapshots;            /* 0: all; older ones are dropped, their files doomed */
+	struct weir_str branch;       /* size 0: main. Another one is made where the table lacks it */
+	uint32_t keep_snapshots;      /* 0: all; older ones are dropped, their files doomed */
 	/* Erasure (CONSENT.md, "Bytes"): every older snapshot, branch, tag and metadata file goes, every manifest that is older
 	 * than this change is rewritten or dropped, metadata-log is emptied, and DELETED entries have neither counts nor bounds. */
 	bool erase;
@@ -195,8 +197,8 @@ void ice_prepared_abandon(struct ice_prepared *take_prepared);
 void ice_prepared_free(struct ice_prepared *take_prepared);
 
 /* Every name in the store that the version reaches: metadata file, lists, manifests, data files; for check and orphan removal. */
-typedef int ice_name_fn(void *context, struct weir_str name, const struct ice_data_file *file_or_null,
-	struct weir_error *err);
+typedef int ice_name_fn(
+	void *context, struct weir_str name, const struct ice_data_file *file_or_null, struct weir_error *err);
 int ice_table_reachable(struct ice_table *table, ice_name_fn *name, void *context, struct weir_error *err);
 
 /*

@@ -55,8 +55,8 @@ static bool hash_value(enum weir_type type, const struct expr_value *value, uint
 			ice_value_encode(value, &field, &bytes);
 		} else {
 			/* nanoseconds hash as microseconds do, so that a widened column keeps its buckets */
-			weir_buf_u64(&bytes, (uint64_t)(is_nanos(type) ? floor_div(value->u.integer, 1000)
-			                                               : value->u.integer));
+			weir_buf_u64(&bytes,
+				(uint64_t)(is_nanos(type) ? floor_div(value->u.integer, 1000) : value->u.integer));
 		}
 		break;
 	case EXPR_TEXT:
@@ -88,13 +88,13 @@ static size_t code_points_size(struct weir_str text, uint32_t limit)
 }
 
 static bool truncate_value(
-        uint32_t width, enum weir_type type, const struct expr_value *value, struct expr_value *ret_value)
+	uint32_t width, enum weir_type type, const struct expr_value *value, struct expr_value *ret_value)
 {
 	*ret_value = *value;
 	if (value->kind == EXPR_TEXT && type != WEIR_DECIMAL) {
 		struct weir_str text = value->u.text;
 		ret_value->u.text.size =
-		        type == WEIR_STRING ? code_points_size(text, width) : (text.size < width ? text.size : width);
+			type == WEIR_STRING ? code_points_size(text, width) : (text.size < width ? text.size : width);
 		return true;
 	}
 	if (value->kind != EXPR_INTEGER)
@@ -128,7 +128,7 @@ static bool time_value(enum ice_transform_kind kind, enum weir_type type, int64_
 }
 
 struct ice_partition_value ice_transform_value(
-        struct ice_transform transform, enum weir_type type, const struct expr_value *value)
+	struct ice_transform transform, enum weir_type type, const struct expr_value *value)
 {
 	struct ice_partition_value result = {.is_null = true};
 	uint32_t hash;
@@ -146,7 +146,7 @@ struct ice_partition_value ice_transform_value(
 		break;
 	case ICE_TRUNCATE:
 		result.is_null =
-		        transform.parameter == 0 || !truncate_value(transform.parameter, type, value, &result.value);
+			transform.parameter == 0 || !truncate_value(transform.parameter, type, value, &result.value);
 		break;
 	case ICE_YEAR:
 	case ICE_MONTH:
@@ -154,7 +154,7 @@ struct ice_partition_value ice_transform_value(
 	case ICE_HOUR:
 		result.value.kind = EXPR_INTEGER;
 		result.is_null = value->kind != EXPR_INTEGER ||
-		                 !time_value(transform.kind, type, value->u.integer, &result.value.u.integer);
+			!time_value(transform.kind, type, value->u.integer, &result.value.u.integer);
 		break;
 	case ICE_VOID:
 	case ICE_UNKNOWN_TRANSFORM:
@@ -182,7 +182,7 @@ struct expr_value ice_cell_value(struct weir_arena *arena, const struct weir_col
 }
 
 struct ice_partition_value ice_transform_apply(struct weir_arena *arena, struct ice_transform transform,
-        enum weir_type type, const struct weir_column *column, uint32_t row)
+	enum weir_type type, const struct weir_column *column, uint32_t row)
 {
 	if (!weir_column_is_valid(column, row))
 		return (struct ice_partition_value){.is_null = true};
@@ -214,16 +214,16 @@ int ice_transform_parse(struct weir_str text, struct ice_transform *ret_transfor
 		const char *name;
 		enum ice_transform_kind kind;
 	} plain[] = {
-	        {"identity", ICE_IDENTITY},
-	        {"year", ICE_YEAR},
-	        {"month", ICE_MONTH},
-	        {"day", ICE_DAY},
-	        {"hour", ICE_HOUR},
-	        {"void", ICE_VOID},
-	        {"years", ICE_YEAR},
-	        {"months", ICE_MONTH},
-	        {"days", ICE_DAY},
-	        {"hours", ICE_HOUR},
+		{"identity", ICE_IDENTITY},
+		{"year", ICE_YEAR},
+		{"month", ICE_MONTH},
+		{"day", ICE_DAY},
+		{"hour", ICE_HOUR},
+		{"void", ICE_VOID},
+		{"years", ICE_YEAR},
+		{"months", ICE_MONTH},
+		{"days", ICE_DAY},
+		{"hours", ICE_HOUR},
 	};
 	static const char *const sized[] = {"bucket[", "truncate["};
 	for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
@@ -239,7 +239,7 @@ int ice_transform_parse(struct weir_str text, struct ice_transform *ret_transfor
 		struct weir_str digits = {text.data + head.size, text.size - head.size - 1};
 		if (!weir_str_to_u64(digits, &parameter) || parameter == 0 || parameter > INT32_MAX)
 			return weir_fail(err, WEIR_E_INPUT, "transform '%.*s' needs a number from 1 to 2147483647",
-			        (int)(text.size < 60 ? text.size : 60), text.data);
+				(int)(text.size < 60 ? text.size : 60), text.data);
 		*ret_transform = (struct ice_transform){i == 0 ? ICE_BUCKET : ICE_TRUNCATE, (uint32_t)parameter};
 		return 0;
 	}
@@ -251,15 +251,15 @@ int ice_transform_parse(struct weir_str text, struct ice_transform *ret_transfor
 const char *ice_transform_name(struct ice_transform transform, char *buffer, size_t size)
 {
 	static const char *const names[] = {
-	        [ICE_IDENTITY] = "identity",
-	        [ICE_BUCKET] = "bucket",
-	        [ICE_TRUNCATE] = "truncate",
-	        [ICE_YEAR] = "year",
-	        [ICE_MONTH] = "month",
-	        [ICE_DAY] = "day",
-	        [ICE_HOUR] = "hour",
-	        [ICE_VOID] = "void",
-	        [ICE_UNKNOWN_TRANSFORM] = "unknown",
+		[ICE_IDENTITY] = "identity",
+		[ICE_BUCKET] = "bucket",
+		[ICE_TRUNCATE] = "truncate",
+		[ICE_YEAR] = "year",
+		[ICE_MONTH] = "month",
+		[ICE_DAY] = "day",
+		[ICE_HOUR] = "hour",
+		[ICE_VOID] = "void",
+		[ICE_UNKNOWN_TRANSFORM] = "unknown",
 	};
 	if (transform.kind == ICE_BUCKET || transform.kind == ICE_TRUNCATE)
 		snprintf(buffer, size, "%s[%u]", names[transform.kind], transform.parameter);

@@ -17,13 +17,13 @@ enum ice_compact_order {
 
 struct ice_compact_options {
 	enum ice_compact_order order;
-	const int32_t *columns;    /* field ids of top-level columns */
+	const int32_t *columns; /* field ids of top-level columns */
 	uint32_t column_count;
-	uint64_t target_bytes;     /* 0: 128 MiB */
-	uint64_t commit_bytes;     /* 0: 1 GiB; a commit is due once so much was rewritten */
-	uint64_t memory_bytes;     /* 0: 256 MiB; rows that are sorted at once */
-	bool all;                  /* also files that are large enough, in one spec, and without deletes */
-	struct weir_str prefix;    /* of file names; commit n appends "-n" */
+	uint64_t target_bytes;  /* 0: 128 MiB */
+	uint64_t commit_bytes;  /* 0: 1 GiB; a commit is due once so much was rewritten */
+	uint64_t memory_bytes;  /* 0: 256 MiB; rows that are sorted at once */
+	bool all;               /* also files that are large enough, in one spec, and without deletes */
+	struct weir_str prefix; /* of file names; commit n appends "-n" */
 	int64_t now_ms;
 };
 
@@ -46,7 +46,8 @@ typedef void ice_compact_progress_fn(void *context, const struct ice_compact_cou
  * number of what was read, so that equality deletes that come meanwhile still apply. Memory: one batch, or memory_bytes.
  */
 int ice_compact(struct ice_table *table, const struct ice_compact_options *options, ice_commit_edit_fn *commit,
-	ice_compact_progress_fn *progress, void *context, struct ice_compact_counts *ret_counts, struct weir_error *err);
+	ice_compact_progress_fn *progress, void *context, struct ice_compact_counts *ret_counts,
+	struct weir_error *err);
 
 /*
  * Rewrites the manifests of main's snapshot, each partition's files next to each other; entries that earlier snapshots

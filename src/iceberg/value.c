@@ -93,7 +93,7 @@ bool ice_value_decode(struct weir_str bytes, const struct weir_field *field, str
 		if (bytes.size != 4 && (bytes.size != 8 || field->type == WEIR_INT32 || field->type == WEIR_DATE))
 			return false;
 		*ret_value = (struct expr_value){.kind = EXPR_INTEGER,
-		        .u.integer = bytes.size == 4 ? (int32_t)weir_le32(bytes.data) : (int64_t)weir_le64(bytes.data)};
+			.u.integer = bytes.size == 4 ? (int32_t)weir_le32(bytes.data) : (int64_t)weir_le64(bytes.data)};
 		return true;
 	case WEIR_FLOAT:
 	case WEIR_DOUBLE:
@@ -189,7 +189,7 @@ static uint32_t utf8_last(const char *data, size_t size, size_t *ret_start)
 }
 
 bool ice_bound_upper(
-        struct weir_arena *arena, struct weir_str value, bool is_text, uint32_t limit, struct weir_str *ret_upper)
+	struct weir_arena *arena, struct weir_str value, bool is_text, uint32_t limit, struct weir_str *ret_upper)
 {
 	size_t size = cut(value, is_text, limit);
 	if (size == value.size) {

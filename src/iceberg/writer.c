@@ -30,7 +30,7 @@ struct ice_writer {
 	struct weir_arena *arena;
 	const struct ice_spec *spec;
 	const struct weir_schema *schema; /* of the files */
-	uint32_t *columns; /* of each partition field, in the table's schema */
+	uint32_t *columns;                /* of each partition field, in the table's schema */
 	struct weir_str location, prefix;
 	struct pq_write_options parquet_options;
 	uint64_t target_bytes, uses;
@@ -52,14 +52,14 @@ const struct weir_schema *ice_lineage_schema(struct weir_arena *arena, const str
 	wide->fields = weir_arena_calloc(arena, schema->field_count + 2, sizeof *wide->fields);
 	memcpy(wide->fields, schema->fields, schema->field_count * sizeof *wide->fields);
 	wide->fields[wide->field_count++] =
-	        (struct weir_field){.name = WEIR_STR("_row_id"), .id = ICE_FIELD_ROW_ID, .type = WEIR_INT64};
+		(struct weir_field){.name = WEIR_STR("_row_id"), .id = ICE_FIELD_ROW_ID, .type = WEIR_INT64};
 	wide->fields[wide->field_count++] = (struct weir_field){
-	        .name = WEIR_STR("_last_updated_sequence_number"), .id = ICE_FIELD_ROW_SEQUENCE, .type = WEIR_INT64};
+		.name = WEIR_STR("_last_updated_sequence_number"), .id = ICE_FIELD_ROW_SEQUENCE, .type = WEIR_INT64};
 	return wide;
 }
 
 int ice_writer_open(struct ice_table *table, const struct ice_write_options *options, struct ice_writer **ret_writer,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	const struct ice_spec *spec = ice_metadata_spec(table->metadata, options->spec_id);
 	const struct weir_schema *schema = ice_table_schema(table);
@@ -68,7 +68,7 @@ int ice_writer_open(struct ice_table *table, const struct ice_write_options *opt
 	int code = 0;
 	if (spec == NULL)
 		code = weir_fail_at(err, WEIR_E_INPUT, table->metadata_uri, WEIR_ERROR_NO_OFFSET,
-		        "the table has no partition spec %d", options->spec_id);
+			"the table has no partition spec %d", options->spec_id);
 	if (code == 0)
 		code = store_name_of(table->store, arena, table->metadata->location, &location, err);
 	uint32_t *columns = spec != NULL ? weir_arena_calloc(arena, spec->field_count, sizeof *columns) : NULL;
@@ -76,7 +76,7 @@ int ice_writer_open(struct ice_table *table, const struct ice_write_options *opt
 		columns[i] = weir_schema_find_id(schema, spec->fields[i].source_id);
 		if (columns[i] == WEIR_NO_FIELD && spec->fields[i].transform.kind != ICE_VOID)
 			code = weir_fail_at(err, WEIR_E_UNSUPPORTED, table->metadata_uri, WEIR_ERROR_NO_OFFSET,
-			        "partition field '%.*s' has no top-level column", WEIR_STR_ARG(spec->fields[i].name));
+				"partition field '%.*s' has no top-level column", WEIR_STR_ARG(spec->fields[i].name));
 	}
 	if (code != 0) {
 		weir_arena_free(arena);
@@ -94,9 +94,9 @@ int ice_writer_open(struct ice_table *table, const struct ice_write_options *opt
 	writer->target_bytes = options->target_bytes > 0 ? options->target_bytes : DEFAULT_TARGET_BYTES;
 	writer->max_open = options->max_open > 0 ? options->max_open : DEFAULT_MAX_OPEN;
 	writer->parquet_options = (struct pq_write_options){.codec = options->codec,
-	        .level = options->level,
-	        .bloom_ids = weir_arena_copy(arena, options->bloom_ids, options->bloom_count * sizeof(int32_t)),
-	        .bloom_count = options->bloom_count};
+		.level = options->level,
+		.bloom_ids = weir_arena_copy(arena, options->bloom_ids, options->bloom_count * sizeof(int32_t)),
+		.bloom_count = options->bloom_count};
 	*ret_writer = writer;
 	return 0;
 }
@@ -104,24 +104,24 @@ int ice_writer_open(struct ice_table *table, const struct ice_write_options *opt
 /* ---- finished files ---- */
 
 static void set_bounds(struct weir_arena *arena, const struct pq_column_stats *stats, const struct weir_field *field,
-        struct ice_column_metrics *metrics)
+	struct ice_column_metrics *metrics)
 {
 	struct weir_buf bytes = WEIR_BUF_INIT;
 	bool is_text = weir_type_is_text(field->type);
 	if (!stats->has_bounds || weir_type_is_nested(field->type) ||
-	        (field->type == WEIR_DECIMAL && stats->min.kind == EXPR_NUMBER)) /* past 64 bits: not exact */
+		(field->type == WEIR_DECIMAL && stats->min.kind == EXPR_NUMBER)) /* past 64 bits: not exact */
 		return;
 	ice_value_encode(&stats->min, field, &bytes);
 	metrics->has_lower = true;
-	metrics->lower =
-	        is_text ? ice_bound_lower(arena, weir_buf_str(&bytes), field->type == WEIR_STRING, ICE_BOUND_LENGTH)
-	                : weir_arena_str(arena, weir_buf_str(&bytes));
+	metrics->lower = is_text
+		? ice_bound_lower(arena, weir_buf_str(&bytes), field->type == WEIR_STRING, ICE_BOUND_LENGTH)
+		: weir_arena_str(arena, weir_buf_str(&bytes));
 	bytes.size = 0;
 	ice_value_encode(&stats->max, field, &bytes);
 	metrics->has_upper = true;
 	if (is_text)
 		metrics->has_upper = ice_bound_upper(
-		        arena, weir_buf_str(&bytes), field->type == WEIR_STRING, ICE_BOUND_LENGTH, &metrics->upper);
+			arena, weir_buf_str(&bytes), field->type == WEIR_STRING, ICE_BOUND_LENGTH, &metrics->upper);
 	else
 		metrics->upper = weir_arena_str(arena, weir_buf_str(&bytes));
 	weir_buf_done(&bytes);
@@ -140,10 +140,10 @@ static void set_metrics(struct ice_writer *writer, const struct pq_file_info *in
 		struct ice_column_metrics *metrics = &file->metrics[file->metric_count++];
 		bool may_be_nan = field->type == WEIR_FLOAT || field->type == WEIR_DOUBLE;
 		*metrics = (struct ice_column_metrics){.field_id = stats->field_id,
-		        .size_bytes = (int64_t)stats->size_bytes,
-		        .value_count = (int64_t)stats->value_count,
-		        .null_count = (int64_t)stats->null_count,
-		        .nan_count = may_be_nan ? (int64_t)stats->nan_count : -1};
+			.size_bytes = (int64_t)stats->size_bytes,
+			.value_count = (int64_t)stats->value_count,
+			.null_count = (int64_t)stats->null_count,
+			.nan_count = may_be_nan ? (int64_t)stats->nan_count : -1};
 		set_bounds(arena, stats, field, metrics);
 	}
 	file->split_count = info->row_group_count;
@@ -171,19 +171,19 @@ static int close_slot(struct ice_writer *writer, struct slot *slot, struct weir_
 	}
 	struct ice_data_file *file = &writer->files[writer->file_count];
 	*file = (struct ice_data_file){.content = ICE_DATA,
-	        .format = WEIR_STR("PARQUET"),
-	        .spec_id = writer->spec->id,
-	        .path = store_uri(writer->table->store, arena, weir_str_from(store_file_name(slot->file))),
-	        .record_count = (int64_t)info.row_count,
-	        .size_bytes = (int64_t)info.size_bytes,
-	        .sort_order_id = -1,
-	        .status = ICE_ADDED,
-	        .snapshot_id = -1,
-	        .sequence_number = -1,
-	        .file_sequence_number = -1,
-	        .content_offset = -1,
-	        .content_size_bytes = -1,
-	        .first_row_id = -1};
+		.format = WEIR_STR("PARQUET"),
+		.spec_id = writer->spec->id,
+		.path = store_uri(writer->table->store, arena, weir_str_from(store_file_name(slot->file))),
+		.record_count = (int64_t)info.row_count,
+		.size_bytes = (int64_t)info.size_bytes,
+		.sort_order_id = -1,
+		.status = ICE_ADDED,
+		.snapshot_id = -1,
+		.sequence_number = -1,
+		.file_sequence_number = -1,
+		.content_offset = -1,
+		.content_size_bytes = -1,
+		.first_row_id = -1};
 	file->partition_count = writer->spec->field_count;
 	file->partition = weir_arena_calloc(arena, file->partition_count, sizeof *file->partition);
 	for (uint32_t i = 0; i < file->partition_count; i++)
@@ -201,7 +201,7 @@ static int close_longest_unused(struct ice_writer *writer, struct weir_error *er
 	struct slot *oldest = NULL;
 	for (uint32_t i = 0; i < writer->slot_count; i++)
 		if (writer->slots[i].parquet != NULL &&
-		        (oldest == NULL || writer->slots[i].last_used < oldest->last_used))
+			(oldest == NULL || writer->slots[i].last_used < oldest->last_used))
 			oldest = &writer->slots[i];
 	WEIR_ASSERT(oldest != NULL);
 	return close_slot(writer, oldest, err);
@@ -211,12 +211,12 @@ static int close_longest_unused(struct ice_writer *writer, struct weir_error *er
 static char *file_name(struct ice_writer *writer, const struct slot *slot)
 {
 	struct weir_str path =
-	        ice_partition_path(writer->arena, writer->spec, ice_table_schema(writer->table), slot->values);
+		ice_partition_path(writer->arena, writer->spec, ice_table_schema(writer->table), slot->values);
 	if (path.size > ICE_PATH_PART_MAX)
 		path = weir_str_from(weir_arena_printf(
-		        writer->arena, "partition=%016llx", (unsigned long long)weir_hash64(path.data, path.size)));
+			writer->arena, "partition=%016llx", (unsigned long long)weir_hash64(path.data, path.size)));
 	return weir_arena_printf(writer->arena, "%.*s/data/%.*s%s%.*s-%u.parquet", WEIR_STR_ARG(writer->location),
-	        WEIR_STR_ARG(path), path.size > 0 ? "/" : "", WEIR_STR_ARG(writer->prefix), writer->file_number++);
+		WEIR_STR_ARG(path), path.size > 0 ? "/" : "", WEIR_STR_ARG(writer->prefix), writer->file_number++);
 }
 
 static int open_slot(struct ice_writer *writer, struct slot *slot, struct weir_error *err)
@@ -229,8 +229,8 @@ static int open_slot(struct ice_writer *writer, struct slot *slot, struct weir_e
 		code = store_create(writer->table->store, file_name(writer, slot), &slot->file, err);
 	if (code != 0)
 		return code;
-	code = pq_writer_open(store_file_sink(slot->file), writer->schema, &writer->parquet_options,
-	        &slot->parquet, err);
+	code = pq_writer_open(
+		store_file_sink(slot->file), writer->schema, &writer->parquet_options, &slot->parquet, err);
 	if (code != 0) {
 		store_abandon(writer->table->store, slot->file);
 		slot->file = NULL;
@@ -313,7 +313,7 @@ static uint32_t find_slot(struct ice_writer *writer, const struct ice_partition_
 
 /* The tuple of a row; texts borrow from the batch. */
 static void row_values(struct ice_writer *writer, struct weir_arena *scratch, const struct weir_batch *batch,
-        uint32_t row, struct ice_partition_value *values)
+	uint32_t row, struct ice_partition_value *values)
 {
 	for (uint32_t i = 0; i < writer->spec->field_count; i++) {
 		values[i] = (struct ice_partition_value){.is_null = true};
@@ -328,7 +328,7 @@ static void row_values(struct ice_writer *writer, struct weir_arena *scratch, co
 }
 
 static void split_rows(struct ice_writer *writer, struct weir_arena *scratch, const struct weir_batch *batch,
-        const struct weir_selection *selection)
+	const struct weir_selection *selection)
 {
 	uint32_t fields = writer->spec->field_count, previous = UINT32_MAX;
 	struct ice_partition_value *values = weir_arena_calloc(scratch, fields, sizeof *values);
@@ -346,7 +346,7 @@ static void split_rows(struct ice_writer *writer, struct weir_arena *scratch, co
 }
 
 int ice_writer_add(struct ice_writer *writer, const struct weir_batch *batch, const struct weir_selection *selection,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct weir_arena *scratch = weir_arena_new(0);
 	int code = 0;
@@ -370,7 +370,7 @@ int ice_writer_add(struct ice_writer *writer, const struct weir_batch *batch, co
 }
 
 int ice_writer_splice(struct ice_writer *writer, const struct ice_partition_value *partition,
-        const struct pq_row_group *group, struct weir_error *err)
+	const struct pq_row_group *group, struct weir_error *err)
 {
 	uint32_t index = find_slot(writer, partition); /* may move the slots */
 	struct slot *slot = &writer->slots[index];
@@ -414,9 +414,9 @@ int ice_writer_close(struct ice_writer *take_writer, struct ice_written *ret_wri
 	struct weir_arena *arena = writer->written_arena;
 	writer->written_arena = NULL;
 	*ret_written = (struct ice_written){.arena = arena,
-	        .count = writer->file_count,
-	        .files = weir_arena_copy(arena, writer->files, writer->file_count * sizeof *writer->files),
-	        .handles = weir_arena_copy(arena, writer->handles, writer->file_count * sizeof *writer->handles)};
+		.count = writer->file_count,
+		.files = weir_arena_copy(arena, writer->files, writer->file_count * sizeof *writer->files),
+		.handles = weir_arena_copy(arena, writer->handles, writer->file_count * sizeof *writer->handles)};
 	writer_free(writer);
 	return 0;
 }

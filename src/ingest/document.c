@@ -42,8 +42,8 @@ static bool ends_with(struct weir_str name, const char *extension)
 	return name.size >= size && strncasecmp(name.data + name.size - size, extension, size) == 0;
 }
 
-bool ingest_format_find(struct weir_str filename, struct weir_str content_type, struct weir_str head,
-	enum ingest_format *ret_format)
+bool ingest_format_find(
+	struct weir_str filename, struct weir_str content_type, struct weir_str head, enum ingest_format *ret_format)
 {
 	enum device_format device;
 	if (ends_with(filename, ".gz"))
@@ -119,8 +119,8 @@ int ingest_input_find(const struct ingest_stream *stream, enum ingest_format for
 		WEIR_STR_ARG(stream->lake->name), formats[format].name);
 }
 
-int ingest_check_set(const struct ingest_stream *stream, uint32_t input, const struct ingest_kv *set, uint32_t set_count,
-	struct weir_error *err)
+int ingest_check_set(const struct ingest_stream *stream, uint32_t input, const struct ingest_kv *set,
+	uint32_t set_count, struct weir_error *err)
 {
 	const struct lake_input *asks = &stream->lake->inputs[input];
 	for (uint32_t a = 0; a < asks->ask_count; a++) {
@@ -128,7 +128,8 @@ int ingest_check_set(const struct ingest_stream *stream, uint32_t input, const s
 		for (uint32_t i = 0; i < set_count; i++)
 			given = given || weir_str_equal(set[i].key, asks->ask[a]);
 		if (!given)
-			return weir_fail(err, WEIR_E_INPUT, "input %.*s asks for %.*s; give it with ?%.*s= or --set %.*s=",
+			return weir_fail(err, WEIR_E_INPUT,
+				"input %.*s asks for %.*s; give it with ?%.*s= or --set %.*s=",
 				WEIR_STR_ARG(asks->name), WEIR_STR_ARG(asks->ask[a]), WEIR_STR_ARG(asks->ask[a]),
 				WEIR_STR_ARG(asks->ask[a]));
 	}
@@ -139,8 +140,8 @@ int ingest_check_set(const struct ingest_stream *stream, uint32_t input, const s
 
 enum { APPENDED_CONTENT_ID, APPENDED_SOURCE_FILE, APPENDED };
 
-struct weir_schema *ingest_relation(struct weir_arena *arena, const struct weir_schema *format,
-	const struct lake_input *input)
+struct weir_schema *ingest_relation(
+	struct weir_arena *arena, const struct weir_schema *format, const struct lake_input *input)
 {
 	struct weir_schema *schema = weir_arena_zalloc(arena, sizeof *schema);
 	schema->field_count = format->field_count + APPENDED + input->ask_count;
@@ -195,7 +196,7 @@ struct mapping {
 	const struct ingest_document *document;
 	struct packer **packer;
 	struct ordinals ordinals;
-	uint32_t index;         /* ordinal of the row in the document, for messages */
+	uint32_t index;           /* ordinal of the row in the document, for messages */
 	struct weir_arena *arena; /* of the current batch */
 };
 
@@ -207,7 +208,8 @@ static void content_id(struct mapping *mapping, const struct weir_batch *batch, 
 	struct weir_buf record = WEIR_BUF_INIT;
 	struct weir_json json = weir_json_to(&record);
 	uint8_t digest[WEIR_SHA256_SIZE];
-	bool device = document->format == INGEST_FIT || document->format == INGEST_TCX || document->format == INGEST_GPX;
+	bool device =
+		document->format == INGEST_FIT || document->format == INGEST_TCX || document->format == INGEST_GPX;
 	weir_json_array(&json);
 	for (uint32_t c = device ? DEVICE_ORDINAL + 1 : 0; c < batch->schema->field_count; c++)
 		weir_cell_json(&json, &batch->schema->fields[c], &batch->columns[c], row);
@@ -230,8 +232,8 @@ static void content_id(struct mapping *mapping, const struct weir_batch *batch, 
 }
 
 /* The batch with the appended columns. */
-static struct weir_batch *append_columns(struct mapping *mapping, const struct weir_schema *relation,
-	const struct weir_batch *batch)
+static struct weir_batch *append_columns(
+	struct mapping *mapping, const struct weir_schema *relation, const struct weir_batch *batch)
 {
 	const struct ingest_document *document = mapping->document;
 	const struct lake_input *input = &document->stream->lake->inputs[document->input];
@@ -304,7 +306,8 @@ static int decode_rows(struct mapping *mapping, const struct weir_batch *batch, 
 static int take_rows(struct mapping *mapping, const struct weir_batch *batch, struct weir_error *err)
 {
 	const struct ingest_stream *stream = mapping->document->stream;
-	struct json_problem **problems = weir_arena_calloc(mapping->arena, batch->row_count, sizeof(struct json_problem *));
+	struct json_problem **problems =
+		weir_arena_calloc(mapping->arena, batch->row_count, sizeof(struct json_problem *));
 	struct weir_buf payload = WEIR_BUF_INIT;
 	struct weir_batch *decoded;
 	uint32_t at = 0;
@@ -312,8 +315,10 @@ static int take_rows(struct mapping *mapping, const struct weir_batch *batch, st
 	for (uint32_t row = 0; row < batch->row_count && status == 0; row++, mapping->index++) {
 		struct packer *packer = *mapping->packer;
 		if (problems[row] != NULL) {
-			bool no_time = weir_str_equal(problems[row]->field, stream->lake->time) && problems[row]->value.size == 0;
-			status = reject_row(mapping, batch, row, no_time ? "no timestamp" : "invalid", problems[row], err);
+			bool no_time = weir_str_equal(problems[row]->field, stream->lake->time) &&
+				problems[row]->value.size == 0;
+			status = reject_row(
+				mapping, batch, row, no_time ? "no timestamp" : "invalid", problems[row], err);
 			continue;
 		}
 		for (uint32_t c = 0; c < stream->schema->field_count; c++)
@@ -328,8 +333,8 @@ static int take_rows(struct mapping *mapping, const struct weir_batch *batch, st
 }
 
 /* Results of SQL that names no id get the records' content ids: one row for one record, in order. */
-static int add_content_ids(struct mapping *mapping, const struct weir_batch *input, struct weir_batch **results, uint32_t count,
-	struct weir_error *err)
+static int add_content_ids(struct mapping *mapping, const struct weir_batch *input, struct weir_batch **results,
+	uint32_t count, struct weir_error *err)
 {
 	const struct ingest_stream *stream = mapping->document->stream;
 	uint32_t id = weir_schema_find(input->schema, WEIR_STR("content_id")), row = 0, rows = 0;
@@ -351,7 +356,8 @@ static int add_content_ids(struct mapping *mapping, const struct weir_batch *inp
 	for (uint32_t i = 0; i < count; i++) {
 		struct weir_column *columns = weir_arena_calloc(mapping->arena, schema->field_count, sizeof *columns);
 		memcpy(columns, results[i]->columns, from->field_count * sizeof *columns);
-		columns[from->field_count] = (struct weir_column){.type = WEIR_UUID, .layout = WEIR_FLAT,
+		columns[from->field_count] = (struct weir_column){.type = WEIR_UUID,
+			.layout = WEIR_FLAT,
 			.values = (struct weir_uuid *)input->columns[id].values + row};
 		row += results[i]->row_count;
 		struct weir_batch *wider = weir_arena_zalloc(mapping->arena, sizeof *wider);
@@ -368,8 +374,8 @@ static void release_result(struct weir_batch *batch)
 }
 
 /* Through the input's SQL; a row on which it fails is found by bisection and alone refused. */
-static int map_rows(struct mapping *mapping, struct sql_transform *transform, struct weir_batch *batch,
-	struct weir_error *err)
+static int map_rows(
+	struct mapping *mapping, struct sql_transform *transform, struct weir_batch *batch, struct weir_error *err)
 {
 	struct weir_batch **results = NULL;
 	uint32_t count = 0;
@@ -380,7 +386,8 @@ static int map_rows(struct mapping *mapping, struct sql_transform *transform, st
 		for (uint32_t i = 0; i < batch->row_count; i++)
 			picks[i] = (struct weir_pick){0, i};
 		struct weir_batch *first = weir_batch_gather(mapping->arena, &batch, picks, half);
-		struct weir_batch *second = weir_batch_gather(mapping->arena, &batch, picks + half, batch->row_count - half);
+		struct weir_batch *second =
+			weir_batch_gather(mapping->arena, &batch, picks + half, batch->row_count - half);
 		status = map_rows(mapping, transform, first, err);
 		return status != 0 ? status : map_rows(mapping, transform, second, err);
 	}
@@ -482,15 +489,15 @@ static struct weir_str unwrap_page(struct weir_str body)
 	return records.size > 0 && records.data[0] == '[' ? records : body;
 }
 
-int ingest_document_json(const struct ingest_document *document, struct weir_str body, struct packer **packer,
-	struct weir_error *err)
+int ingest_document_json(
+	const struct ingest_document *document, struct weir_str body, struct packer **packer, struct weir_error *err)
 {
 	struct ingest_input *input = &document->stream->inputs[document->input];
 	if (input->lake->sql.size == 0) {
 		struct weir_arena *arena = weir_arena_new(0);
 		int status = json_decode(document->stream->decoder, body,
-			document->format == INGEST_NDJSON ? JSON_FRAME_LINES : JSON_FRAME_AUTO, (*packer)->builder, arena, packer_json_event,
-			*packer, err);
+			document->format == INGEST_NDJSON ? JSON_FRAME_LINES : JSON_FRAME_AUTO, (*packer)->builder,
+			arena, packer_json_event, *packer, err);
 		weir_arena_free(arena);
 		return status;
 	}
@@ -586,8 +593,8 @@ static int take_device(struct mapping *mapping, struct weir_byte_source source, 
 	return status;
 }
 
-int ingest_document_source(const struct ingest_document *document, struct weir_byte_source source, struct packer **packer,
-	struct weir_error *err)
+int ingest_document_source(const struct ingest_document *document, struct weir_byte_source source,
+	struct packer **packer, struct weir_error *err)
 {
 	struct mapping mapping = {.document = document, .packer = packer};
 	int status = document->format == INGEST_PARQUET ? take_parquet(&mapping, source, err)

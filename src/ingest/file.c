@@ -7,9 +7,9 @@
 
 #include "ingest/ingest_int.h"
 
-#define PIECE_BYTES (1U << 20)
+#define PIECE_BYTES   (1U << 20)
 #define UNDER_WAY_MAX 8 /* packers that wait for the log */
-#define ROOM_POLL_US 2000
+#define ROOM_POLL_US  2000
 
 static int memory_read(void *self, void *buffer, size_t capacity, size_t *ret_size, struct weir_error *err)
 {
@@ -41,7 +41,7 @@ struct load {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	unsigned under_way;
-	int status;      /* the first failure */
+	int status; /* the first failure */
 	struct weir_error err;
 	struct weir_arena *arena;
 	struct ingest_result result;
@@ -127,7 +127,8 @@ static int load_flush(void *context, struct packer **packer, struct weir_error *
 	while (!stream_has_room(stream->stream)) {
 		struct stream_numbers numbers = stream_numbers(stream->stream);
 		if (numbers.failed)
-			return weir_fail(err, WEIR_E_IO, "stream %.*s has stopped; see the server's log", WEIR_STR_ARG(stream->lake->name));
+			return weir_fail(err, WEIR_E_IO, "stream %.*s has stopped; see the server's log",
+				WEIR_STR_ARG(stream->lake->name));
 		usleep(ROOM_POLL_US);
 	}
 	pthread_mutex_lock(&load->lock);
@@ -138,7 +139,8 @@ static int load_flush(void *context, struct packer **packer, struct weir_error *
 		*err = load->err;
 	else
 		load->under_way++;
-	struct ingest_progress progress = {load->read_bytes, load->size_bytes, load->result.accepted, load->result.rejected};
+	struct ingest_progress progress = {
+		load->read_bytes, load->size_bytes, load->result.accepted, load->result.rejected};
 	pthread_mutex_unlock(&load->lock);
 	if (status != 0)
 		return status;
@@ -156,7 +158,8 @@ static int load_flush(void *context, struct packer **packer, struct weir_error *
 	}
 	bus_flush(load->ingest->config.bus, NULL); /* does nothing where the log has a thread */
 	if (load->progress != NULL && load->progress(load->context, &progress) < 0)
-		return weir_fail(err, WEIR_E_CANCELLED, "stopped; what was acknowledged stays, and the file may be given again");
+		return weir_fail(
+			err, WEIR_E_CANCELLED, "stopped; what was acknowledged stays, and the file may be given again");
 	return 0;
 }
 
@@ -215,8 +218,8 @@ static int headed_read(void *self, void *buffer, size_t capacity, size_t *ret_si
 	return 0;
 }
 
-static int load_document(struct load *load, struct ingest_document *document, struct weir_byte_reader reader, bool packed,
-	struct weir_error *err)
+static int load_document(struct load *load, struct ingest_document *document, struct weir_byte_reader reader,
+	bool packed, struct weir_error *err)
 {
 	char head[65536];
 	struct headed headed = {reader, {head, 0}, 0};
@@ -231,7 +234,8 @@ static int load_document(struct load *load, struct ingest_document *document, st
 		return status;
 	if (!ingest_format_find(document->name, WEIR_STR(""), headed.head, &document->format))
 		return weir_fail(err, WEIR_E_UNSUPPORTED,
-			"neither its name nor its first bytes say what it is; name it .json, .ndjson, .csv, .parquet, .fit, .tcx or .gpx");
+			"neither its name nor its first bytes say what it is; name it .json, .ndjson, .csv, .parquet, "
+			".fit, .tcx or .gpx");
 	status = ingest_input_find(stream, document->format, headed.head, &document->input, err);
 	if (status == 0)
 		status = ingest_check_set(stream, document->input, document->set, document->set_count, err);
@@ -252,7 +256,8 @@ static int load_document(struct load *load, struct ingest_document *document, st
 		if (status == 0 && json)
 			status = ingest_document_json(document, weir_buf_str(&body), &packer, err);
 		else if (status == 0)
-			status = ingest_document_source(document, weir_source_from_memory(&memory, document->name), &packer, err);
+			status = ingest_document_source(
+				document, weir_source_from_memory(&memory, document->name), &packer, err);
 	} else {
 		struct weir_byte_source source = {source_read, load, load->size_bytes, document->name};
 		status = ingest_document_source(document, source, &packer, err);
@@ -272,11 +277,15 @@ static void wait_for_all(struct load *load)
 	pthread_mutex_unlock(&load->lock);
 }
 
-int ingest_file(struct ingest *ingest, uint32_t stream, const char *path, const struct ingest_kv *set, uint32_t set_count,
-	ingest_progress_fn *progress, void *context, struct weir_arena *arena, struct ingest_result *ret_result,
-	struct weir_error *err)
+int ingest_file(struct ingest *ingest, uint32_t stream, const char *path, const struct ingest_kv *set,
+	uint32_t set_count, ingest_progress_fn *progress, void *context, struct weir_arena *arena,
+	struct ingest_result *ret_result, struct weir_error *err)
 {
-	struct load load = {.ingest = ingest, .stream = stream, .path = path, .arena = arena, .progress = progress,
+	struct load load = {.ingest = ingest,
+		.stream = stream,
+		.path = path,
+		.arena = arena,
+		.progress = progress,
 		.context = context};
 	struct stat st;
 	bool standard_input = strcmp(path, "-") == 0;
@@ -288,12 +297,18 @@ int ingest_file(struct ingest *ingest, uint32_t stream, const char *path, const 
 	pthread_mutex_init(&load.lock, NULL);
 	pthread_cond_init(&load.changed, NULL);
 	struct weir_str name = weir_str_from(standard_input ? "" : path);
-	struct ingest_document document = {.ingest = ingest, .stream = &ingest->streams[stream], .name = name, .set = set,
-		.set_count = set_count, .flush = load_flush, .flush_context = &load};
+	struct ingest_document document = {.ingest = ingest,
+		.stream = &ingest->streams[stream],
+		.name = name,
+		.set = set,
+		.set_count = set_count,
+		.flush = load_flush,
+		.flush_context = &load};
 	struct weir_byte_reader reader = {file_read, &load};
 	bool packed = weir_str_has_suffix(name, WEIR_STR(".gz")) || !S_ISREG(st.st_mode);
 	struct codec_gunzip *gunzip = weir_str_has_suffix(name, WEIR_STR(".gz")) ? codec_gunzip_new(reader) : NULL;
-	int status = load_document(&load, &document, gunzip != NULL ? codec_gunzip_reader(gunzip) : reader, packed, err);
+	int status =
+		load_document(&load, &document, gunzip != NULL ? codec_gunzip_reader(gunzip) : reader, packed, err);
 	wait_for_all(&load);
 	if (status == 0 && load.status != 0) {
 		*err = load.err;

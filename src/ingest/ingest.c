@@ -20,8 +20,9 @@ static int open_input(struct ingest *ingest, struct ingest_input *input, struct 
 	if (input->lake->sql.size == 0 || !is_device(input->lake))
 		return 0;
 	input->relation = ingest_relation(ingest->arena, device_schema(), input->lake);
-	return sql_transform_new(ingest->config.sql, input->lake->sql, weir_arena_cstr(ingest->arena, input->lake->sql_path),
-		"input", input->relation, &input->transform, err);
+	return sql_transform_new(ingest->config.sql, input->lake->sql,
+		weir_arena_cstr(ingest->arena, input->lake->sql_path), "input", input->relation, &input->transform,
+		err);
 }
 
 static int open_stream(struct ingest *ingest, uint32_t index, struct weir_error *err)
@@ -84,8 +85,8 @@ static int check_room(const struct ingest_stream *stream, struct weir_error *err
 }
 
 /* Any document in memory, after decompression. */
-static int read_document(const struct ingest_document *document, struct weir_str body, struct packer **packer,
-	struct weir_error *err)
+static int read_document(
+	const struct ingest_document *document, struct weir_str body, struct packer **packer, struct weir_error *err)
 {
 	struct weir_slice memory = {body.data, body.size};
 	if (document->format == INGEST_JSON || document->format == INGEST_NDJSON)
@@ -100,12 +101,16 @@ static int post_document(struct ingest *ingest, const struct ingest_request *req
 	ingest_done_fn *done, void *context, struct weir_error *err)
 {
 	const struct ingest_stream *stream = &ingest->streams[request->stream];
-	struct ingest_document document = {.ingest = ingest, .stream = stream, .name = request->filename,
-		.set = request->set, .set_count = request->set_count};
+	struct ingest_document document = {.ingest = ingest,
+		.stream = stream,
+		.name = request->filename,
+		.set = request->set,
+		.set_count = request->set_count};
 	struct weir_str head = {body.data, body.size < 4096 ? body.size : 4096};
 	if (!ingest_format_find(request->filename, request->content_type, head, &document.format))
 		return weir_fail(err, WEIR_E_UNSUPPORTED,
-			"neither the file's name (%.*s) nor its first bytes say what it is; name it .json, .ndjson, .csv, .parquet, .fit, .tcx or .gpx",
+			"neither the file's name (%.*s) nor its first bytes say what it is; name it .json, .ndjson, "
+			".csv, .parquet, .fit, .tcx or .gpx",
 			WEIR_STR_ARG(request->filename));
 	int status = ingest_input_find(stream, document.format, body, &document.input, err);
 	if (status == 0)
@@ -130,7 +135,8 @@ int ingest_post(struct ingest *ingest, const struct ingest_request *request, ing
 	if (status != 0)
 		return status;
 	if (request->events_only) {
-		struct packer *packer = packer_new(ingest, request->stream, request->channel, WEIR_STR(""), WEIR_STR(""), 0);
+		struct packer *packer =
+			packer_new(ingest, request->stream, request->channel, WEIR_STR(""), WEIR_STR(""), 0);
 		status = json_decode(stream->decoder, request->body, JSON_FRAME_AUTO, packer->builder, packer->arena,
 			packer_json_event, packer, err);
 		if (status == 0)

@@ -19,8 +19,8 @@ struct ingest;
 struct ingest_config {
 	const struct lake *lake;
 	struct bus *bus;
-	struct sql *sql;                  /* the transforms' instance, lookups loaded */
-	struct stream *const *streams;    /* one a stream of the lake, in its order */
+	struct sql *sql;               /* the transforms' instance, lookups loaded */
+	struct stream *const *streams; /* one a stream of the lake, in its order */
 	struct weir_clock clock;
 };
 /* Compiles schemas and inputs' SQL; errors name file and line. */
@@ -33,13 +33,13 @@ struct ingest_kv {
 
 struct ingest_request {
 	uint32_t stream;
-	struct weir_str channel;          /* "api", "batch", "file", "dlq" */
-	struct weir_str body;             /* decompressed already where Content-Encoding said so; borrowed during the call */
-	struct weir_str filename;         /* with its extensions, ".gz" too; "" where none */
-	struct weir_str content_type;     /* "" where none */
-	const struct ingest_kv *set;      /* what inputs ask for */
+	struct weir_str channel;  /* "api", "batch", "file", "dlq" */
+	struct weir_str body;     /* decompressed already where Content-Encoding said so; borrowed during the call */
+	struct weir_str filename; /* with its extensions, ".gz" too; "" where none */
+	struct weir_str content_type; /* "" where none */
+	const struct ingest_kv *set;  /* what inputs ask for */
 	uint32_t set_count;
-	bool events_only;                 /* POST /api/ingest: one JSON event, an array or NDJSON; no inputs */
+	bool events_only; /* POST /api/ingest: one JSON event, an array or NDJSON; no inputs */
 };
 
 /* One thing that was wrong; texts live as long as the result. */
@@ -53,7 +53,7 @@ struct ingest_error {
 
 struct ingest_result {
 	uint64_t accepted, duplicates, rejected;
-	struct weir_str *trace_ids;       /* of accepted events, in order; NULL beyond 100,000 events */
+	struct weir_str *trace_ids; /* of accepted events, in order; NULL beyond 100,000 events */
 	uint32_t trace_count;
 	struct ingest_error *errors;
 	uint32_t error_count;
@@ -61,7 +61,8 @@ struct ingest_result {
 
 /* Called once, on the log's thread, when everything of the request is durable, or nothing was acknowledged
  * (status < 0). result is borrowed during the call. */
-typedef void ingest_done_fn(void *context, int status, const struct ingest_result *result, const struct weir_error *err);
+typedef void ingest_done_fn(
+	void *context, int status, const struct ingest_result *result, const struct weir_error *err);
 /* Decodes on the caller's thread. An error return (unparsable WEIR_E_INPUT, log full WEIR_E_BUSY, ...) means that done is not called. */
 int ingest_post(struct ingest *ingest, const struct ingest_request *request, ingest_done_fn *done, void *context,
 	struct weir_error *err);
@@ -77,8 +78,8 @@ struct ingest_progress {
 typedef int ingest_progress_fn(void *context, const struct ingest_progress *progress);
 
 /* Streams a file of any size in bounded memory through channel "file", waiting for room as needed. "-" is standard input. */
-int ingest_file(struct ingest *ingest, uint32_t stream, const char *path, const struct ingest_kv *set, uint32_t set_count,
-	ingest_progress_fn *progress, void *context, struct weir_arena *arena, struct ingest_result *ret_result,
-	struct weir_error *err);
+int ingest_file(struct ingest *ingest, uint32_t stream, const char *path, const struct ingest_kv *set,
+	uint32_t set_count, ingest_progress_fn *progress, void *context, struct weir_arena *arena,
+	struct ingest_result *ret_result, struct weir_error *err);
 
 #endif

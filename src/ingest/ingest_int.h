@@ -15,17 +15,17 @@
 #include "ingest/ingest.h"
 #include "stream/dedup.h"
 
-#define INGEST_DOCUMENT_BYTES (1U << 30)  /* of one document in memory, decompressed */
-#define INGEST_TRACES_MAX 100000
-#define INGEST_IDLE_CODECS 16
-#define INGEST_REMEDY "correct the event and send it again"
+#define INGEST_DOCUMENT_BYTES (1U << 30) /* of one document in memory, decompressed */
+#define INGEST_TRACES_MAX     100000
+#define INGEST_IDLE_CODECS    16
+#define INGEST_REMEDY         "correct the event and send it again"
 
 /* An input of the lake, ready to run. */
 struct ingest_input {
 	const struct lake_input *lake;
-	pthread_mutex_t lock;             /* the transform runs one document at a time */
-	struct sql_transform *transform;  /* NULL: rows are events already, or the schema is known per document */
-	struct weir_schema *relation;     /* device formats: the relation with the appended columns */
+	pthread_mutex_t lock;            /* the transform runs one document at a time */
+	struct sql_transform *transform; /* NULL: rows are events already, or the schema is known per document */
+	struct weir_schema *relation;    /* device formats: the relation with the appended columns */
 };
 
 struct ingest_stream {
@@ -35,7 +35,7 @@ struct ingest_stream {
 	const struct weir_schema *schema;
 	uint32_t id_column, key_column, time_column;
 	struct ingest_input *inputs;
-	bool *required;                   /* by column of the schema */
+	bool *required; /* by column of the schema */
 };
 
 struct ingest {
@@ -53,7 +53,7 @@ struct packed {
 	struct weir_str error;   /* JSON; size 0: an event */
 	uint32_t row;            /* of the chunk's batch */
 	uint32_t partition;
-	uint32_t block, record;  /* where it went */
+	uint32_t block, record; /* where it went */
 };
 
 struct chunk {
@@ -74,9 +74,9 @@ struct packer {
 	struct chunk *chunks;
 	uint32_t chunk_count, chunk_capacity;
 	struct bus_block **blocks;
-	struct stream_block **handed;     /* one a block */
+	struct stream_block **handed; /* one a block */
 	uint32_t block_count, block_capacity, handed_capacity;
-	struct stream_dedup *seen;        /* ids of this request */
+	struct stream_dedup *seen; /* ids of this request */
 	struct ingest_result result;
 	uint32_t error_capacity;
 	bool want_traces;
@@ -95,14 +95,15 @@ int packer_reject(struct packer *packer, struct weir_str payload, const char *ty
 /* Takes the packer, whatever comes of it; done is called where 0 is returned. */
 int packer_send(struct packer *take_packer, ingest_done_fn *done, void *context, struct weir_error *err);
 /* A callback for json_decode with a packer as its context. */
-int packer_json_event(void *context, struct weir_str payload, const struct json_problem *problem, struct weir_error *err);
+int packer_json_event(
+	void *context, struct weir_str payload, const struct json_problem *problem, struct weir_error *err);
 
 /* ---- document.c ---- */
 enum ingest_format { INGEST_JSON, INGEST_NDJSON, INGEST_CSV, INGEST_PARQUET, INGEST_FIT, INGEST_TCX, INGEST_GPX };
 
 /* By name (less .gz), then by content type, then by the first bytes. False where nothing fits. */
-bool ingest_format_find(struct weir_str filename, struct weir_str content_type, struct weir_str head,
-	enum ingest_format *ret_format);
+bool ingest_format_find(
+	struct weir_str filename, struct weir_str content_type, struct weir_str head, enum ingest_format *ret_format);
 const char *ingest_format_name(enum ingest_format format);
 /* The input that takes a document: those with `when` first, then in the lake's order. document may be only its head. */
 int ingest_input_find(const struct ingest_stream *stream, enum ingest_format format, struct weir_str document,
@@ -114,23 +115,23 @@ struct ingest_document {
 	const struct ingest_stream *stream;
 	uint32_t input;
 	enum ingest_format format;
-	struct weir_str name;               /* for messages */
+	struct weir_str name; /* for messages */
 	const struct ingest_kv *set;
 	uint32_t set_count;
-	ingest_flush_fn *flush;             /* NULL: one packer holds it all */
+	ingest_flush_fn *flush; /* NULL: one packer holds it all */
 	void *flush_context;
 };
 /* A document in memory (JSON, NDJSON, or any format through a source over it). */
-int ingest_document_json(const struct ingest_document *document, struct weir_str body, struct packer **packer,
-	struct weir_error *err);
+int ingest_document_json(
+	const struct ingest_document *document, struct weir_str body, struct packer **packer, struct weir_error *err);
 /* Row formats from a reader (CSV) or a source (Parquet, FIT, TCX, GPX). */
 int ingest_document_csv(const struct ingest_document *document, struct weir_byte_reader reader, struct packer **packer,
 	struct weir_error *err);
-int ingest_document_source(const struct ingest_document *document, struct weir_byte_source source, struct packer **packer,
-	struct weir_error *err);
+int ingest_document_source(const struct ingest_document *document, struct weir_byte_source source,
+	struct packer **packer, struct weir_error *err);
 /* What an input asks for and was not given, or was given and is not asked for: WEIR_E_INPUT. */
-int ingest_check_set(const struct ingest_stream *stream, uint32_t input, const struct ingest_kv *set, uint32_t set_count,
-	struct weir_error *err);
+int ingest_check_set(const struct ingest_stream *stream, uint32_t input, const struct ingest_kv *set,
+	uint32_t set_count, struct weir_error *err);
 /* Bytes in memory as a stream of bytes. */
 struct ingest_memory_reader {
 	struct weir_str bytes;
@@ -142,7 +143,7 @@ void ingest_result_copy(struct weir_arena *arena, const struct ingest_result *fr
 /* base name of a path or URL-like name */
 struct weir_str ingest_base_name(struct weir_str path);
 /* The relation of an input: the format's columns, then content_id, source_file and what it asks for. */
-struct weir_schema *ingest_relation(struct weir_arena *arena, const struct weir_schema *format,
-	const struct lake_input *input);
+struct weir_schema *ingest_relation(
+	struct weir_arena *arena, const struct weir_schema *format, const struct lake_input *input);
 
 #endif

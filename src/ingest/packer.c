@@ -61,9 +61,8 @@ static void close_chunk(struct packer *packer)
 		struct weir_str key = weir_column_str(&chunk.batch->columns[stream->key_column], record->row);
 		const struct weir_column *id = &chunk.batch->columns[stream->id_column];
 		struct weir_str text = id->type == WEIR_UUID
-					       ? (struct weir_str){(const char *)((const struct weir_uuid *)id->values)[record->row].bytes,
-							 16}
-					       : weir_column_str(id, record->row);
+			? (struct weir_str){(const char *)((const struct weir_uuid *)id->values)[record->row].bytes, 16}
+			: weir_column_str(id, record->row);
 		struct stream_id hash = stream_id_of(key, text);
 		if (packer->want_traces && stream_dedup_seen(packer->seen, hash, 0)) {
 			packer->result.duplicates++;
@@ -115,8 +114,8 @@ static struct weir_str problem_json(struct weir_arena *arena, const char *type, 
 {
 	struct weir_buf out = WEIR_BUF_INIT;
 	struct weir_json json = weir_json_to(&out);
-	char *message = weir_arena_printf(arena, "%s; %s", problem->problem,
-		problem->remedy != NULL ? problem->remedy : INGEST_REMEDY);
+	char *message = weir_arena_printf(
+		arena, "%s; %s", problem->problem, problem->remedy != NULL ? problem->remedy : INGEST_REMEDY);
 	weir_json_object(&json);
 	weir_json_key_cstring(&json, "type", type);
 	weir_json_key_string(&json, "field", problem->field);
@@ -139,8 +138,8 @@ static void name_error(struct packer *packer, const struct json_problem *problem
 		.field = weir_arena_str(packer->arena, problem->field),
 		.value = weir_arena_str(packer->arena, problem->value),
 		.problem = weir_arena_cstr(packer->arena, weir_str_from(problem->problem)),
-		.remedy = weir_arena_cstr(packer->arena,
-			weir_str_from(problem->remedy != NULL ? problem->remedy : INGEST_REMEDY)),
+		.remedy = weir_arena_cstr(
+			packer->arena, weir_str_from(problem->remedy != NULL ? problem->remedy : INGEST_REMEDY)),
 	};
 }
 
@@ -158,7 +157,8 @@ int packer_reject(struct packer *packer, struct weir_str payload, const char *ty
 	return 0;
 }
 
-int packer_json_event(void *context, struct weir_str payload, const struct json_problem *problem, struct weir_error *err)
+int packer_json_event(
+	void *context, struct weir_str payload, const struct json_problem *problem, struct weir_error *err)
 {
 	struct packer *packer = context;
 	if (problem == NULL)
@@ -222,8 +222,8 @@ static int make_block(struct block_plan *plan, struct codec_state *codecs, struc
 			continue;
 		if (!bus_block_add(block, record->payload, record->error.size > 0 ? &record->error : NULL))
 			break;
-		records[count] = (struct bus_record){weir_arena_str(arena, record->payload),
-			weir_arena_str(arena, record->error)};
+		records[count] = (struct bus_record){
+			weir_arena_str(arena, record->payload), weir_arena_str(arena, record->error)};
 		record->block = packer->block_count;
 		record->record = count;
 		if (record->error.size == 0) {
@@ -290,7 +290,8 @@ static void list_traces(struct packer *packer)
 			if (record->error.size > 0)
 				continue;
 			uint64_t offset = bus_block_base_offset(packer->blocks[record->block]) + record->record;
-			char *text = weir_arena_printf(packer->arena, "%02x%010llx", record->partition, (unsigned long long)offset);
+			char *text = weir_arena_printf(
+				packer->arena, "%02x%010llx", record->partition, (unsigned long long)offset);
 			result->trace_ids[result->trace_count++] = weir_str_from(text);
 		}
 }

@@ -9,13 +9,15 @@ static const char audit_stream[] = "audit";
 /* at, token, role, consumer, route, purpose, subject, rows, bytes, outcome */
 static void add_record(struct weir_builder *builder, struct weir_str payload)
 {
-	static const char *const texts[] = {NULL, "token", "role", "consumer", "route", "purpose", "subject", NULL, NULL, "outcome"};
+	static const char *const texts[] = {
+		NULL, "token", "role", "consumer", "route", "purpose", "subject", NULL, NULL, "outcome"};
 	json_t *record = json_loadb(payload.data, payload.size, 0, NULL);
 	weir_builder_i64(builder, 0, json_integer_value(json_object_get(record, "at_us")));
 	for (uint32_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
 		const json_t *value = texts[i] != NULL ? json_object_get(record, texts[i]) : NULL;
 		if (json_is_string(value))
-			weir_builder_str(builder, i, (struct weir_str){json_string_value(value), json_string_length(value)});
+			weir_builder_str(
+				builder, i, (struct weir_str){json_string_value(value), json_string_length(value)});
 	}
 	weir_builder_i64(builder, 7, json_integer_value(json_object_get(record, "rows")));
 	weir_builder_i64(builder, 8, json_integer_value(json_object_get(record, "bytes")));
@@ -36,13 +38,14 @@ static void stage(void *context, struct control_change *change)
 	ice_stage_prefix_done(change, weir_str_from(drained->prefix));
 }
 
-static int write_records(struct jobs *jobs, struct drained *drained, uint64_t end, struct ice_written *written,
-	struct weir_error *err)
+static int write_records(
+	struct jobs *jobs, struct drained *drained, uint64_t end, struct ice_written *written, struct weir_error *err)
 {
 	struct ice_table *table = ice_registry_table(jobs->config.registry, jobs->config.audit_table);
 	struct weir_builder *builder = weir_builder_new(ice_table_schema(table));
 	struct ice_writer *writer;
-	int status = jobs_writer(jobs, table, ice_table_metadata(table)->default_spec_id, drained->prefix, &writer, err);
+	int status =
+		jobs_writer(jobs, table, ice_table_metadata(table)->default_spec_id, drained->prefix, &writer, err);
 	if (status != 0)
 		goto done;
 	while (status == 0 && drained->to < end) {
@@ -86,7 +89,8 @@ int jobs_audit(struct jobs *jobs, bool now, bool *ret_did, struct weir_error *er
 		return 0;
 	jobs->audited_us = steady_us;
 	int status = control_query_int(jobs->config.control,
-		"SELECT COALESCE(MAX(next_offset), 0) FROM weir_offsets WHERE stream = ?1 AND partition = 0", values, 1, &from, err);
+		"SELECT COALESCE(MAX(next_offset), 0) FROM weir_offsets WHERE stream = ?1 AND partition = 0", values, 1,
+		&from, err);
 	if (status != 0)
 		return status;
 	drained.from = drained.to = (uint64_t)from;
@@ -101,11 +105,15 @@ int jobs_audit(struct jobs *jobs, bool now, bool *ret_did, struct weir_error *er
 	if (status == 0) {
 		struct ice_commit_part part = {
 			.table = jobs->config.audit_table,
-			.edit = {.operation = ICE_OP_APPEND, .added = written.files, .added_count = written.count,
-				.prefix = weir_str_from(drained.prefix), .keep_snapshots = 100,
+			.edit = {.operation = ICE_OP_APPEND,
+				.added = written.files,
+				.added_count = written.count,
+				.prefix = weir_str_from(drained.prefix),
+				.keep_snapshots = 100,
 				.now_ms = weir_now_us(&jobs->config.clock) / 1000},
 		};
-		status = ice_commit(jobs->config.registry, CONTROL_BACKGROUND, &part, 1, stage, NULL, &drained, NULL, err);
+		status = ice_commit(
+			jobs->config.registry, CONTROL_BACKGROUND, &part, 1, stage, NULL, &drained, NULL, err);
 	}
 	jobs_written_free(jobs, &written);
 	if (status != 0)

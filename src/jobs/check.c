@@ -52,20 +52,20 @@ static bool missing_again(struct check *check, struct weir_str name)
 }
 
 int check_missing(
-        struct check *check, const char *check_name, const char *table, struct weir_str name, struct weir_error *err)
+	struct check *check, const char *check_name, const char *table, struct weir_str name, struct weir_error *err)
 {
 	check->noted = true;
 	if (!missing_again(check, name))
 		return weir_fail_at(err, WEIR_E_NOT_FOUND, name, WEIR_ERROR_NO_OFFSET, "the file is not there");
 	return check_break(check,
-	        &(struct check_break){.check = check_name,
-	                .guarantee = "T3",
-	                .table = table,
-	                .file = name,
-	                .what = "a file that the table needs is missing",
-	                .expected = "the file",
-	                .found = "nothing"},
-	        err);
+		&(struct check_break){.check = check_name,
+			.guarantee = "T3",
+			.table = table,
+			.file = name,
+			.what = "a file that the table needs is missing",
+			.expected = "the file",
+			.found = "nothing"},
+		err);
 }
 
 struct weir_json *check_proved(struct check *check, const char *name, const char *guarantee, const char *what)
@@ -90,7 +90,7 @@ const char *check_number(struct check *check, uint64_t value)
 }
 
 struct weir_schema *check_projection(
-        struct weir_arena *arena, const struct weir_schema *schema, const struct weir_str *names, uint32_t count)
+	struct weir_arena *arena, const struct weir_schema *schema, const struct weir_str *names, uint32_t count)
 {
 	struct weir_schema *projection = weir_arena_zalloc(arena, sizeof *projection);
 	projection->id = schema->id;
@@ -143,7 +143,7 @@ static void begin(struct check *check)
 static int run(struct check *check, struct weir_error *err)
 {
 	static int (*const steps[])(struct check *, struct weir_error *) = {
-	        check_pin, check_files, check_counters, check_consent, check_history, check_orphans, check_order};
+		check_pin, check_files, check_counters, check_consent, check_history, check_orphans, check_order};
 	int status = 0;
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0] && status == 0; i++)
 		status = steps[i](check, err);
@@ -154,20 +154,20 @@ static int run(struct check *check, struct weir_error *err)
 static int judge(struct check *check, int status, struct weir_error *err)
 {
 	bool unreadable = status == WEIR_E_CORRUPT || status == WEIR_E_INPUT || status == WEIR_E_LIMIT ||
-	                  status == WEIR_E_UNSUPPORTED;
+		status == WEIR_E_UNSUPPORTED;
 	struct weir_str object = weir_str_from(err->object);
 	if (check->found.size > 0)
 		return WEIR_E_CORRUPT;
 	if (unreadable || (status == WEIR_E_NOT_FOUND && !check->noted && missing_again(check, object)))
 		return check_break(check,
-		        &(struct check_break){.check = "files",
-		                .guarantee = "T1",
-		                .table = "",
-		                .file = object,
-		                .what = "a file cannot be read",
-		                .expected = "what the table's metadata says",
-		                .found = weir_arena_printf(check->arena, "%s", err->message)},
-		        &(struct weir_error){0});
+			&(struct check_break){.check = "files",
+				.guarantee = "T1",
+				.table = "",
+				.file = object,
+				.what = "a file cannot be read",
+				.expected = "what the table's metadata says",
+				.found = weir_arena_printf(check->arena, "%s", err->message)},
+			&(struct weir_error){0});
 	return status;
 }
 
@@ -208,8 +208,8 @@ int jobs_check(const struct check_config *config, struct weir_json *json, bool *
 		status = 0;
 	} else if (status == WEIR_E_NOT_FOUND) {
 		status = weir_fail(err, WEIR_E_BUSY,
-		        "%u times a file that was to be read was erased meanwhile; check again when fewer removals run",
-		        CHECK_ATTEMPTS);
+			"%u times a file that was to be read was erased meanwhile; check again when fewer removals run",
+			CHECK_ATTEMPTS);
 	}
 	forget(check);
 	free(check);

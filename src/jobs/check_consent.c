@@ -70,9 +70,9 @@ static int rows_open(struct rows *rows, bool by_subject, struct weir_error *err)
 	rows->options.order = (struct weir_order){.columns = {rows->columns.subject}, .count = 1};
 	if (by_subject)
 		return ice_sorted_open(
-		        rows->table->table, files->files, files->count, &rows->options, &rows->sorted, err);
+			rows->table->table, files->files, files->count, &rows->options, &rows->sorted, err);
 	return ice_reader_open(
-	        rows->table->table, files->files, files->count, rows->projection, NULL, &rows->reader, err);
+		rows->table->table, files->files, files->count, rows->projection, NULL, &rows->reader, err);
 }
 
 static void rows_close(struct rows *rows)
@@ -93,7 +93,7 @@ static int rows_here(struct rows *rows, struct weir_error *err)
 		rows->batch = NULL;
 		rows->row = 0;
 		int status = rows->sorted != NULL ? ice_sorted_next(rows->sorted, WEIR_BATCH_ROWS, &rows->batch, err)
-		                                  : ice_reader_next(rows->reader, &rows->batch, NULL, NULL, err);
+						  : ice_reader_next(rows->reader, &rows->batch, NULL, NULL, err);
 		if (status != 0) {
 			rows->batch = NULL;
 			return status;
@@ -108,7 +108,7 @@ static int rows_here(struct rows *rows, struct weir_error *err)
 
 /* The file that holds a row, for the one break that is named; size 0 where it is not found. */
 static struct weir_str file_of(
-        struct compare *compare, const struct rows *rows, struct weir_str trace, struct weir_str purpose)
+	struct compare *compare, const struct rows *rows, struct weir_str trace, struct weir_str purpose)
 {
 	const struct weir_schema *projection = rows->projection;
 	struct weir_error ignored = WEIR_ERROR_INIT;
@@ -123,10 +123,10 @@ static struct weir_str file_of(
 			struct rows at = {.batch = batch};
 			for (at.row = 0; at.row < batch->row_count && found.size == 0; at.row++)
 				if (weir_str_equal(cell(&at, rows->columns.trace), trace) &&
-				        (purpose.size == 0 ||
-				                weir_str_equal(cell(&at, rows->columns.purpose), purpose)) &&
-				        store_name_of(compare->check->store, compare->check->arena, file->path, &found,
-				                &ignored) != 0)
+					(purpose.size == 0 ||
+						weir_str_equal(cell(&at, rows->columns.purpose), purpose)) &&
+					store_name_of(compare->check->store, compare->check->arena, file->path, &found,
+						&ignored) != 0)
 					found = WEIR_STR("");
 			weir_batch_release(batch);
 		}
@@ -136,21 +136,21 @@ static struct weir_str file_of(
 }
 
 static int row_break(struct compare *compare, const char *guarantee, const struct rows *rows, struct weir_str trace,
-        struct weir_str purpose, const char *what, const char *expected, const char *found, struct weir_error *err)
+	struct weir_str purpose, const char *what, const char *expected, const char *found, struct weir_error *err)
 {
 	return check_break(compare->check,
-	        &(struct check_break){
-	                .check = "consent",
-	                .guarantee = guarantee,
-	                .table = rows->table->what,
-	                .file = file_of(compare, rows, trace, rows == &compare->gold ? purpose : WEIR_STR("")),
-	                .trace_id = trace,
-	                .purpose = purpose,
-	                .what = what,
-	                .expected = expected,
-	                .found = found,
-	        },
-	        err);
+		&(struct check_break){
+			.check = "consent",
+			.guarantee = guarantee,
+			.table = rows->table->what,
+			.file = file_of(compare, rows, trace, rows == &compare->gold ? purpose : WEIR_STR("")),
+			.trace_id = trace,
+			.purpose = purpose,
+			.what = what,
+			.expected = expected,
+			.found = found,
+		},
+		err);
 }
 
 static bool excused(struct compare *compare, struct check_key subject, struct weir_str purpose)
@@ -169,18 +169,18 @@ static int check_id(struct compare *compare, struct check_key subject, struct we
 	const struct rows *silver = &compare->silver;
 	char text[WEIR_VALUE_TEXT];
 	if (!compare->key_is_subject || silver->columns.id == WEIR_NO_FIELD ||
-	        !weir_column_is_valid(&silver->batch->columns[silver->columns.id], silver->row))
+		!weir_column_is_valid(&silver->batch->columns[silver->columns.id], silver->row))
 		return 0;
 	struct weir_str id = weir_column_text(&silver->projection->fields[silver->columns.id],
-	        &silver->batch->columns[silver->columns.id], silver->row, text);
+		&silver->batch->columns[silver->columns.id], silver->row, text);
 	uint64_t *known = check_set_put(&compare->ids, check_key_add(subject, id));
 	if (*known == 0) {
 		*known = 1;
 		return 0;
 	}
 	return row_break(compare, "E2", silver, cell(silver, silver->columns.trace), WEIR_STR(""),
-	        "an event id is in silver more than once", "one row for each event id of a key",
-	        "another row with this row's id", err);
+		"an event id is in silver more than once", "one row for each event id of a key",
+		"another row with this row's id", err);
 }
 
 static int add_silver(struct compare *compare, struct weir_error *err)
@@ -191,7 +191,7 @@ static int add_silver(struct compare *compare, struct weir_error *err)
 	uint64_t *place = check_set_put(&compare->traces, check_key_add(compare->check->seed, trace));
 	if (*place != 0)
 		return row_break(compare, "E2", silver, trace, WEIR_STR(""), "a trace id is in silver more than once",
-		        "one row for each event", "another row with this trace id", err);
+			"one row for each event", "another row with this trace id", err);
 	WEIR_GROW(compare->rows, compare->row_count, compare->row_capacity);
 	struct group_row *row = &compare->rows[compare->row_count++];
 	*row = (struct group_row){.subject = subject, .trace = trace};
@@ -254,12 +254,12 @@ static int judge_gold(struct compare *compare, struct weir_error *err)
 	compare->gold_rows++;
 	if (lsn < 0 || (uint64_t)lsn > compare->check->head)
 		return row_break(compare, "G1", gold, trace, purpose,
-		        "a row was evaluated at a number that the consent log has not",
-		        weir_arena_printf(
-		                compare->check->arena, "consent_lsn <= %llu", (unsigned long long)compare->check->head),
-		        weir_arena_printf(compare->check->arena, "%lld", (long long)lsn), err);
+			"a row was evaluated at a number that the consent log has not",
+			weir_arena_printf(
+				compare->check->arena, "consent_lsn <= %llu", (unsigned long long)compare->check->head),
+			weir_arena_printf(compare->check->arena, "%lld", (long long)lsn), err);
 	if (row != NULL && bit >= 0 && (row->wanted >> bit & 1) != 0 && (row->present >> bit & 1) == 0 &&
-	        row->subject.a == subject.a && row->subject.b == subject.b) {
+		row->subject.a == subject.a && row->subject.b == subject.b) {
 		row->present |= 1ULL << bit;
 		return 0;
 	}
@@ -267,15 +267,15 @@ static int judge_gold(struct compare *compare, struct weir_error *err)
 		return 0;
 	if (row == NULL)
 		return row_break(compare, "G1", gold, trace, purpose, "a row of gold is not in silver",
-		        "the event's row in silver, of the same subject", "none", err);
+			"the event's row in silver, of the same subject", "none", err);
 	if (row->subject.a != subject.a || row->subject.b != subject.b)
 		return row_break(compare, "G1", gold, trace, purpose,
-		        "a row of gold has another subject than in silver", "silver's subject", "another", err);
+			"a row of gold has another subject than in silver", "silver's subject", "another", err);
 	if (bit < 0 || (row->wanted >> bit & 1) == 0)
 		return row_break(compare, "G1", gold, trace, purpose, "a row of gold is not permitted", "permitted",
-		        "denied by the rules, and no open task for it", err);
+			"denied by the rules, and no open task for it", err);
 	return row_break(compare, "G1", gold, trace, purpose, "a row is in gold more than once",
-	        "once for each purpose", "another row with this trace id and purpose", err);
+		"once for each purpose", "another row with this trace id and purpose", err);
 }
 
 /* Rows of the group's subjects; all that is left where the group is silver's last. */
@@ -285,7 +285,7 @@ static int load_gold(struct compare *compare, bool last, struct weir_error *err)
 	int status;
 	while ((status = rows_here(gold, err)) == 0 && gold->batch != NULL) {
 		if (compare->by_subject && !last &&
-		        weir_str_compare(cell(gold, gold->columns.subject), compare->upper) > 0)
+			weir_str_compare(cell(gold, gold->columns.subject), compare->upper) > 0)
 			return 0;
 		status = in_part(compare, gold) ? judge_gold(compare, err) : 0;
 		if (status != 0)
@@ -303,10 +303,10 @@ static int find_absent(struct compare *compare, struct weir_error *err)
 		for (uint32_t p = 0; p < compare->vocabulary->purpose_count; p++)
 			if ((absent >> p & 1) != 0 && !excused(compare, row->subject, compare->vocabulary->purposes[p]))
 				return row_break(compare, "G1", &compare->silver, row->trace,
-				        compare->vocabulary->purposes[p], "a permitted row is not in gold",
-				        weir_arena_printf(
-				                compare->check->arena, "one row in %s", compare->gold.table->what),
-				        "none, and no open task for it", err);
+					compare->vocabulary->purposes[p], "a permitted row is not in gold",
+					weir_arena_printf(
+						compare->check->arena, "one row in %s", compare->gold.table->what),
+					"none, and no open task for it", err);
 	}
 	return 0;
 }
@@ -330,19 +330,19 @@ static int check_group(struct compare *compare, bool *ret_last, struct weir_erro
 /* ---- one gold table ---- */
 
 static int find_columns(
-        struct rows *rows, bool is_gold, struct weir_str subject, struct weir_str id, struct weir_error *err)
+	struct rows *rows, bool is_gold, struct weir_str subject, struct weir_str id, struct weir_error *err)
 {
 	rows->columns = (struct columns){
-	        .subject = weir_schema_find(rows->projection, subject),
-	        .trace = weir_schema_find(rows->projection, WEIR_STR("trace_id")),
-	        .id = weir_schema_find(rows->projection, id),
-	        .purpose = is_gold ? weir_schema_find(rows->projection, WEIR_STR("purpose")) : 0,
-	        .lsn = is_gold ? weir_schema_find(rows->projection, WEIR_STR("consent_lsn")) : 0,
+		.subject = weir_schema_find(rows->projection, subject),
+		.trace = weir_schema_find(rows->projection, WEIR_STR("trace_id")),
+		.id = weir_schema_find(rows->projection, id),
+		.purpose = is_gold ? weir_schema_find(rows->projection, WEIR_STR("purpose")) : 0,
+		.lsn = is_gold ? weir_schema_find(rows->projection, WEIR_STR("consent_lsn")) : 0,
 	};
 	if (rows->columns.subject == WEIR_NO_FIELD || rows->columns.trace == WEIR_NO_FIELD ||
-	        rows->columns.purpose == WEIR_NO_FIELD || rows->columns.lsn == WEIR_NO_FIELD)
+		rows->columns.purpose == WEIR_NO_FIELD || rows->columns.lsn == WEIR_NO_FIELD)
 		return weir_fail_at(err, WEIR_E_CORRUPT, weir_str_from(rows->table->what), WEIR_ERROR_NO_OFFSET,
-		        "the table lacks a column that consent needs: the subject, trace_id, purpose or consent_lsn");
+			"the table lacks a column that consent needs: the subject, trace_id, purpose or consent_lsn");
 	return 0;
 }
 
@@ -374,7 +374,7 @@ static bool lies_by_subject(const struct compare *compare, const struct check_ta
 {
 	const struct lake_table *lake_table = &compare->check->config->lake->tables[table->lake_table];
 	return lake_table->sort_count > 0 && weir_str_equal(lake_table->sort[0], compare->vocabulary->subject) &&
-	       !table->unsorted_subjects;
+		!table->unsorted_subjects;
 }
 
 static int prepare(struct compare *compare, uint32_t gold, struct weir_error *err)
@@ -388,13 +388,13 @@ static int prepare(struct compare *compare, uint32_t gold, struct weir_error *er
 	compare->silver.table = check_table_of(check, compare->gold_table->from);
 	compare->gold.table = check_table_of(check, gold);
 	struct weir_str gold_names[] = {
-	        compare->vocabulary->subject, WEIR_STR("trace_id"), WEIR_STR("purpose"), WEIR_STR("consent_lsn")};
+		compare->vocabulary->subject, WEIR_STR("trace_id"), WEIR_STR("purpose"), WEIR_STR("consent_lsn")};
 	compare->silver.projection = silver_projection(compare, stream->id);
 	compare->gold.projection = check_projection(check->arena, ice_table_schema(compare->gold.table->table),
-	        gold_names, sizeof gold_names / sizeof gold_names[0]);
+		gold_names, sizeof gold_names / sizeof gold_names[0]);
 	compare->key_is_subject = weir_str_equal(stream->key, compare->vocabulary->subject);
 	compare->by_subject =
-	        lies_by_subject(compare, compare->silver.table) && lies_by_subject(compare, compare->gold.table);
+		lies_by_subject(compare, compare->silver.table) && lies_by_subject(compare, compare->gold.table);
 	compare->parts = compare->by_subject ? 1 : compare->silver.table->rows / check->group_rows + 1;
 	int status = find_columns(&compare->silver, false, compare->vocabulary->subject, stream->id, err);
 	return status == 0 ? find_columns(&compare->gold, true, compare->vocabulary->subject, stream->id, err) : status;
@@ -419,7 +419,7 @@ static int compare_table(struct compare *compare, struct weir_error *err)
 static void tell(struct compare *compare)
 {
 	struct weir_json *json = check_proved(compare->check, "consent", "G1",
-	        "each row of gold is permitted, and each permitted row of silver is in gold exactly once a purpose");
+		"each row of gold is permitted, and each permitted row of silver is in gold exactly once a purpose");
 	weir_json_key_cstring(json, "table", compare->gold.table->what);
 	weir_json_key_uint(json, "consent_lsn", compare->check->head);
 	weir_json_key_uint(json, "silver_rows", compare->silver_rows);

@@ -6,23 +6,23 @@
 #include "jobs/check_int.h"
 
 static int compare(struct check *check, uint32_t stream, const char *table, const char *what, uint64_t expected,
-        const char *expected_of, uint64_t found, struct weir_error *err)
+	const char *expected_of, uint64_t found, struct weir_error *err)
 {
 	if (expected == found)
 		return 0;
 	const struct lake_stream *lake_stream = &check->config->lake->streams[stream];
 	return check_break(check,
-	        &(struct check_break){
-	                .check = "counters",
-	                .guarantee = "E3",
-	                .table = table,
-	                .what = weir_arena_printf(
-	                        check->arena, "stream %.*s: %s", WEIR_STR_ARG(lake_stream->name), what),
-	                .expected =
-	                        weir_arena_printf(check->arena, "%llu %s", (unsigned long long)expected, expected_of),
-	                .found = check_number(check, found),
-	        },
-	        err);
+		&(struct check_break){
+			.check = "counters",
+			.guarantee = "E3",
+			.table = table,
+			.what = weir_arena_printf(
+				check->arena, "stream %.*s: %s", WEIR_STR_ARG(lake_stream->name), what),
+			.expected =
+				weir_arena_printf(check->arena, "%llu %s", (unsigned long long)expected, expected_of),
+			.found = check_number(check, found),
+		},
+		err);
 }
 
 /* Rows of bronze.dead_letters by stream. */
@@ -37,14 +37,14 @@ static int count_letters(struct check *check, struct weir_error *err)
 	if (projection->field_count == 0)
 		return weir_fail(err, WEIR_E_CORRUPT, "%s has no column stream", letters->what);
 	int status = ice_reader_open(
-	        letters->table, letters->files->files, letters->files->count, projection, NULL, &reader, err);
+		letters->table, letters->files->files, letters->files->count, projection, NULL, &reader, err);
 	if (status != 0)
 		return status;
 	while ((status = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
 		for (uint32_t row = 0; row < batch->row_count; row++) {
 			uint32_t at = weir_column_is_valid(&batch->columns[0], row)
-			                      ? lake_find_stream(lake, weir_column_str(&batch->columns[0], row))
-			                      : UINT32_MAX;
+				? lake_find_stream(lake, weir_column_str(&batch->columns[0], row))
+				: UINT32_MAX;
 			if (at != UINT32_MAX)
 				check->streams[at].letter_rows++;
 		}
@@ -60,32 +60,32 @@ static int check_stream(struct check *check, uint32_t index, struct weir_error *
 	const struct lake *lake = check->config->lake;
 	const char *control = "control", *letters = check->tables[check->config->dead_letters_table].what;
 	uint32_t bronze = lake_stream_table(lake, index, LAKE_RAW),
-	         silver = lake_stream_table(lake, index, LAKE_SILVER);
+		 silver = lake_stream_table(lake, index, LAKE_SILVER);
 	int status = compare(check, index, control, "events that were committed are not all accounted for",
-	        stream->offsets, "below the committed offsets",
-	        stream->accepted + stream->duplicates + stream->dead_letters, err);
+		stream->offsets, "below the committed offsets",
+		stream->accepted + stream->duplicates + stream->dead_letters, err);
 	if (status == 0 && bronze != UINT32_MAX)
 		status = compare(check, index, check->tables[bronze].what, "bronze does not have the accepted events",
-		        stream->accepted, "accepted", check->tables[bronze].rows, err);
+			stream->accepted, "accepted", check->tables[bronze].rows, err);
 	if (status == 0 && silver != UINT32_MAX)
 		status = compare(check, index, check->tables[silver].what, "silver does not have the accepted events",
-		        stream->accepted, "accepted", check->tables[silver].rows, err);
+			stream->accepted, "accepted", check->tables[silver].rows, err);
 	if (status == 0)
 		status = compare(check, index, letters, "dead letters are not all there", stream->dead_letters,
-		        "refused", stream->letter_rows, err);
+			"refused", stream->letter_rows, err);
 	if (status != 0 || bronze == UINT32_MAX || silver == UINT32_MAX)
 		return status;
 	const struct check_table *raw = &check->tables[bronze], *rows = &check->tables[silver];
 	if (raw->traces.a != rows->traces.a || raw->traces.b != rows->traces.b)
 		return check_break(check,
-		        &(struct check_break){.check = "counters",
-		                .guarantee = "E2",
-		                .table = rows->what,
-		                .what = weir_arena_printf(
-		                        check->arena, "the events of silver are not those of %s", raw->what),
-		                .expected = "the same trace ids",
-		                .found = "as many, but others"},
-		        err);
+			&(struct check_break){.check = "counters",
+				.guarantee = "E2",
+				.table = rows->what,
+				.what = weir_arena_printf(
+					check->arena, "the events of silver are not those of %s", raw->what),
+				.expected = "the same trace ids",
+				.found = "as many, but others"},
+			err);
 	return 0;
 }
 
@@ -103,9 +103,9 @@ int check_counters(struct check *check, struct weir_error *err)
 	if (status != 0)
 		return status;
 	struct weir_json *json = check_proved(check, "counters", "E3",
-	        "committed offsets = accepted + duplicates + dead letters; bronze and silver hold the accepted events, "
-	        "the same in"
-	        " both; dead letters are all there");
+		"committed offsets = accepted + duplicates + dead letters; bronze and silver hold the accepted events, "
+		"the same in"
+		" both; dead letters are all there");
 	weir_json_key_uint(json, "streams", lake->stream_count);
 	weir_json_key_uint(json, "accepted", accepted);
 	weir_json_key_uint(json, "duplicates", duplicates);

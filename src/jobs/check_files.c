@@ -19,21 +19,21 @@ struct file_check {
 };
 
 static int file_break(
-        struct file_check *at, const char *what, const char *expected, const char *found, struct weir_error *err)
+	struct file_check *at, const char *what, const char *expected, const char *found, struct weir_error *err)
 {
 	return check_break(at->check,
-	        &(struct check_break){.check = "files",
-	                .guarantee = "T1",
-	                .table = at->table->what,
-	                .file = at->name,
-	                .what = what,
-	                .expected = expected,
-	                .found = found},
-	        err);
+		&(struct check_break){.check = "files",
+			.guarantee = "T1",
+			.table = at->table->what,
+			.file = at->name,
+			.what = what,
+			.expected = expected,
+			.found = found},
+		err);
 }
 
 static int numbers_break(
-        struct file_check *at, const char *what, int64_t expected, uint64_t found, struct weir_error *err)
+	struct file_check *at, const char *what, int64_t expected, uint64_t found, struct weir_error *err)
 {
 	return file_break(at, what, check_number(at->check, (uint64_t)expected), check_number(at->check, found), err);
 }
@@ -68,28 +68,28 @@ static struct expr_bounds footer_bounds(const struct pq_file *file, int32_t fiel
 }
 
 static int check_bounds(
-        struct file_check *at, const struct pq_file *file, const struct weir_field *field, struct weir_error *err)
+	struct file_check *at, const struct pq_file *file, const struct weir_field *field, struct weir_error *err)
 {
 	struct expr_bounds manifest = ice_file_bounds(at->file, field), footer = footer_bounds(file, field->id);
 	const char *column = weir_arena_printf(at->check->arena, "%.*s", WEIR_STR_ARG(field->name));
 	int order;
 	if (manifest.has_null_count && footer.has_null_count && manifest.null_count != footer.null_count)
 		return numbers_break(at,
-		        weir_arena_printf(at->check->arena,
-		                "column %s: the manifest's count of nulls is not the"
-		                " footer's",
-		                column),
-		        (int64_t)manifest.null_count, footer.null_count, err);
+			weir_arena_printf(at->check->arena,
+				"column %s: the manifest's count of nulls is not the"
+				" footer's",
+				column),
+			(int64_t)manifest.null_count, footer.null_count, err);
 	if (manifest.has_min && footer.has_min && expr_compare(&manifest.min, &footer.min, &order) && order > 0)
 		return file_break(at,
-		        weir_arena_printf(
-		                at->check->arena, "column %s: the manifest's lower bound is above a value", column),
-		        "a bound that no value is below", "a smaller value", err);
+			weir_arena_printf(
+				at->check->arena, "column %s: the manifest's lower bound is above a value", column),
+			"a bound that no value is below", "a smaller value", err);
 	if (manifest.has_max && footer.has_max && expr_compare(&manifest.max, &footer.max, &order) && order < 0)
 		return file_break(at,
-		        weir_arena_printf(
-		                at->check->arena, "column %s: the manifest's upper bound is below a value", column),
-		        "a bound that no value is above", "a larger value", err);
+			weir_arena_printf(
+				at->check->arena, "column %s: the manifest's upper bound is below a value", column),
+			"a bound that no value is above", "a larger value", err);
 	return 0;
 }
 
@@ -103,7 +103,7 @@ static int check_footer(struct file_check *at, struct weir_error *err)
 		return status;
 	if (pq_file_row_count(file) != (uint64_t)at->file->record_count)
 		status = numbers_break(at, "the footer has another number of rows than the manifest",
-		        at->file->record_count, pq_file_row_count(file), err);
+			at->file->record_count, pq_file_row_count(file), err);
 	for (uint32_t i = 0; i < schema->field_count && status == 0; i++)
 		if (!weir_type_is_nested(schema->fields[i].type))
 			status = check_bounds(at, file, &schema->fields[i], err);
@@ -111,9 +111,9 @@ static int check_footer(struct file_check *at, struct weir_error *err)
 		const struct ice_column_metrics *metrics = &at->file->metrics[i];
 		uint32_t column = weir_schema_find_id(schema, metrics->field_id);
 		if (column != WEIR_NO_FIELD && !weir_type_is_nested(schema->fields[column].type) &&
-		        metrics->value_count >= 0 && metrics->value_count != at->file->record_count)
+			metrics->value_count >= 0 && metrics->value_count != at->file->record_count)
 			status = numbers_break(at, "a column's count of values is not the file's rows",
-			        at->file->record_count, (uint64_t)metrics->value_count, err);
+				at->file->record_count, (uint64_t)metrics->value_count, err);
 	}
 	ice_footer_release(footer);
 	return status;
@@ -137,25 +137,25 @@ static int check_partition(struct file_check *at, const struct weir_batch *batch
 		if (column == WEIR_NO_FIELD)
 			continue; /* the column was dropped since */
 		struct ice_partition_value value = ice_transform_apply(
-		        at->arena, field->transform, at->projection->fields[column].type, &batch->columns[column], row);
+			at->arena, field->transform, at->projection->fields[column].type, &batch->columns[column], row);
 		if (partition_equal(&value, &at->file->partition[i]))
 			continue;
 		return check_break(at->check,
-		        &(struct check_break){
-		                .check = "files",
-		                .guarantee = "T1",
-		                .table = at->table->what,
-		                .file = at->name,
-		                .trace_id = at->trace != WEIR_NO_FIELD &&
-		                                            weir_column_is_valid(&batch->columns[at->trace], row)
-		                                    ? weir_column_str(&batch->columns[at->trace], row)
-		                                    : WEIR_STR(""),
-		                .what = weir_arena_printf(at->check->arena, "a row lies in the wrong partition of %.*s",
-		                        WEIR_STR_ARG(field->name)),
-		                .expected = "the value of the file's partition",
-		                .found = "another value",
-		        },
-		        err);
+			&(struct check_break){
+				.check = "files",
+				.guarantee = "T1",
+				.table = at->table->what,
+				.file = at->name,
+				.trace_id = at->trace != WEIR_NO_FIELD &&
+						weir_column_is_valid(&batch->columns[at->trace], row)
+					? weir_column_str(&batch->columns[at->trace], row)
+					: WEIR_STR(""),
+				.what = weir_arena_printf(at->check->arena, "a row lies in the wrong partition of %.*s",
+					WEIR_STR_ARG(field->name)),
+				.expected = "the value of the file's partition",
+				.found = "another value",
+			},
+			err);
 	}
 	return 0;
 }
@@ -184,7 +184,7 @@ static int check_batch(struct file_check *at, struct weir_batch *batch, struct w
 		check_sorted(at, batch, row);
 		if (at->trace != WEIR_NO_FIELD && weir_column_is_valid(&batch->columns[at->trace], row)) {
 			struct check_key key =
-			        check_key_add(at->check->seed, weir_column_str(&batch->columns[at->trace], row));
+				check_key_add(at->check->seed, weir_column_str(&batch->columns[at->trace], row));
 			at->table->traces.a += key.a;
 			at->table->traces.b += key.b;
 		}
@@ -211,7 +211,7 @@ static int check_rows(struct file_check *at, struct weir_error *err)
 	ice_reader_close(reader);
 	if (status == 0 && at->table->rows - before != (uint64_t)at->file->record_count)
 		status = numbers_break(at, "the file holds another number of rows than the manifest says",
-		        at->file->record_count, at->table->rows - before, err);
+			at->file->record_count, at->table->rows - before, err);
 	return status;
 }
 
@@ -229,11 +229,11 @@ static int check_file(struct file_check *at, struct weir_error *err)
 		return check_missing(check, "files", at->table->what, at->name, err);
 	if (status == 0 && size != (uint64_t)at->file->size_bytes)
 		status = numbers_break(
-		        at, "the file has another size than the manifest says", at->file->size_bytes, size, err);
+			at, "the file has another size than the manifest says", at->file->size_bytes, size, err);
 	at->spec = ice_metadata_spec(ice_table_metadata(at->table->table), at->file->spec_id);
 	if (status == 0 && at->spec == NULL)
 		status = numbers_break(at, "the file's partition spec is not in the table's metadata", 0,
-		        (uint64_t)at->file->spec_id, err);
+			(uint64_t)at->file->spec_id, err);
 	if (status == 0)
 		status = check_footer(at, err);
 	if (status == 0)
@@ -251,7 +251,7 @@ static void choose_columns(struct file_check *at)
 	const struct ice_metadata *metadata = ice_table_metadata(at->table->table);
 	const struct weir_schema *schema = ice_table_schema(at->table->table);
 	const struct lake_table *lake_table =
-	        at->table->lake_table != UINT32_MAX ? &lake->tables[at->table->lake_table] : NULL;
+		at->table->lake_table != UINT32_MAX ? &lake->tables[at->table->lake_table] : NULL;
 	uint32_t capacity = 4, count = 0;
 	for (uint32_t s = 0; s < metadata->spec_count; s++)
 		capacity += metadata->specs[s].field_count;
@@ -295,8 +295,8 @@ int check_files(struct check *check, struct weir_error *err)
 	if (status != 0)
 		return status;
 	struct weir_json *json = check_proved(check, "files", "T1",
-	        "each live data file is there with the manifest's size, rows and bounds, and each row is in its file's "
-	        "partition");
+		"each live data file is there with the manifest's size, rows and bounds, and each row is in its file's "
+		"partition");
 	weir_json_key_uint(json, "tables", check->table_count);
 	weir_json_key_uint(json, "files", check->files);
 	weir_json_key_uint(json, "rows", rows);
@@ -309,15 +309,15 @@ int check_order(struct check *check, struct weir_error *err)
 {
 	if (check->unsorted[0] != '\0')
 		return check_break(check,
-		        &(struct check_break){.check = "order",
-		                .guarantee = "T1",
-		                .table = weir_arena_printf(check->arena, "%s", check->unsorted_what),
-		                .file = weir_str_from(check->unsorted),
-		                .what = "rows of a file are not in the order that the table declares",
-		                .expected = "rows by the table's sort columns and the event's id",
-		                .found = "a row before a smaller one"},
-		        err);
+			&(struct check_break){.check = "order",
+				.guarantee = "T1",
+				.table = weir_arena_printf(check->arena, "%s", check->unsorted_what),
+				.file = weir_str_from(check->unsorted),
+				.what = "rows of a file are not in the order that the table declares",
+				.expected = "rows by the table's sort columns and the event's id",
+				.found = "a row before a smaller one"},
+			err);
 	weir_json_object_end(
-	        check_proved(check, "order", "T1", "rows of each file lie in the order that its table declares"));
+		check_proved(check, "order", "T1", "rows of each file lie in the order that its table declares"));
 	return 0;
 }

@@ -96,7 +96,7 @@ int check_break(struct check *check, const struct check_break *found, struct wei
 /* The break of an object that a table needs and the store lacks; the first time it may have been a removal, so that the
  * check starts over (WEIR_E_NOT_FOUND). */
 int check_missing(
-        struct check *check, const char *check_name, const char *table, struct weir_str name, struct weir_error *err);
+	struct check *check, const char *check_name, const char *table, struct weir_str name, struct weir_error *err);
 /* Begins an object of "proved" in check->json; the caller adds numbers and ends it. */
 struct weir_json *check_proved(struct check *check, const char *name, const char *guarantee, const char *what);
 struct check_table *check_table_of(struct check *check, uint32_t lake_table);
@@ -104,7 +104,7 @@ struct check_table *check_table_of(struct check *check, uint32_t lake_table);
 const char *check_number(struct check *check, uint64_t value);
 /* The fields of a schema that are named, once each; names that it lacks are left out. In arena. */
 struct weir_schema *check_projection(
-        struct weir_arena *arena, const struct weir_schema *schema, const struct weir_str *names, uint32_t count);
+	struct weir_arena *arena, const struct weir_schema *schema, const struct weir_str *names, uint32_t count);
 
 /* ---- the steps ---- */
 int check_pin(struct check *check, struct weir_error *err);      /* check_pin.c */

@@ -78,21 +78,21 @@ static int look_at(void *context, const struct store_object *object, struct weir
 		return 0;
 	}
 	if (check->now_us - object->modified_us < CHECK_GRACE_US ||
-	        check_set_get(&check->doomed, name_key(check, object->name)) != 0 || is_pending(check, object->name) ||
-	        is_foreign(check, object->name) || is_outside(check, object->name))
+		check_set_get(&check->doomed, name_key(check, object->name)) != 0 || is_pending(check, object->name) ||
+		is_foreign(check, object->name) || is_outside(check, object->name))
 		return 0;
 	return check_break(check,
-	        &(struct check_break){
-	                .check = "orphans",
-	                .guarantee = "T3",
-	                .table = "",
-	                .file = object->name,
-	                .what = "nothing names this file",
-	                .expected = "no unnamed file older than 10 minutes",
-	                .found = weir_arena_printf(check->arena, "one of %lld minutes",
-	                        (long long)((check->now_us - object->modified_us) / WEIR_US_PER_MINUTE)),
-	        },
-	        err);
+		&(struct check_break){
+			.check = "orphans",
+			.guarantee = "T3",
+			.table = "",
+			.file = object->name,
+			.what = "nothing names this file",
+			.expected = "no unnamed file older than 10 minutes",
+			.found = weir_arena_printf(check->arena, "one of %lld minutes",
+				(long long)((check->now_us - object->modified_us) / WEIR_US_PER_MINUTE)),
+		},
+		err);
 }
 
 /* Live data files were looked at one by one; here it is also those of older snapshots, and the metadata. */
@@ -119,7 +119,7 @@ int check_orphans(struct check *check, struct weir_error *err)
 		status = find_missing(&walk, err);
 	if (status == 0) {
 		struct weir_json *json = check_proved(check, "orphans", "T3",
-		        "every file of a kept snapshot is there, and no other file is older than 10 minutes");
+			"every file of a kept snapshot is there, and no other file is older than 10 minutes");
 		weir_json_key_uint(json, "named", walk.count);
 		weir_json_key_uint(json, "objects", check->objects);
 		weir_json_key_uint(json, "doomed", check->doomed.count);

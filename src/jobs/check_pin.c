@@ -81,7 +81,7 @@ static int note_table(void *context, const struct control_value *values, unsigne
 		return weir_fail(err, WEIR_E_LIMIT, "more than %u tables", pinning->count);
 	struct pointer *pointer = &pinning->pointers[pinning->count++];
 	pointer->name = (struct ice_name){
-	        weir_arena_str(check->arena, values[0].text), weir_arena_str(check->arena, values[1].text)};
+		weir_arena_str(check->arena, values[0].text), weir_arena_str(check->arena, values[1].text)};
 	pointer->uri = weir_arena_str(check->arena, values[2].text);
 	return 0;
 }
@@ -102,13 +102,13 @@ static int open_tables(struct check *check, const struct pinning *pinning, struc
 	for (uint32_t i = 0; i < check->table_count && status == 0; i++)
 		if (check->tables[i].table == NULL)
 			status = check_break(check,
-			        &(struct check_break){.check = "tables",
-			                .guarantee = "E4",
-			                .table = check->tables[i].what,
-			                .what = "the catalog has no such table",
-			                .expected = "a table of weir",
-			                .found = "nothing"},
-			        err);
+				&(struct check_break){.check = "tables",
+					.guarantee = "E4",
+					.table = check->tables[i].what,
+					.what = "the catalog has no such table",
+					.expected = "a table of weir",
+					.found = "nothing"},
+				err);
 	return status;
 }
 
@@ -145,12 +145,12 @@ static int read_streams(struct check *check, struct control_read *read, struct w
 	for (uint32_t i = 0; i < lake->stream_count && status == 0; i++) {
 		struct control_value name = CONTROL_T(lake->streams[i].name);
 		status = control_read_query(read,
-		        "SELECT COALESCE(SUM(next_offset), 0) FROM weir_offsets WHERE stream = ?1", &name, 1, note_sum,
-		        &check->streams[i].offsets, err);
+			"SELECT COALESCE(SUM(next_offset), 0) FROM weir_offsets WHERE stream = ?1", &name, 1, note_sum,
+			&check->streams[i].offsets, err);
 		if (status == 0)
 			status = control_read_query(read,
-			        "SELECT result, SUM(count) FROM weir_counters WHERE stream = ?1 GROUP BY result", &name,
-			        1, note_counter, &check->streams[i], err);
+				"SELECT result, SUM(count) FROM weir_counters WHERE stream = ?1 GROUP BY result", &name,
+				1, note_counter, &check->streams[i], err);
 	}
 	return status;
 }
@@ -172,18 +172,18 @@ static int note_task(void *context, const struct control_value *values, unsigned
 static const struct {
 	const char *sql, *what, *expected;
 } consent_tables[] = {
-        {"SELECT COUNT(*) FROM weir_consent_rules r WHERE NOT EXISTS (SELECT 1 FROM weir_consent_log l WHERE l.lsn = "
-         "r.lsn"
-         " AND l.kind = 'post' AND l.subject = r.subject AND l.rule_id = r.rule_id AND l.body = r.body)",
-                "rules that are not what the consent log posted", "0 such rules"},
-        {"SELECT COUNT(*) FROM weir_consent_log l WHERE l.kind = 'withdraw' AND NOT EXISTS (SELECT 1 FROM"
-         " weir_consent_withdrawals w WHERE w.subject = l.subject AND w.purpose = l.purpose AND w.lsn >= l.lsn)",
-                "withdrawals of the consent log that no longer stand", "0 such withdrawals"},
-        {"SELECT COALESCE(MAX(lsn), 0) - COUNT(*) FROM weir_consent_log", "the consent log has gaps",
-                "every number up to its head"},
-        {"SELECT COUNT(*) FROM weir_fence f WHERE NOT EXISTS (SELECT 1 FROM weir_tasks t WHERE t.subject = f.subject"
-         " AND t.purpose = f.purpose AND t.state = 'open')",
-                "entries of the fence without an open task", "0 such entries"},
+	{"SELECT COUNT(*) FROM weir_consent_rules r WHERE NOT EXISTS (SELECT 1 FROM weir_consent_log l WHERE l.lsn = "
+	 "r.lsn"
+	 " AND l.kind = 'post' AND l.subject = r.subject AND l.rule_id = r.rule_id AND l.body = r.body)",
+		"rules that are not what the consent log posted", "0 such rules"},
+	{"SELECT COUNT(*) FROM weir_consent_log l WHERE l.kind = 'withdraw' AND NOT EXISTS (SELECT 1 FROM"
+	 " weir_consent_withdrawals w WHERE w.subject = l.subject AND w.purpose = l.purpose AND w.lsn >= l.lsn)",
+		"withdrawals of the consent log that no longer stand", "0 such withdrawals"},
+	{"SELECT COALESCE(MAX(lsn), 0) - COUNT(*) FROM weir_consent_log", "the consent log has gaps",
+		"every number up to its head"},
+	{"SELECT COUNT(*) FROM weir_fence f WHERE NOT EXISTS (SELECT 1 FROM weir_tasks t WHERE t.subject = f.subject"
+	 " AND t.purpose = f.purpose AND t.state = 'open')",
+		"entries of the fence without an open task", "0 such entries"},
 };
 
 static int check_consent_tables(struct check *check, struct control_read *read, struct weir_error *err)
@@ -194,19 +194,19 @@ static int check_consent_tables(struct check *check, struct control_read *read, 
 		status = control_read_query(read, consent_tables[i].sql, NULL, 0, note_sum, &number, err);
 		if (status == 0 && number != 0)
 			status = check_break(check,
-			        &(struct check_break){.check = "consent log",
-			                .guarantee = "G2",
-			                .table = "control",
-			                .what = consent_tables[i].what,
-			                .expected = consent_tables[i].expected,
-			                .found = check_number(check, number)},
-			        err);
+				&(struct check_break){.check = "consent log",
+					.guarantee = "G2",
+					.table = "control",
+					.what = consent_tables[i].what,
+					.expected = consent_tables[i].expected,
+					.found = check_number(check, number)},
+				err);
 	}
 	if (status != 0)
 		return status;
 	struct weir_json *json = check_proved(check, "consent log", "G2",
-	        "the log has no gap, rules and withdrawals are what it says, and each entry of the fence has an open "
-	        "task");
+		"the log has no gap, rules and withdrawals are what it says, and each entry of the fence has an open "
+		"task");
 	weir_json_key_uint(json, "head", check->head);
 	weir_json_key_uint(json, "fence", check->fence);
 	weir_json_object_end(json);
@@ -220,13 +220,13 @@ static int read_consent(struct check *check, struct control_read *read, struct w
 	if (lake->consent_count == 0)
 		return 0;
 	int status = control_read_query(
-	        read, "SELECT subject, purpose FROM weir_tasks WHERE state = 'open'", NULL, 0, note_task, check, err);
+		read, "SELECT subject, purpose FROM weir_tasks WHERE state = 'open'", NULL, 0, note_task, check, err);
 	if (status == 0)
 		status = control_read_query(
-		        read, "SELECT COUNT(*) FROM weir_fence", NULL, 0, note_sum, &check->fence, err);
+			read, "SELECT COUNT(*) FROM weir_fence", NULL, 0, note_sum, &check->fence, err);
 	for (uint32_t i = 0; i < lake->consent_count && status == 0; i++) {
 		status = consent_rules_at(
-		        read, consent_vocabulary_of(check->config->consents[i]), &check->rules[i], err);
+			read, consent_vocabulary_of(check->config->consents[i]), &check->rules[i], err);
 		if (status == 0)
 			check->head = consent_rules_lsn(check->rules[i]);
 	}
@@ -263,19 +263,19 @@ int check_pin(struct check *check, struct weir_error *err)
 	int status = control_read_begin(check->config->control, &read, err);
 	if (status == 0)
 		status = control_read_query(read,
-		        "SELECT table_namespace, table_name, metadata_location, EXISTS (SELECT 1 FROM weir_owned o "
-		        "WHERE o.namespace ="
-		        " table_namespace) FROM iceberg_tables WHERE catalog_name = 'weir' ORDER BY table_namespace, "
-		        "table_name",
-		        NULL, 0, note_table, pinning, err);
+			"SELECT table_namespace, table_name, metadata_location, EXISTS (SELECT 1 FROM weir_owned o "
+			"WHERE o.namespace ="
+			" table_namespace) FROM iceberg_tables WHERE catalog_name = 'weir' ORDER BY table_namespace, "
+			"table_name",
+			NULL, 0, note_table, pinning, err);
 	if (status == 0)
 		status = read_streams(check, read, err);
 	if (status == 0)
 		status = control_read_query(
-		        read, "SELECT name FROM weir_doomed_files", NULL, 0, note_doomed, check, err);
+			read, "SELECT name FROM weir_doomed_files", NULL, 0, note_doomed, check, err);
 	if (status == 0)
 		status = control_read_query(
-		        read, "SELECT prefix FROM weir_pending_files", NULL, 0, note_pending, check, err);
+			read, "SELECT prefix FROM weir_pending_files", NULL, 0, note_pending, check, err);
 	if (status == 0)
 		status = read_consent(check, read, err);
 	control_read_end(read);

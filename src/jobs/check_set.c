@@ -7,7 +7,7 @@
 struct check_key check_key_add(struct check_key key, struct weir_str part)
 {
 	struct check_key next = {
-	        weir_hash64_seeded(part.data, part.size, key.a), weir_hash64_seeded(part.data, part.size, key.b)};
+		weir_hash64_seeded(part.data, part.size, key.a), weir_hash64_seeded(part.data, part.size, key.b)};
 	return next;
 }
 

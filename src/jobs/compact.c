@@ -13,13 +13,13 @@
 #include "column/dictionary.h"
 #include "jobs/jobs_int.h"
 
-#define TIER_FILES 6              /* so many of one tier are merged into one of the next */
+#define TIER_FILES       6 /* so many of one tier are merged into one of the next */
 #define TIER_FIRST_BYTES (64U << 10)
-#define TIER_GROWTH_BITS 2        /* a tier is four times the one below it */
-#define MERGE_FILES_MAX 32
-#define CELLS_MAX 4096
-#define SPLICE_ROWS 8192          /* row groups of an unsorted table are copied as they are from this size on */
-#define SPAN_FREE_BYTES (8U << 20) /* smaller results may span any time */
+#define TIER_GROWTH_BITS 2 /* a tier is four times the one below it */
+#define MERGE_FILES_MAX  32
+#define CELLS_MAX        4096
+#define SPLICE_ROWS      8192       /* row groups of an unsorted table are copied as they are from this size on */
+#define SPAN_FREE_BYTES  (8U << 20) /* smaller results may span any time */
 
 static unsigned tier_of(int64_t size_bytes)
 {
@@ -136,7 +136,8 @@ static int sorted_open(struct merge *merge, struct ice_sorted **ret_sorted, stru
 
 /* ---- cells of the full spec ---- */
 
-static uint64_t cell_of(const struct merge *merge, struct weir_arena *arena, const struct weir_batch *batch, uint32_t row)
+static uint64_t cell_of(
+	const struct merge *merge, struct weir_arena *arena, const struct weir_batch *batch, uint32_t row)
 {
 	const struct ice_spec *spec = ice_metadata_spec(ice_table_metadata(merge->version), 0);
 	struct weir_buf key = WEIR_BUF_INIT;
@@ -192,7 +193,8 @@ static int count_cells(struct merge *merge, uint64_t total_bytes, uint64_t total
 	merge->own_cells = weir_arena_calloc(arena, count, sizeof *merge->own_cells);
 	for (uint32_t i = 0; i < CELLS_MAX * 2; i++)
 		if (cells[i].hash != 0 &&
-			cells[i].rows * (total_bytes / (total_rows + 1) + 1) >= merge->lake_table->own_partition_from_bytes)
+			cells[i].rows * (total_bytes / (total_rows + 1) + 1) >=
+				merge->lake_table->own_partition_from_bytes)
 			merge->own_cells[merge->own_count++] = cells[i].hash;
 	return status;
 }
@@ -207,8 +209,8 @@ static bool has_own_cell(const struct merge *merge, uint64_t hash)
 
 /* ---- writing ---- */
 
-static int write_batch(struct merge *merge, struct ice_writer *landing, struct ice_writer *own, const struct weir_batch *batch,
-	struct weir_error *err)
+static int write_batch(struct merge *merge, struct ice_writer *landing, struct ice_writer *own,
+	const struct weir_batch *batch, struct weir_error *err)
 {
 	uint16_t stay[WEIR_BATCH_ROWS], move[WEIR_BATCH_ROWS];
 	uint32_t stay_count = 0, move_count = 0;
@@ -222,7 +224,8 @@ static int write_batch(struct merge *merge, struct ice_writer *landing, struct i
 			stay[stay_count++] = (uint16_t)row;
 	}
 	weir_arena_free(scratch);
-	int status = stay_count > 0 ? ice_writer_add(landing, batch, &(struct weir_selection){stay, stay_count}, err) : 0;
+	int status =
+		stay_count > 0 ? ice_writer_add(landing, batch, &(struct weir_selection){stay, stay_count}, err) : 0;
 	if (status == 0 && move_count > 0)
 		status = ice_writer_add(own, batch, &(struct weir_selection){move, move_count}, err);
 	return status;
@@ -259,7 +262,8 @@ static int join_group(struct merge *merge, struct ice_writer *writer, const stru
 			return status;
 		}
 	} /* a group of an older schema is decoded, and encoded as the newest */
-	struct pq_read_options options = {.schema = ice_table_schema(merge->version), .row_groups = &index, .row_group_count = 1};
+	struct pq_read_options options = {
+		.schema = ice_table_schema(merge->version), .row_groups = &index, .row_group_count = 1};
 	struct pq_reader *reader;
 	struct weir_batch *batch;
 	status = pq_reader_open(parquet, &options, &reader, err);
@@ -338,11 +342,15 @@ static int commit_merged(struct merge *merge, struct weir_arena *arena, struct w
 		removed[i] = merge->files[i]->path;
 	struct ice_commit_part part = {
 		.table = merge->table,
-		.edit = {.operation = ICE_OP_REPLACE, .added = files, .added_count = added, .removed = removed,
-			.removed_count = merge->count, .prefix = weir_str_from(merge->prefix),
+		.edit = {.operation = ICE_OP_REPLACE,
+			.added = files,
+			.added_count = added,
+			.removed = removed,
+			.removed_count = merge->count,
+			.prefix = weir_str_from(merge->prefix),
 			.keep_snapshots = merge->lake_table != NULL && merge->lake_table->keep_snapshots > 0
-						  ? merge->lake_table->keep_snapshots
-						  : 100,
+				? merge->lake_table->keep_snapshots
+				: 100,
 			.now_ms = weir_now_us(&jobs->config.clock) / 1000},
 	};
 	return ice_commit(jobs->config.registry, CONTROL_BACKGROUND, &part, 1, stage, NULL, merge, NULL, err);
@@ -358,7 +366,8 @@ static int merge_files(struct merge *merge, struct weir_error *err)
 		rows += (uint64_t)merge->files[i]->record_count;
 	}
 	int status = ice_reserve_prefix(jobs->config.control, weir_now_us(&jobs->config.clock), merge->prefix, err);
-	bool landing = merge->lake_table != NULL && merge->lake_table->landing_count > 0 && merge->files[0]->spec_id == 1;
+	bool landing =
+		merge->lake_table != NULL && merge->lake_table->landing_count > 0 && merge->files[0]->spec_id == 1;
 	if (status == 0 && landing && bytes >= merge->lake_table->own_partition_from_bytes)
 		status = count_cells(merge, bytes, rows, arena, err);
 	if (status == 0)
@@ -380,7 +389,8 @@ static const struct weir_field *time_field(const struct merge *merge)
 	if (merge->lake_table == NULL)
 		return NULL;
 	uint32_t column = weir_schema_find(schema, merge->jobs->config.lake->streams[merge->lake_table->stream].time);
-	return column != WEIR_NO_FIELD && schema->fields[column].type == WEIR_TIMESTAMPTZ ? &schema->fields[column] : NULL;
+	return column != WEIR_NO_FIELD && schema->fields[column].type == WEIR_TIMESTAMPTZ ? &schema->fields[column]
+											  : NULL;
 }
 
 static int compact_table(struct jobs *jobs, uint32_t table, bool *ret_did, struct weir_error *err)
@@ -394,8 +404,8 @@ static int compact_table(struct jobs *jobs, uint32_t table, bool *ret_did, struc
 	int status = ice_plan(merge.version, -1, &(struct expr_filter){NULL, 0}, &files, err);
 	if (status == 0) {
 		uint64_t target = merge.lake_table != NULL && merge.lake_table->file_target_bytes > 0
-					  ? merge.lake_table->file_target_bytes
-					  : 128U << 20;
+			? merge.lake_table->file_target_bytes
+			: 128U << 20;
 		merge.count = pick_files(files, time_field(&merge), target, picked);
 		if (merge.count > 0)
 			status = merge_files(&merge, err);
@@ -416,7 +426,8 @@ int jobs_compact(struct jobs *jobs, bool *ret_did, struct weir_error *err)
 		return 0;
 	for (uint32_t t = 0; t < ice_registry_count(jobs->config.registry) && !*ret_did; t++) {
 		int status = compact_table(jobs, t, ret_did, err);
-		if (status == WEIR_E_CONFLICT || status == WEIR_E_NOT_FOUND) { /* its input is gone: planned anew next time */
+		if (status == WEIR_E_CONFLICT ||
+			status == WEIR_E_NOT_FOUND) { /* its input is gone: planned anew next time */
 			*ret_did = true;
 			return 0;
 		}

@@ -17,7 +17,8 @@ int jobs_open(const struct jobs_config *config, struct jobs **ret_jobs, struct w
 	for (uint32_t t = 0; t < lake->table_count && status == 0; t++)
 		if (lake->tables[t].kind == LAKE_GOLD)
 			status = stream_gold_open(lake, t, config->consents, config->sql,
-				stream_silver_schema(config->streams[lake->tables[t].stream]), jobs->arena, &jobs->golds[t], err);
+				stream_silver_schema(config->streams[lake->tables[t].stream]), jobs->arena,
+				&jobs->golds[t], err);
 	jobs->compacted_generation = UINT64_MAX;
 	if (status != 0) {
 		jobs_close(jobs);
@@ -71,8 +72,8 @@ uint64_t jobs_tasks_open(struct jobs *jobs)
 int jobs_writer(struct jobs *jobs, struct ice_table *table, int32_t spec_id, const char *prefix,
 	struct ice_writer **ret_writer, struct weir_error *err)
 {
-	struct ice_write_options options = {.spec_id = spec_id, .prefix = weir_str_from(prefix), .codec = CODEC_ZSTD,
-		.level = JOBS_ZSTD_LEVEL};
+	struct ice_write_options options = {
+		.spec_id = spec_id, .prefix = weir_str_from(prefix), .codec = CODEC_ZSTD, .level = JOBS_ZSTD_LEVEL};
 	struct ice_name name = ice_table_name(table);
 	uint32_t at = lake_find_table(jobs->config.lake, name.ns, name.table);
 	int32_t bloom_id = 0;
@@ -93,8 +94,8 @@ int jobs_writer(struct jobs *jobs, struct ice_table *table, int32_t spec_id, con
 int jobs_durable(struct jobs *jobs, struct ice_written *written, struct weir_error *err)
 {
 	int status = written->count > 0
-			     ? store_barrier(ice_registry_store(jobs->config.registry), written->handles, written->count, err)
-			     : 0;
+		? store_barrier(ice_registry_store(jobs->config.registry), written->handles, written->count, err)
+		: 0;
 	written->handles = NULL;
 	return status;
 }
@@ -132,8 +133,8 @@ int jobs_sweep(struct jobs *jobs, struct weir_error *err)
 {
 	uint64_t deleted = 0;
 	jobs->swept_us = weir_steady_us(&jobs->config.clock);
-	int status = ice_sweep_doomed(jobs->config.registry, weir_now_us(&jobs->config.clock), JOBS_DOOMED_GRACE_US, &deleted,
-		err);
+	int status = ice_sweep_doomed(
+		jobs->config.registry, weir_now_us(&jobs->config.clock), JOBS_DOOMED_GRACE_US, &deleted, err);
 	jobs_count(jobs, &(struct jobs_numbers){.files_destroyed = deleted});
 	return status;
 }

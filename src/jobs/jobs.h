@@ -14,12 +14,12 @@ struct jobs;
 struct jobs_config {
 	const struct lake *lake;
 	struct control *control;
-	struct ice_registry *registry;    /* table i of the lake is table i of the registry */
+	struct ice_registry *registry; /* table i of the lake is table i of the registry */
 	struct consent *const *consents;
 	struct stream *const *streams;
 	struct bus *bus;
-	struct sql *sql;                  /* the transforms' instance: gold's columns */
-	uint32_t audit_table;             /* in the registry */
+	struct sql *sql;      /* the transforms' instance: gold's columns */
+	uint32_t audit_table; /* in the registry */
 	struct weir_clock clock;
 	const struct weir_log *log;
 };

@@ -8,22 +8,22 @@
 #include "stream/gold.h"
 
 #define JOBS_DOOMED_GRACE_US (60 * WEIR_US_PER_SECOND)
-#define JOBS_AUDIT_EVERY_US (2 * WEIR_US_PER_SECOND)
-#define JOBS_SWEEP_EVERY_US (5 * WEIR_US_PER_SECOND)
-#define JOBS_ZSTD_LEVEL 1 /* measured on telemetry: level 3 takes twice the time, and its files are as large */
-#define JOBS_DEAD_MAX 64
+#define JOBS_AUDIT_EVERY_US  (2 * WEIR_US_PER_SECOND)
+#define JOBS_SWEEP_EVERY_US  (5 * WEIR_US_PER_SECOND)
+#define JOBS_ZSTD_LEVEL      1 /* measured on telemetry: level 3 takes twice the time, and its files are as large */
+#define JOBS_DEAD_MAX        64
 
 struct jobs {
 	struct jobs_config config;
 	struct weir_arena *arena;
-	struct stream_gold *golds;       /* one a table of the lake; vocabulary NULL where it is no gold */
+	struct stream_gold *golds; /* one a table of the lake; vocabulary NULL where it is no gold */
 	const struct weir_schema **silver_schemas;
 	pthread_mutex_t lock;
 	struct jobs_numbers numbers;
 	int64_t audited_us, swept_us, compacted_us; /* steady, of the last round */
-	uint64_t compacted_generation;   /* of the registry, when nothing was left to compact */
+	uint64_t compacted_generation;              /* of the registry, when nothing was left to compact */
 	bool scrub_due;
-	char dead[JOBS_DEAD_MAX][32];    /* prefixes of failed rounds whose files could not be destroyed yet */
+	char dead[JOBS_DEAD_MAX][32]; /* prefixes of failed rounds whose files could not be destroyed yet */
 	uint32_t dead_count;
 };
 

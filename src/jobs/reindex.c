@@ -12,9 +12,9 @@
 #include "column/builder.h"
 #include "jobs/jobs_int.h"
 
-#define ROUND_TASKS 1000
+#define ROUND_TASKS    1000
 #define ROUND_ATTEMPTS 20
-#define GOLDS_MAX 16 /* gold tables of one consent section */
+#define GOLDS_MAX      16 /* gold tables of one consent section */
 
 /* A subject of the round: the purposes that its tasks name. */
 struct subject {
@@ -35,9 +35,9 @@ struct round {
 	uint32_t section;
 	struct weir_arena *arena;
 	struct consent_task *tasks;
-	uint64_t *rows_moved;          /* by task */
+	uint64_t *rows_moved; /* by task */
 	uint32_t task_count;
-	struct subject *subjects;      /* sorted by name */
+	struct subject *subjects; /* sorted by name */
 	uint32_t subject_count;
 	struct expr_value *subject_values;
 	uint64_t any_purposes;
@@ -46,9 +46,9 @@ struct round {
 	/* of the gold table at hand */
 	const struct stream_gold *gold;
 	struct ice_table *silver, *gold_table, *history_table;
-	struct weir_batch **batches;   /* silver rows, sorted */
+	struct weir_batch **batches; /* silver rows, sorted */
 	uint32_t batch_count, batch_capacity;
-	uint64_t **wanted, **present;  /* masks, by batch and row */
+	uint64_t **wanted, **present; /* masks, by batch and row */
 	uint32_t **versions;
 	struct silver_row *slots;
 	uint64_t slot_count, row_count;
@@ -57,9 +57,9 @@ struct round {
 	/* what the commit will change */
 	struct ice_commit_part parts[2 * GOLDS_MAX];
 	uint32_t part_count;
-	struct ice_written **written;  /* everything that this round wrote, each in the round's arena */
+	struct ice_written **written; /* everything that this round wrote, each in the round's arena */
 	uint32_t written_count, written_capacity;
-	uint32_t writer_count;         /* for prefixes of their own */
+	uint32_t writer_count; /* for prefixes of their own */
 	uint64_t removed, added;
 };
 
@@ -130,8 +130,10 @@ static struct silver_row *find_row(const struct round *round, struct weir_str tr
 	uint64_t mask = round->slot_count - 1;
 	for (uint64_t at = weir_hash64(trace.data, trace.size) & mask;; at = (at + 1) & mask) {
 		struct silver_row *slot = &round->slots[at];
-		if (slot->batch == 0 || weir_str_equal(trace, weir_column_str(&round->batches[slot->batch - 1]->columns[round->silver_trace],
-								 slot->row)))
+		if (slot->batch == 0 ||
+			weir_str_equal(trace,
+				weir_column_str(
+					&round->batches[slot->batch - 1]->columns[round->silver_trace], slot->row)))
 			return slot;
 	}
 }
@@ -156,8 +158,10 @@ static int read_silver(struct round *round, struct weir_error *err)
 	const struct weir_schema *schema = ice_table_schema(round->silver);
 	round->silver_trace = weir_schema_find(schema, WEIR_STR("trace_id"));
 	round->silver_subject = weir_schema_find(schema, round->gold->vocabulary->subject);
-	struct expr_term term = {.field_id = schema->fields[round->silver_subject].id, .op = EXPR_IN,
-		.values = round->subject_values, .value_count = round->subject_count};
+	struct expr_term term = {.field_id = schema->fields[round->silver_subject].id,
+		.op = EXPR_IN,
+		.values = round->subject_values,
+		.value_count = round->subject_count};
 	struct ice_sorted_options options = {.projection = schema, .filter = {&term, 1}};
 	for (uint32_t i = 0; i < silver->sort_count && i < 2; i++)
 		options.order.columns[options.order.count++] = weir_schema_find(schema, silver->sort[i]);
@@ -224,13 +228,14 @@ static struct gold_columns gold_columns_of(const struct round *round, const stru
 }
 
 /* Must this gold row go? A wanted one is noted as present. */
-static bool row_goes(struct round *round, const struct gold_columns *columns, const struct weir_batch *batch, uint32_t row,
-	const struct subject **ret_subject, uint32_t *ret_purpose)
+static bool row_goes(struct round *round, const struct gold_columns *columns, const struct weir_batch *batch,
+	uint32_t row, const struct subject **ret_subject, uint32_t *ret_purpose)
 {
 	struct subject *subject = find_subject(round, weir_column_str(&batch->columns[columns->subject], row));
 	if (subject == NULL)
 		return false;
-	int purpose = consent_purpose_index(round->gold->vocabulary, weir_column_str(&batch->columns[columns->purpose], row));
+	int purpose =
+		consent_purpose_index(round->gold->vocabulary, weir_column_str(&batch->columns[columns->purpose], row));
 	if (purpose < 0 || (subject->purposes >> purpose & 1) == 0)
 		return false;
 	*ret_subject = subject;
@@ -251,10 +256,12 @@ static int file_loses(struct round *round, const struct ice_data_file *file, boo
 {
 	const struct weir_schema *schema = ice_table_schema(round->gold_table);
 	struct gold_columns all = gold_columns_of(round, schema), columns = {0, 1, 2, 3};
-	struct weir_field fields[4] = {schema->fields[all.subject], schema->fields[all.purpose], schema->fields[all.trace],
-		schema->fields[all.lsn]};
+	struct weir_field fields[4] = {schema->fields[all.subject], schema->fields[all.purpose],
+		schema->fields[all.trace], schema->fields[all.lsn]};
 	struct weir_schema projection = {.id = schema->id, .field_count = 4, .fields = fields};
-	struct expr_term term = {.field_id = fields[0].id, .op = EXPR_IN, .values = round->subject_values,
+	struct expr_term term = {.field_id = fields[0].id,
+		.op = EXPR_IN,
+		.values = round->subject_values,
 		.value_count = round->subject_count};
 	struct expr_filter filter = {&term, 1};
 	struct ice_reader *reader;
@@ -276,7 +283,7 @@ static int file_loses(struct round *round, const struct ice_data_file *file, boo
 
 struct rewrite {
 	struct ice_writer *kept, *history;
-	struct weir_builder *gone;      /* rows of history */
+	struct weir_builder *gone; /* rows of history */
 	int64_t now_us;
 };
 
@@ -308,8 +315,8 @@ static int add_gone(struct round *round, struct rewrite *rewrite, const struct w
 }
 
 /* Which rows of a file go was decided by file_loses, which also set `present`; here a row goes if it is not the present one. */
-static bool row_gone(const struct round *round, const struct gold_columns *columns, const struct weir_batch *batch, uint32_t row,
-	const struct subject **ret_subject, uint32_t *ret_purpose)
+static bool row_gone(const struct round *round, const struct gold_columns *columns, const struct weir_batch *batch,
+	uint32_t row, const struct subject **ret_subject, uint32_t *ret_purpose)
 {
 	struct subject *subject = find_subject(round, weir_column_str(&batch->columns[columns->subject], row));
 	int purpose = subject != NULL ? consent_purpose_index(round->gold->vocabulary,
@@ -323,8 +330,8 @@ static bool row_gone(const struct round *round, const struct gold_columns *colum
 	return found->batch == 0 || (round->wanted[found->batch - 1][found->row] >> purpose & 1) == 0;
 }
 
-static int rewrite_file(struct round *round, struct rewrite *rewrite, const struct ice_data_file *file,
-	struct weir_error *err)
+static int rewrite_file(
+	struct round *round, struct rewrite *rewrite, const struct ice_data_file *file, struct weir_error *err)
 {
 	const struct weir_schema *schema = ice_table_schema(round->gold_table);
 	struct gold_columns columns = gold_columns_of(round, schema);
@@ -367,7 +374,8 @@ static int add_missing(struct round *round, struct ice_writer *writer, struct we
 			round->wanted[b][row] &= ~round->present[b][row];
 			for (uint32_t p = 0; round->wanted[b][row] >> p != 0; p++)
 				if ((round->wanted[b][row] >> p & 1) != 0)
-					count_moved(round, weir_column_str(&batch->columns[round->silver_subject], row), p);
+					count_moved(
+						round, weir_column_str(&batch->columns[round->silver_subject], row), p);
 		}
 		status = stream_gold_add(round->gold, writer, schema, batch, round->wanted[b], round->versions[b],
 			consent_rules_lsn(round->rules), arena, &owned, &round->added, err);
@@ -387,23 +395,26 @@ static uint32_t history_of(const struct lake *lake, uint32_t gold)
 	return UINT32_MAX;
 }
 
-static void add_part(struct round *round, uint32_t table, enum ice_operation operation, const struct ice_data_file *added,
-	uint32_t added_count, const struct weir_str *removed, uint32_t removed_count)
+static void add_part(struct round *round, uint32_t table, enum ice_operation operation,
+	const struct ice_data_file *added, uint32_t added_count, const struct weir_str *removed, uint32_t removed_count)
 {
 	const struct lake *lake = round->jobs->config.lake;
 	round->parts[round->part_count++] = (struct ice_commit_part){
 		.table = table,
-		.edit = {
-			.operation = operation,
-			.added = added,
-			.added_count = added_count,
-			.removed = removed,
-			.removed_count = removed_count,
-			.prefix = weir_str_from(round->prefix),
-			.keep_snapshots = lake->tables[table].keep_snapshots > 0 ? lake->tables[table].keep_snapshots : 100,
-			.erase = removed_count > 0,
-			.now_ms = weir_now_us(&round->jobs->config.clock) / 1000,
-		},
+		.edit =
+			{
+				.operation = operation,
+				.added = added,
+				.added_count = added_count,
+				.removed = removed,
+				.removed_count = removed_count,
+				.prefix = weir_str_from(round->prefix),
+				.keep_snapshots = lake->tables[table].keep_snapshots > 0
+					? lake->tables[table].keep_snapshots
+					: 100,
+				.erase = removed_count > 0,
+				.now_ms = weir_now_us(&round->jobs->config.clock) / 1000,
+			},
 	};
 }
 
@@ -468,8 +479,8 @@ static int find_losers(struct round *round, struct ice_file_list *files, const s
 }
 
 /* Each loser becomes a file of its own again, without the rows that go: so it stays sorted, and spans the time that it spanned. */
-static int rewrite_losers(struct round *round, struct rewrite *rewrite, const struct ice_data_file **losers, uint32_t count,
-	struct weir_error *err)
+static int rewrite_losers(struct round *round, struct rewrite *rewrite, const struct ice_data_file **losers,
+	uint32_t count, struct weir_error *err)
 {
 	int status = 0;
 	for (uint32_t i = 0; i < count && status == 0; i++) {
@@ -514,8 +525,8 @@ static int change_gold(struct round *round, struct ice_file_list *files, struct 
 		removed[i] = weir_arena_str(round->arena, losers[i]->path);
 	struct ice_data_file *added = round_files(round, first, &added_count);
 	if (status == 0 && (added_count > 0 || loser_count > 0))
-		add_part(round, round->gold->table, loser_count > 0 ? ICE_OP_OVERWRITE : ICE_OP_APPEND, added, added_count, removed,
-			loser_count);
+		add_part(round, round->gold->table, loser_count > 0 ? ICE_OP_OVERWRITE : ICE_OP_APPEND, added,
+			added_count, removed, loser_count);
 	first = round->written_count;
 	if (status == 0 && rewrite.gone != NULL)
 		status = flush_gone(&rewrite, err);
@@ -555,7 +566,9 @@ static int plan_table(struct round *round, const struct stream_gold *gold, struc
 	round->gold_table = versions[1];
 	const struct weir_schema *schema = ice_table_schema(round->gold_table);
 	struct expr_term term = {.field_id = schema->fields[weir_schema_find(schema, gold->vocabulary->subject)].id,
-		.op = EXPR_IN, .values = round->subject_values, .value_count = round->subject_count};
+		.op = EXPR_IN,
+		.values = round->subject_values,
+		.value_count = round->subject_count};
 	struct expr_filter filter = {&term, 1};
 	int status = read_silver(round, err);
 	if (status == 0)
@@ -582,7 +595,8 @@ static void stage(void *context, struct control_change *change)
 static void account(struct round *round)
 {
 	struct jobs *jobs = round->jobs;
-	struct jobs_numbers more = {.tasks_done = round->task_count, .rows_removed = round->removed, .rows_added = round->added};
+	struct jobs_numbers more = {
+		.tasks_done = round->task_count, .rows_removed = round->removed, .rows_added = round->added};
 	int64_t now_us = weir_now_us(&jobs->config.clock);
 	for (uint32_t i = 0; i < round->task_count && round->removed > 0; i++)
 		if (round->tasks[i].removes && now_us - round->tasks[i].created_us > more.removal_us_last)
@@ -605,8 +619,8 @@ static int run_round(struct round *round, struct weir_error *err)
 		ice_table_unref(round->gold_table);
 	}
 	if (status == 0)
-		status = ice_commit(jobs->config.registry, CONTROL_CONSENT, round->parts, round->part_count, stage, NULL, round, NULL,
-			err);
+		status = ice_commit(jobs->config.registry, CONTROL_CONSENT, round->parts, round->part_count, stage,
+			NULL, round, NULL, err);
 	for (uint32_t i = 0; i < round->written_count; i++)
 		jobs_written_free(jobs, round->written[i]);
 	free(round->written);
@@ -630,7 +644,8 @@ static int reindex_section(struct jobs *jobs, uint32_t section, bool *ret_did, s
 	struct consent *consent = jobs->config.consents[section];
 	for (unsigned tries = 0; tries < ROUND_ATTEMPTS; tries++) {
 		struct round *round = weir_zalloc(sizeof *round);
-		*round = (struct round){.jobs = jobs, .consent = consent, .section = section, .arena = weir_arena_new(0)};
+		*round = (struct round){
+			.jobs = jobs, .consent = consent, .section = section, .arena = weir_arena_new(0)};
 		int status = take_tasks(round, err);
 		bool any = round->task_count > 0;
 		if (status == 0 && any) {
@@ -652,6 +667,7 @@ int jobs_reindex(struct jobs *jobs, bool *ret_did, struct weir_error *err)
 	*ret_did = false;
 	int status = jobs_retire(jobs, err); /* a removal is done only when no byte of a failed round is left */
 	for (uint32_t i = 0; i < jobs->config.lake->consent_count && status == 0; i++)
-		status = consent_tasks_open_count(jobs->config.consents[i]) > 0 ? reindex_section(jobs, i, ret_did, err) : 0;
+		status = consent_tasks_open_count(jobs->config.consents[i]) > 0 ? reindex_section(jobs, i, ret_did, err)
+										: 0;
 	return status;
 }

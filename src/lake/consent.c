@@ -6,7 +6,7 @@
 #include "base/time.h"
 
 static int read_dimension(struct lake_yaml *yaml, const struct lake_entry *entry, struct lake_dimension *dimension,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	enum { D_COLUMN, D_TYPE, D_UNTIL, D_COLUMNS, D_MAP, D_COUNT };
 	static const char *const keys[D_COUNT] = {"column", "type", "until", "columns", "map"};
@@ -24,7 +24,7 @@ static int read_dimension(struct lake_yaml *yaml, const struct lake_entry *entry
 	uint32_t type = values[D_COLUMNS] != NULL || values[D_MAP] != NULL ? LAKE_DIM_METRICS : LAKE_DIM_TEXT;
 	if (code == 0)
 		code = lake_yaml_choice(
-		        yaml, values[D_TYPE], "type of dimension", types, LAKE_COUNT(types), &type, err);
+			yaml, values[D_TYPE], "type of dimension", types, LAKE_COUNT(types), &type, err);
 	dimension->kind = (enum lake_dimension_kind)type;
 	if (code == 0)
 		code = lake_yaml_name(yaml, values[D_COLUMN], &dimension->column, err);
@@ -39,23 +39,23 @@ static int read_dimension(struct lake_yaml *yaml, const struct lake_entry *entry
 	bool metrics = dimension->kind == LAKE_DIM_METRICS;
 	if (metrics && values[D_COLUMN] != NULL)
 		return lake_yaml_fail(yaml, values[D_COLUMN], WEIR_E_INPUT, err,
-		        "%s is of metrics: it has columns and map, not column", what);
+			"%s is of metrics: it has columns and map, not column", what);
 	if (metrics && dimension->column_count == 0 && dimension->map.size == 0)
 		return lake_yaml_fail(yaml, entry->key, WEIR_E_INPUT, err, "%s has neither columns nor map", what);
 	if (!metrics && (values[D_COLUMNS] != NULL || values[D_MAP] != NULL))
 		return lake_yaml_fail(yaml, values[D_COLUMNS] != NULL ? values[D_COLUMNS] : values[D_MAP], WEIR_E_INPUT,
-		        err, "only a dimension of type metrics has columns and map");
+			err, "only a dimension of type metrics has columns and map");
 	if (!metrics && dimension->column.size == 0)
 		return lake_yaml_fail(
-		        yaml, entry->key, WEIR_E_INPUT, err, "%s has no column; add 'column: NAME'", what);
+			yaml, entry->key, WEIR_E_INPUT, err, "%s has no column; add 'column: NAME'", what);
 	if (dimension->until.size > 0 && dimension->kind != LAKE_DIM_TIME)
 		return lake_yaml_fail(
-		        yaml, values[D_UNTIL], WEIR_E_INPUT, err, "only a dimension of type time has 'until'");
+			yaml, values[D_UNTIL], WEIR_E_INPUT, err, "only a dimension of type time has 'until'");
 	return 0;
 }
 
 static int read_consent(
-        struct lake_yaml *yaml, const struct lake_entry *entry, struct lake_consent *consent, struct weir_error *err)
+	struct lake_yaml *yaml, const struct lake_entry *entry, struct lake_consent *consent, struct weir_error *err)
 {
 	enum { C_SUBJECT, C_PURPOSES, C_DIMENSIONS, C_ERASE, C_COUNT };
 	static const char *const keys[C_COUNT] = {"subject", "purposes", "dimensions", "erase_within"};
@@ -71,15 +71,15 @@ static int read_consent(
 	code = lake_yaml_members(yaml, entry->value, what, keys, C_COUNT, values, err);
 	if (code == 0 && (values[C_SUBJECT] == NULL || values[C_PURPOSES] == NULL))
 		code = lake_yaml_fail(yaml, entry->key, WEIR_E_INPUT, err, "%s has no %s", what,
-		        values[C_SUBJECT] == NULL ? "subject; add 'subject: COLUMN'"
-		                                  : "purposes; add 'purposes: [NAME]'");
+			values[C_SUBJECT] == NULL ? "subject; add 'subject: COLUMN'"
+						  : "purposes; add 'purposes: [NAME]'");
 	if (code == 0)
 		code = lake_yaml_name(yaml, values[C_SUBJECT], &consent->subject, err);
 	if (code == 0)
 		code = lake_yaml_names(yaml, values[C_PURPOSES], &consent->purposes, &consent->purpose_count, err);
 	if (code == 0 && (consent->purpose_count == 0 || consent->purpose_count > LAKE_MAX_PURPOSES))
 		code = lake_yaml_fail(yaml, values[C_PURPOSES], WEIR_E_LIMIT, err, "%s needs 1 to %d purposes, not %u",
-		        what, LAKE_MAX_PURPOSES, consent->purpose_count);
+			what, LAKE_MAX_PURPOSES, consent->purpose_count);
 	if (code == 0)
 		code = lake_yaml_entries(yaml, values[C_DIMENSIONS], "dimensions", &entries, &count, err);
 	consent->erase_within_us = 60 * WEIR_US_PER_SECOND;
@@ -148,15 +148,15 @@ static int read_where(struct lake_yaml *yaml, struct fy_node *node, struct lake_
 		for (size_t k = 0; k < LAKE_COUNT(own); k++) {
 			if (weir_str_is(where[i].parameter, own[k]))
 				return lake_yaml_fail(yaml, entries[i].key, WEIR_E_INPUT, err,
-				        "parameter '%s' is on every route already; choose another name", own[k]);
+					"parameter '%s' is on every route already; choose another name", own[k]);
 		}
 		code = lake_yaml_text(yaml, entries[i].value, &text, err);
 		if (code < 0)
 			return code;
 		if (!parse_condition(text, &where[i]))
 			return lake_yaml_fail(yaml, entries[i].value != NULL ? entries[i].value : entries[i].key,
-			        WEIR_E_INPUT, err, "'%.*s' is no condition; write COLUMN, 'COLUMN >=' or 'COLUMN <='",
-			        WEIR_STR_ARG(text));
+				WEIR_E_INPUT, err, "'%.*s' is no condition; write COLUMN, 'COLUMN >=' or 'COLUMN <='",
+				WEIR_STR_ARG(text));
 	}
 	return 0;
 }
@@ -174,17 +174,17 @@ static int read_limit(struct lake_yaml *yaml, struct fy_node *node, struct lake_
 		return code;
 	if (count > 2 || count == 0)
 		return lake_yaml_fail(
-		        yaml, node, WEIR_E_INPUT, err, "a limit is [default, largest], as in [1000, 100000]");
+			yaml, node, WEIR_E_INPUT, err, "a limit is [default, largest], as in [1000, 100000]");
 	code = lake_yaml_count(yaml, lake_yaml_element(node, 0), 1, 10000000, &query->limit_default, err);
 	query->limit_max = query->limit_default;
 	if (code == 0 && count == 2)
 		code = lake_yaml_count(
-		        yaml, lake_yaml_element(node, 1), query->limit_default, 10000000, &query->limit_max, err);
+			yaml, lake_yaml_element(node, 1), query->limit_default, 10000000, &query->limit_max, err);
 	return code;
 }
 
 static int read_query(
-        struct lake_yaml *yaml, const struct lake_entry *entry, struct lake_query *query, struct weir_error *err)
+	struct lake_yaml *yaml, const struct lake_entry *entry, struct lake_query *query, struct weir_error *err)
 {
 	enum { Q_TABLE, Q_ORDER, Q_LIMIT, Q_WHERE, Q_COUNT };
 	static const char *const keys[Q_COUNT] = {"table", "order", "limit", "where"};
@@ -197,8 +197,8 @@ static int read_query(
 	int code = lake_yaml_members(yaml, entry->value, "the route", keys, Q_COUNT, values, err);
 	if (code == 0 && (values[Q_TABLE] == NULL || values[Q_ORDER] == NULL))
 		code = lake_yaml_fail(yaml, entry->key, WEIR_E_INPUT, err, "the route has no %s",
-		        values[Q_TABLE] == NULL ? "table; add 'table: NAMESPACE.NAME'"
-		                                : "order; add 'order: [COLUMN]'");
+			values[Q_TABLE] == NULL ? "table; add 'table: NAMESPACE.NAME'"
+						: "order; add 'order: [COLUMN]'");
 	if (code == 0)
 		code = lake_yaml_text(yaml, values[Q_TABLE], &table, err);
 	if (code < 0)
@@ -211,7 +211,7 @@ static int read_query(
 		if (one->kind != LAKE_GOLD)
 			continue;
 		names[name_count] =
-		        weir_arena_printf(yaml->arena, "%.*s.%.*s", WEIR_STR_ARG(one->ns), WEIR_STR_ARG(one->name));
+			weir_arena_printf(yaml->arena, "%.*s.%.*s", WEIR_STR_ARG(one->ns), WEIR_STR_ARG(one->name));
 		if (weir_str_is(table, names[name_count++]))
 			query->table = i;
 	}

@@ -23,7 +23,7 @@ enum {
 	K_COUNT
 };
 static const char *const top_keys[K_COUNT] = {
-        "weir", "lake", "serve", "warehouse", "control", "log", "lookups", "streams", "tables", "consent", "query"};
+	"weir", "lake", "serve", "warehouse", "control", "log", "lookups", "streams", "tables", "consent", "query"};
 
 /* path as an absolute one, whether it exists or not; in arena. */
 static int absolute_path(struct weir_arena *arena, const char *path, char **ret_path, struct weir_error *err)
@@ -49,8 +49,8 @@ static int read_text(struct lake *lake, const char *path, char **ret_text, size_
 	if (code < 0)
 		return code;
 	lake->path = info.is_directory ? weir_arena_printf(lake->arena, "%s%slake.yaml", path,
-	                                         path[0] != '\0' && path[strlen(path) - 1] == '/' ? "" : "/")
-	                               : weir_arena_cstr(lake->arena, weir_str_from(path));
+						 path[0] != '\0' && path[strlen(path) - 1] == '/' ? "" : "/")
+				       : weir_arena_cstr(lake->arena, weir_str_from(path));
 	char *full = realpath(lake->path, NULL);
 	if (full == NULL)
 		return weir_fail_errno(err, errno, weir_str_from(lake->path), "open");
@@ -70,7 +70,8 @@ static const char *postgres_url(struct lake_yaml *yaml, struct weir_str raw)
 	struct weir_buf out = WEIR_BUF_INIT;
 	for (size_t i = 0; i < raw.size;) {
 		struct weir_str rest = {raw.data + i, raw.size - i};
-		const char *end = weir_str_has_prefix(rest, WEIR_STR("${file:")) ? memchr(rest.data, '}', rest.size) : NULL;
+		const char *end =
+			weir_str_has_prefix(rest, WEIR_STR("${file:")) ? memchr(rest.data, '}', rest.size) : NULL;
 		if (end == NULL) {
 			weir_buf_putc(&out, raw.data[i++]);
 			continue;
@@ -105,8 +106,8 @@ static int read_control(struct lake_yaml *yaml, struct fy_node *node, struct wei
 	}
 	if (!weir_str_has_prefix(control, WEIR_STR("sqlite:")) || control.size == 7)
 		return lake_yaml_fail(yaml, node, WEIR_E_INPUT, err,
-		        "names no control database; write sqlite:PATH, as in sqlite:${DATA}/control.db, or "
-		        "postgresql://USER:${env:NAME}@HOST/DATABASE");
+			"names no control database; write sqlite:PATH, as in sqlite:${DATA}/control.db, or "
+			"postgresql://USER:${env:NAME}@HOST/DATABASE");
 	control = (struct weir_str){control.data + 7, control.size - 7};
 	lake->control = lake_path_join(lake->arena, lake->directory, control);
 	return 0;
@@ -119,7 +120,7 @@ static int read_places(struct lake_yaml *yaml, struct fy_node *const *top, struc
 }
 
 static int read_serve_and_log(
-        struct lake_yaml *yaml, struct fy_node *serve, struct fy_node *log, struct weir_error *err)
+	struct lake_yaml *yaml, struct fy_node *serve, struct fy_node *log, struct weir_error *err)
 {
 	static const char *const serve_keys[] = {"listen"}, *const log_keys[] = {"kind", "partitions"};
 	static const char *const log_kinds[] = {"embedded", "kafka"};
@@ -137,19 +138,19 @@ static int read_serve_and_log(
 		struct weir_str digits = {0};
 		if (colon != NULL)
 			digits = (struct weir_str){
-			        colon + 1, (size_t)(lake->listen.data + lake->listen.size - colon - 1)};
+				colon + 1, (size_t)(lake->listen.data + lake->listen.size - colon - 1)};
 		if (colon == NULL || colon == lake->listen.data || !weir_str_to_u64(digits, &port) || port > 65535)
 			code = lake_yaml_fail(yaml, serve_values[0], WEIR_E_INPUT, err,
-			        "is not HOST:PORT; write it as in 127.0.0.1:8080");
+				"is not HOST:PORT; write it as in 127.0.0.1:8080");
 	}
 	if (code == 0)
 		code = lake_yaml_members(yaml, log, "log", log_keys, LAKE_COUNT(log_keys), log_values, err);
 	if (code == 0)
 		code = lake_yaml_choice(
-		        yaml, log_values[0], "kind of log", log_kinds, LAKE_COUNT(log_kinds), &kind, err);
+			yaml, log_values[0], "kind of log", log_kinds, LAKE_COUNT(log_kinds), &kind, err);
 	if (code == 0 && kind != 0)
 		code = lake_yaml_fail(yaml, log_values[0], WEIR_E_UNSUPPORTED, err,
-		        "this version has the embedded log alone; write kind: embedded");
+			"this version has the embedded log alone; write kind: embedded");
 	if (code == 0)
 		code = lake_yaml_count(yaml, log_values[1], 1, LAKE_MAX_LOG_PARTITIONS, &lake->log_partitions, err);
 	return code;
@@ -164,7 +165,7 @@ static int read_document(struct lake_yaml *yaml, const char *data_directory, str
 		return code;
 	if (top[K_WEIR] == NULL || !weir_str_is(lake_yaml_raw(top[K_WEIR]), "1"))
 		return lake_yaml_fail(yaml, top[K_WEIR] != NULL ? top[K_WEIR] : root, WEIR_E_INPUT, err,
-		        "the file's format version must be 'weir: 1'");
+			"the file's format version must be 'weir: 1'");
 	if (top[K_LAKE] == NULL)
 		return lake_yaml_fail(yaml, root, WEIR_E_INPUT, err, "the lake has no name; add 'lake: NAME'");
 	code = lake_yaml_name(yaml, top[K_LAKE], &lake->name, err);

@@ -25,22 +25,22 @@ struct lake_channel {
 
 struct lake_input {
 	struct weir_str name;
-	const struct weir_str *formats;       /* "json", "ndjson", "csv", "parquet", "fit", "tcx", "gpx" */
+	const struct weir_str *formats; /* "json", "ndjson", "csv", "parquet", "fit", "tcx", "gpx" */
 	uint32_t format_count;
-	const struct weir_str *when;          /* members that a JSON document must have */
+	const struct weir_str *when; /* members that a JSON document must have */
 	uint32_t when_count;
-	struct weir_str sql, sql_path;        /* text and path; "" where the input's rows are events already */
-	const struct weir_str *ask;           /* columns that the caller gives: ?COLUMN=, --set COLUMN= */
+	struct weir_str sql, sql_path; /* text and path; "" where the input's rows are events already */
+	const struct weir_str *ask;    /* columns that the caller gives: ?COLUMN=, --set COLUMN= */
 	uint32_t ask_count;
 };
 
 struct lake_stream {
 	struct weir_str name;
-	struct weir_str schema_path, schema;  /* JSON Schema text */
-	struct weir_str id, key, time;        /* column names */
+	struct weir_str schema_path, schema; /* JSON Schema text */
+	struct weir_str id, key, time;       /* column names */
 	int64_t dedup_us;
 	int64_t late_delay_us, late_allowed_us, late_idle_us, late_max_ahead_us;
-	bool beyond_dead_letter;              /* beyond: dead_letter; else keep */
+	bool beyond_dead_letter; /* beyond: dead_letter; else keep */
 	int64_t epoch_every_us;
 	uint64_t epoch_bytes;
 	const struct lake_channel *channels;
@@ -57,19 +57,20 @@ struct lake_partition {
 
 enum lake_table_kind { LAKE_RAW, LAKE_SILVER, LAKE_GOLD, LAKE_HISTORY_OF };
 struct lake_table {
-	struct weir_str ns, name;             /* "gold", "visits" */
+	struct weir_str ns, name; /* "gold", "visits" */
 	enum lake_table_kind kind;
-	uint32_t stream;                      /* index of the stream that it descends from */
-	uint32_t from;                        /* index of the table that it is made from (SILVER: that of the raw one, GOLD: silver, HISTORY: gold) */
-	struct weir_str sql, sql_path;        /* SILVER: the transform; GOLD: its columns */
-	uint32_t consent;                     /* GOLD, HISTORY: index of the consent section */
+	uint32_t stream; /* index of the stream that it descends from */
+	uint32_t
+		from; /* index of the table that it is made from (SILVER: that of the raw one, GOLD: silver, HISTORY: gold) */
+	struct weir_str sql, sql_path; /* SILVER: the transform; GOLD: its columns */
+	uint32_t consent;              /* GOLD, HISTORY: index of the consent section */
 	const struct lake_partition *partition, *landing;
 	uint32_t partition_count, landing_count; /* landing_count 0: there is no landing spec */
 	const struct weir_str *sort;
 	uint32_t sort_count;
 	uint64_t file_target_bytes, own_partition_from_bytes;
 	uint32_t keep_snapshots;
-	int64_t keep_us;                      /* 0: for ever */
+	int64_t keep_us; /* 0: for ever */
 	const struct weir_str *readers;
 	uint32_t reader_count;
 };
@@ -78,7 +79,7 @@ enum lake_dimension_kind { LAKE_DIM_TEXT, LAKE_DIM_NUMBER, LAKE_DIM_BOOLEAN, LAK
 struct lake_dimension {
 	struct weir_str name, column, until, map; /* size 0 where not given */
 	enum lake_dimension_kind kind;
-	const struct weir_str *columns;       /* metrics */
+	const struct weir_str *columns; /* metrics */
 	uint32_t column_count;
 };
 
@@ -96,7 +97,7 @@ struct lake_where {
 	struct weir_str parameter, column, op; /* "=", ">=", "<=" */
 };
 struct lake_query {
-	struct weir_str route;                /* "/api/query" */
+	struct weir_str route; /* "/api/query" */
 	uint32_t table;
 	const struct weir_str *order;
 	uint32_t order_count;
@@ -108,27 +109,27 @@ struct lake_query {
 /* A warehouse in a bucket. NULL where lake.yaml does not say: then the environment does. */
 enum lake_s3_style { LAKE_S3_BY_HOST, LAKE_S3_PATH, LAKE_S3_VIRTUAL };
 struct lake_s3 {
-	const char *bucket, *prefix;          /* prefix "": the whole bucket */
+	const char *bucket, *prefix; /* prefix "": the whole bucket */
 	const char *endpoint, *region;
 	enum lake_s3_style style;
 	const char *access_key, *secret_key, *session_token;
-	uint64_t cache_bytes;                 /* of local copies; 0: the default */
+	uint64_t cache_bytes; /* of local copies; 0: the default */
 };
 
 struct lake {
 	struct weir_arena *arena;
 	struct weir_str name;
-	const char *directory;                /* absolute, of lake.yaml */
-	const char *path;                     /* of lake.yaml, as given */
-	const char *data;                     /* DIR */
-	struct weir_str listen;               /* "127.0.0.1:8080" */
-	const char *warehouse;                /* absolute path, ${DATA} resolved; or "s3://BUCKET/PREFIX" */
-	const struct lake_s3 *s3;             /* NULL: a directory */
-	const char *control;                  /* absolute path of the SQLite file, or "postgresql://..." with its references */
+	const char *directory;    /* absolute, of lake.yaml */
+	const char *path;         /* of lake.yaml, as given */
+	const char *data;         /* DIR */
+	struct weir_str listen;   /* "127.0.0.1:8080" */
+	const char *warehouse;    /* absolute path, ${DATA} resolved; or "s3://BUCKET/PREFIX" */
+	const struct lake_s3 *s3; /* NULL: a directory */
+	const char *control;      /* absolute path of the SQLite file, or "postgresql://..." with its references */
 	uint32_t log_partitions;
 	const struct lake_lookup *lookups;
 	const struct lake_stream *streams;
-	const struct lake_table *tables;      /* in order: a table comes after the one it is made from */
+	const struct lake_table *tables; /* in order: a table comes after the one it is made from */
 	const struct lake_consent *consents;
 	const struct lake_query *queries;
 	uint32_t lookup_count, stream_count, table_count, consent_count, query_count;

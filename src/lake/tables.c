@@ -23,7 +23,7 @@ enum {
 	T_COUNT
 };
 static const char *const table_keys[T_COUNT] = {"from", "raw", "removed", "sql", "consent", "columns", "partition",
-        "landing", "sort", "files", "snapshots", "keep", "readers"};
+	"landing", "sort", "files", "snapshots", "keep", "readers"};
 
 /* A table on its way: its members by table_keys. */
 struct draft {
@@ -71,11 +71,11 @@ static bool parse_partition(struct weir_arena *arena, struct weir_str text, stru
 	if (weir_str_is(name, "bucket") || weir_str_is(name, "truncate")) {
 		uint64_t number = 0;
 		if (!split_at(rest, ',', &width, &column) || !weir_str_to_u64(trim(width), &number) || number == 0 ||
-		        number > INT32_MAX || !lake_is_identifier(trim(column)))
+			number > INT32_MAX || !lake_is_identifier(trim(column)))
 			return false;
 		*ret_partition = (struct lake_partition){
-		        weir_str_from(weir_arena_printf(arena, "%.*s[%u]", WEIR_STR_ARG(name), (unsigned)number)),
-		        trim(column)};
+			weir_str_from(weir_arena_printf(arena, "%.*s[%u]", WEIR_STR_ARG(name), (unsigned)number)),
+			trim(column)};
 		return true;
 	}
 	*ret_partition = (struct lake_partition){name, trim(rest)};
@@ -87,7 +87,7 @@ static bool parse_partition(struct weir_arena *arena, struct weir_str text, stru
 }
 
 static int read_partitions(struct lake_yaml *yaml, struct fy_node *node, const struct lake_partition **ret_partitions,
-        uint32_t *ret_count, struct weir_error *err)
+	uint32_t *ret_count, struct weir_error *err)
 {
 	const struct weir_str *texts = NULL;
 	uint32_t count = 0;
@@ -100,10 +100,10 @@ static int read_partitions(struct lake_yaml *yaml, struct fy_node *node, const s
 	for (uint32_t i = 0; i < count; i++) {
 		if (!parse_partition(yaml->arena, texts[i], &partitions[i]))
 			return lake_yaml_fail(yaml, lake_yaml_element(node, i), WEIR_E_INPUT, err,
-			        "'%.*s' is no partition field; write COLUMN, year(COLUMN), month(COLUMN), day(COLUMN), "
-			        "hour(COLUMN), "
-			        "bucket(N, COLUMN) or truncate(N, COLUMN)",
-			        WEIR_STR_ARG(texts[i]));
+				"'%.*s' is no partition field; write COLUMN, year(COLUMN), month(COLUMN), day(COLUMN), "
+				"hour(COLUMN), "
+				"bucket(N, COLUMN) or truncate(N, COLUMN)",
+				WEIR_STR_ARG(texts[i]));
 	}
 	*ret_partitions = partitions;
 	*ret_count = count;
@@ -111,7 +111,7 @@ static int read_partitions(struct lake_yaml *yaml, struct fy_node *node, const s
 }
 
 static int read_files(struct lake_yaml *yaml, struct fy_node *files, struct fy_node *snapshots,
-        struct lake_table *table, struct weir_error *err)
+	struct lake_table *table, struct weir_error *err)
 {
 	static const char *const file_keys[] = {"target", "own_partition_from"}, *const snapshot_keys[] = {"keep"};
 	struct fy_node *file_values[LAKE_COUNT(file_keys)], *snapshot_values[LAKE_COUNT(snapshot_keys)];
@@ -122,7 +122,7 @@ static int read_files(struct lake_yaml *yaml, struct fy_node *files, struct fy_n
 		code = lake_yaml_size(yaml, file_values[1], &table->own_partition_from_bytes, err);
 	if (code == 0)
 		code = lake_yaml_members(
-		        yaml, snapshots, "snapshots", snapshot_keys, LAKE_COUNT(snapshot_keys), snapshot_values, err);
+			yaml, snapshots, "snapshots", snapshot_keys, LAKE_COUNT(snapshot_keys), snapshot_values, err);
 	if (code == 0)
 		code = lake_yaml_count(yaml, snapshot_values[0], 1, UINT32_MAX, &table->keep_snapshots, err);
 	return code;
@@ -135,39 +135,39 @@ static int check_kind(struct lake_yaml *yaml, const struct draft *draft, struct 
 		int key;
 		enum lake_table_kind kind;
 	} own[] = {{T_RAW, LAKE_RAW}, {T_SQL, LAKE_SILVER}, {T_CONSENT, LAKE_GOLD}, {T_COLUMNS, LAKE_GOLD},
-	        {T_LANDING, LAKE_GOLD}, {T_REMOVED, LAKE_HISTORY_OF}, {T_READERS, LAKE_HISTORY_OF}};
+		{T_LANDING, LAKE_GOLD}, {T_REMOVED, LAKE_HISTORY_OF}, {T_READERS, LAKE_HISTORY_OF}};
 	static const char *const kinds[] = {
-	        "a raw table", "a silver table (sql)", "a table with consent", "a table of removed rows"};
+		"a raw table", "a silver table (sql)", "a table with consent", "a table of removed rows"};
 	for (size_t i = 0; i < LAKE_COUNT(own); i++) {
 		if (draft->values[own[i].key] != NULL && own[i].kind != draft->kind)
 			return lake_yaml_fail(yaml, draft->values[own[i].key], WEIR_E_INPUT, err,
-			        "'%s' belongs to %s, but %s is %s", table_keys[own[i].key], kinds[own[i].kind],
-			        draft->what, kinds[draft->kind]);
+				"'%s' belongs to %s, but %s is %s", table_keys[own[i].key], kinds[own[i].kind],
+				draft->what, kinds[draft->kind]);
 	}
 	if (draft->kind == LAKE_GOLD && draft->values[T_COLUMNS] == NULL)
 		return lake_yaml_fail(yaml, draft->entry->key, WEIR_E_INPUT, err,
-		        "%s has no columns; add 'columns: FILE.sql' with a SELECT of its columns", draft->what);
+			"%s has no columns; add 'columns: FILE.sql' with a SELECT of its columns", draft->what);
 	return 0;
 }
 
 static int read_draft(
-        struct lake_yaml *yaml, const struct lake_entry *entry, struct draft *draft, struct weir_error *err)
+	struct lake_yaml *yaml, const struct lake_entry *entry, struct draft *draft, struct weir_error *err)
 {
 	bool raw = false, removed = false;
 	draft->entry = entry;
 	struct weir_str ns, name;
 	snprintf(draft->what, sizeof draft->what, "table %.*s", entry->name.size > 130 ? 130 : (int)entry->name.size,
-	        entry->name.data);
+		entry->name.data);
 	if (!split_at(entry->name, '.', &ns, &name) || !lake_is_identifier(ns) || !lake_is_identifier(name))
 		return lake_yaml_fail(yaml, entry->key, WEIR_E_INPUT, err,
-		        "%s is not NAMESPACE.NAME, as in gold.readings", draft->what);
+			"%s is not NAMESPACE.NAME, as in gold.readings", draft->what);
 	if (weir_str_is(entry->name, "bronze.dead_letters") || weir_str_is(ns, "audit") || weir_str_is(ns, "lookup"))
 		return lake_yaml_fail(
-		        yaml, entry->key, WEIR_E_INPUT, err, "%s is a name of weir's own; choose another", draft->what);
+			yaml, entry->key, WEIR_E_INPUT, err, "%s is a name of weir's own; choose another", draft->what);
 	int code = lake_yaml_members(yaml, entry->value, draft->what, table_keys, T_COUNT, draft->values, err);
 	if (code == 0 && draft->values[T_FROM] == NULL)
 		code = lake_yaml_fail(yaml, entry->key, WEIR_E_INPUT, err,
-		        "%s does not say what it is made from; add 'from: ...'", draft->what);
+			"%s does not say what it is made from; add 'from: ...'", draft->what);
 	if (code == 0)
 		code = lake_yaml_text(yaml, draft->values[T_FROM], &draft->from, err);
 	if (code == 0)
@@ -178,18 +178,18 @@ static int read_draft(
 		return code;
 	if (!raw && !removed && draft->values[T_CONSENT] == NULL && draft->values[T_SQL] == NULL)
 		return lake_yaml_fail(yaml, entry->key, WEIR_E_INPUT, err,
-		        "%s is of no kind; add 'raw: true', 'sql: FILE', 'consent: NAME' or 'removed: true'",
-		        draft->what);
-	draft->kind = raw                                ? LAKE_RAW
-	              : removed                          ? LAKE_HISTORY_OF
-	              : draft->values[T_CONSENT] != NULL ? LAKE_GOLD
-	                                                 : LAKE_SILVER;
+			"%s is of no kind; add 'raw: true', 'sql: FILE', 'consent: NAME' or 'removed: true'",
+			draft->what);
+	draft->kind = raw                          ? LAKE_RAW
+		: removed                          ? LAKE_HISTORY_OF
+		: draft->values[T_CONSENT] != NULL ? LAKE_GOLD
+						   : LAKE_SILVER;
 	return check_kind(yaml, draft, err);
 }
 
 /* Finds what the table is made from: a stream (raw, silver) or a table of the kind before. */
 static int resolve_from(struct lake_yaml *yaml, const struct draft *draft, struct draft *drafts, uint32_t count,
-        struct lake_table *table, struct weir_error *err)
+	struct lake_table *table, struct weir_error *err)
 {
 	const struct lake *lake = yaml->lake;
 	static const char *const wanted[] = {"stream", "stream", "silver table", "table with consent"};
@@ -202,13 +202,13 @@ static int resolve_from(struct lake_yaml *yaml, const struct draft *draft, struc
 			names[name_count++] = weir_arena_cstr(yaml->arena, lake->streams[i].name);
 		if (table->stream == UINT32_MAX)
 			return lake_yaml_unknown(
-			        yaml, draft->values[T_FROM], wanted[draft->kind], draft->from, names, name_count, err);
+				yaml, draft->values[T_FROM], wanted[draft->kind], draft->from, names, name_count, err);
 		if (draft->kind == LAKE_SILVER) {
 			table->from = lake_stream_table(lake, table->stream, LAKE_RAW);
 			if (table->from == UINT32_MAX)
 				return lake_yaml_fail(yaml, draft->values[T_FROM], WEIR_E_INPUT, err,
-				        "stream '%.*s' has no raw table; add one with 'raw: true'",
-				        WEIR_STR_ARG(draft->from));
+					"stream '%.*s' has no raw table; add one with 'raw: true'",
+					WEIR_STR_ARG(draft->from));
 		}
 		return 0;
 	}
@@ -226,7 +226,7 @@ static int resolve_from(struct lake_yaml *yaml, const struct draft *draft, struc
 }
 
 static int read_consent_name(
-        struct lake_yaml *yaml, const struct draft *draft, struct lake_table *table, struct weir_error *err)
+	struct lake_yaml *yaml, const struct draft *draft, struct lake_table *table, struct weir_error *err)
 {
 	const struct lake *lake = yaml->lake;
 	const char **names = weir_arena_calloc(yaml->arena, lake->consent_count + 1, sizeof *names);
@@ -242,11 +242,12 @@ static int read_consent_name(
 		}
 	}
 	return lake_yaml_unknown(
-	        yaml, draft->values[T_CONSENT], "consent section", name, names, lake->consent_count, err);
+		yaml, draft->values[T_CONSENT], "consent section", name, names, lake->consent_count, err);
 }
 
 /* Rows are sorted once, for silver; gold is that order under a mask. */
-static int read_sort(struct lake_yaml *yaml, const struct draft *draft, struct lake_table *table, struct weir_error *err)
+static int read_sort(
+	struct lake_yaml *yaml, const struct draft *draft, struct lake_table *table, struct weir_error *err)
 {
 	int code = lake_yaml_names(yaml, draft->values[T_SORT], &table->sort, &table->sort_count, err);
 	if (code != 0 || draft->kind != LAKE_GOLD)
@@ -257,13 +258,13 @@ static int read_sort(struct lake_yaml *yaml, const struct draft *draft, struct l
 		same = weir_str_equal(table->sort[i], silver->sort[i]);
 	if (!same)
 		return lake_yaml_fail(yaml, draft->entry->key, WEIR_E_INPUT, err,
-		        "gold is sorted as the table that it is made from; give it the sort of %.*s.%.*s", WEIR_STR_ARG(silver->ns),
-		        WEIR_STR_ARG(silver->name));
+			"gold is sorted as the table that it is made from; give it the sort of %.*s.%.*s",
+			WEIR_STR_ARG(silver->ns), WEIR_STR_ARG(silver->name));
 	return 0;
 }
 
 static int read_table(
-        struct lake_yaml *yaml, const struct draft *draft, struct lake_table *table, struct weir_error *err)
+	struct lake_yaml *yaml, const struct draft *draft, struct lake_table *table, struct weir_error *err)
 {
 	struct lake *lake = yaml->lake;
 	table->kind = draft->kind;
@@ -283,12 +284,12 @@ static int read_table(
 	int code = lake_yaml_file(yaml, draft->values[T_SQL], LAKE_MAX_TEXT_BYTES, &table->sql_path, &table->sql, err);
 	if (code == 0)
 		code = lake_yaml_file(
-		        yaml, draft->values[T_COLUMNS], LAKE_MAX_TEXT_BYTES, &table->sql_path, &table->sql, err);
+			yaml, draft->values[T_COLUMNS], LAKE_MAX_TEXT_BYTES, &table->sql_path, &table->sql, err);
 	if (code == 0 && draft->kind == LAKE_GOLD)
 		code = read_consent_name(yaml, draft, table, err);
 	if (code == 0)
 		code = read_partitions(
-		        yaml, draft->values[T_PARTITION], &table->partition, &table->partition_count, err);
+			yaml, draft->values[T_PARTITION], &table->partition, &table->partition_count, err);
 	if (code == 0)
 		code = read_partitions(yaml, draft->values[T_LANDING], &table->landing, &table->landing_count, err);
 	if (code == 0)
@@ -323,8 +324,8 @@ int lake_read_tables(struct lake_yaml *yaml, struct fy_node *node, struct weir_e
 			code = resolve_from(yaml, &drafts[i], drafts, count, table, err);
 			if (code == 0 && lake_stream_table(lake, table->stream, drafts[i].kind) != UINT32_MAX)
 				code = lake_yaml_fail(yaml, entries[i].key, WEIR_E_INPUT, err,
-				        "stream '%.*s' has a table of this kind already; one of each kind is the limit",
-				        WEIR_STR_ARG(lake->streams[table->stream].name));
+					"stream '%.*s' has a table of this kind already; one of each kind is the limit",
+					WEIR_STR_ARG(lake->streams[table->stream].name));
 			if (code == 0)
 				code = read_table(yaml, &drafts[i], table, err);
 			drafts[i].index = lake->table_count++;
@@ -333,8 +334,8 @@ int lake_read_tables(struct lake_yaml *yaml, struct fy_node *node, struct weir_e
 	for (uint32_t i = 0; code == 0 && i < lake->stream_count; i++) {
 		if (lake_stream_table(lake, i, LAKE_RAW) == UINT32_MAX)
 			code = lake_yaml_fail(yaml, node, WEIR_E_INPUT, err,
-			        "stream '%.*s' has no raw table; add one with 'from: %.*s' and 'raw: true'",
-			        WEIR_STR_ARG(lake->streams[i].name), WEIR_STR_ARG(lake->streams[i].name));
+				"stream '%.*s' has no raw table; add one with 'from: %.*s' and 'raw: true'",
+				WEIR_STR_ARG(lake->streams[i].name), WEIR_STR_ARG(lake->streams[i].name));
 	}
 	return code;
 }

@@ -6,7 +6,7 @@
 
 enum { K_URI, K_ENDPOINT, K_REGION, K_STYLE, K_ACCESS_KEY, K_SECRET_KEY, K_SESSION_TOKEN, K_CACHE, K_COUNT };
 static const char *const keys[K_COUNT] = {
-        "uri", "endpoint", "region", "style", "access_key", "secret_key", "session_token", "cache"};
+	"uri", "endpoint", "region", "style", "access_key", "secret_key", "session_token", "cache"};
 
 static int read_text(const struct lake_yaml *yaml, struct fy_node *node, const char **ret_text, struct weir_error *err)
 {
@@ -19,14 +19,14 @@ static int read_text(const struct lake_yaml *yaml, struct fy_node *node, const c
 
 /* A reference and nothing else: a secret in the file would end up wherever the file does. */
 static int read_secret(
-        const struct lake_yaml *yaml, struct fy_node *node, const char **ret_text, struct weir_error *err)
+	const struct lake_yaml *yaml, struct fy_node *node, const char **ret_text, struct weir_error *err)
 {
 	struct weir_str raw = lake_yaml_raw(node);
 	if (node != NULL &&
-	        ((!weir_str_has_prefix(raw, WEIR_STR("${env:")) && !weir_str_has_prefix(raw, WEIR_STR("${file:"))) ||
-	                memchr(raw.data, '}', raw.size) != raw.data + raw.size - 1))
+		((!weir_str_has_prefix(raw, WEIR_STR("${env:")) && !weir_str_has_prefix(raw, WEIR_STR("${file:"))) ||
+			memchr(raw.data, '}', raw.size) != raw.data + raw.size - 1))
 		return lake_yaml_fail(yaml, node, WEIR_E_INPUT, err,
-		        "a key is not written here: name where it is, as in ${env:NAME} or ${file:PATH}");
+			"a key is not written here: name where it is, as in ${env:NAME} or ${file:PATH}");
 	return read_text(yaml, node, ret_text, err);
 }
 
@@ -36,7 +36,7 @@ static bool is_s3(struct weir_str text)
 }
 
 static int set_s3(
-        struct lake_yaml *yaml, struct fy_node *node, struct weir_str uri, struct lake_s3 *s3, struct weir_error *err)
+	struct lake_yaml *yaml, struct fy_node *node, struct weir_str uri, struct lake_s3 *s3, struct weir_error *err)
 {
 	const char *rest = memmem(uri.data, uri.size, "://", 3);
 	size_t from = (size_t)(rest + 3 - uri.data);
@@ -47,10 +47,10 @@ static int set_s3(
 	size_t bucket = slash != NULL ? (size_t)(slash - place.data) : place.size;
 	if (bucket == 0 || memmem(place.data, place.size, "//", 2) != NULL)
 		return lake_yaml_fail(
-		        yaml, node, WEIR_E_INPUT, err, "names no bucket; write it as in s3://bucket/prefix");
+			yaml, node, WEIR_E_INPUT, err, "names no bucket; write it as in s3://bucket/prefix");
 	s3->bucket = weir_arena_cstr(yaml->arena, (struct weir_str){place.data, bucket});
 	s3->prefix = slash != NULL ? weir_arena_cstr(yaml->arena, (struct weir_str){slash + 1, place.size - bucket - 1})
-	                           : "";
+				   : "";
 	yaml->lake->s3 = s3;
 	yaml->lake->warehouse = weir_arena_printf(yaml->arena, "s3://%.*s", WEIR_STR_ARG(place));
 	return 0;
@@ -68,13 +68,13 @@ static int read_bucket(struct lake_yaml *yaml, struct fy_node *node, struct weir
 		code = lake_yaml_text(yaml, values[K_URI], &uri, err);
 	if (code == 0 && !is_s3(uri))
 		code = lake_yaml_fail(yaml, values[K_URI] != NULL ? values[K_URI] : node, WEIR_E_INPUT, err,
-		        "a warehouse with settings is a bucket: uri: s3://bucket/prefix");
+			"a warehouse with settings is a bucket: uri: s3://bucket/prefix");
 	if (code == 0)
 		code = read_text(yaml, values[K_ENDPOINT], &s3->endpoint, err);
 	if (code == 0 && s3->endpoint != NULL && strncmp(s3->endpoint, "http://", 7) != 0 &&
-	        strncmp(s3->endpoint, "https://", 8) != 0)
+		strncmp(s3->endpoint, "https://", 8) != 0)
 		code = lake_yaml_fail(yaml, values[K_ENDPOINT], WEIR_E_INPUT, err,
-		        "an endpoint is written http://HOST:PORT or https://HOST");
+			"an endpoint is written http://HOST:PORT or https://HOST");
 	if (code == 0)
 		code = read_text(yaml, values[K_REGION], &s3->region, err);
 	if (code == 0)
@@ -109,7 +109,7 @@ int lake_read_warehouse(struct lake_yaml *yaml, struct fy_node *node, struct wei
 		warehouse = (struct weir_str){warehouse.data + 7, warehouse.size - 7};
 	if (memmem(warehouse.data, warehouse.size, "://", 3) != NULL)
 		return lake_yaml_fail(yaml, node, WEIR_E_UNSUPPORTED, err,
-		        "a warehouse is a local directory or s3://bucket/prefix; there is no other store");
+			"a warehouse is a local directory or s3://bucket/prefix; there is no other store");
 	lake->warehouse = lake_path_join(lake->arena, lake->directory, warehouse);
 	return 0;
 }

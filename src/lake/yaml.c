@@ -32,7 +32,7 @@ int lake_yaml_open(struct lake_yaml *yaml, struct weir_str text, struct weir_err
 	fy_diag_set_collect_errors(yaml->diag, true);
 	/* Aliases stay unresolved: lake_yaml_* refuse them, and a small file cannot grow into a large one. */
 	struct fy_parse_cfg config = {
-	        .search_path = "", .flags = FYPCF_DEFAULT_DOC & ~FYPCF_RESOLVE_DOCUMENT, .diag = yaml->diag};
+		.search_path = "", .flags = FYPCF_DEFAULT_DOC & ~FYPCF_RESOLVE_DOCUMENT, .diag = yaml->diag};
 	yaml->document = fy_document_build_from_string(&config, text.data, text.size);
 	void *iterator = NULL;
 	struct fy_diag_error *problem = fy_diag_errors_iterate(yaml->diag, &iterator);
@@ -42,11 +42,11 @@ int lake_yaml_open(struct lake_yaml *yaml, struct weir_str text, struct weir_err
 	if (problem == NULL) {
 		snprintf(object, sizeof object, "%s", yaml->lake->path);
 		return weir_fail_at(
-		        err, WEIR_E_INPUT, weir_str_from(object), WEIR_ERROR_NO_OFFSET, "is empty or not YAML");
+			err, WEIR_E_INPUT, weir_str_from(object), WEIR_ERROR_NO_OFFSET, "is empty or not YAML");
 	}
 	snprintf(object, sizeof object, "%.200s:%d:%d", yaml->lake->path, problem->line, problem->column);
 	return weir_fail_at(
-	        err, WEIR_E_INPUT, weir_str_from(object), WEIR_ERROR_NO_OFFSET, "is not YAML: %s", problem->msg);
+		err, WEIR_E_INPUT, weir_str_from(object), WEIR_ERROR_NO_OFFSET, "is not YAML: %s", problem->msg);
 }
 
 /* A block mapping has no token of its own: its first key stands for it. */
@@ -68,7 +68,7 @@ static const struct fy_mark *node_mark(struct fy_node *node)
 }
 
 int lake_yaml_fail(
-        const struct lake_yaml *yaml, struct fy_node *node, int code, struct weir_error *err, const char *format, ...)
+	const struct lake_yaml *yaml, struct fy_node *node, int code, struct weir_error *err, const char *format, ...)
 {
 	char message[700], object[256];
 	va_list arguments;
@@ -84,7 +84,7 @@ int lake_yaml_fail(
 }
 
 int lake_yaml_unknown(const struct lake_yaml *yaml, struct fy_node *node, const char *what, struct weir_str name,
-        const char *const *names, size_t name_count, struct weir_error *err)
+	const char *const *names, size_t name_count, struct weir_error *err)
 {
 	size_t nearest = 0;
 	unsigned best = UINT32_MAX;
@@ -100,10 +100,10 @@ int lake_yaml_unknown(const struct lake_yaml *yaml, struct fy_node *node, const 
 	int code;
 	if (name_count > 0 && best <= NEAR_EDITS && best < name.size)
 		code = lake_yaml_fail(yaml, node, WEIR_E_INPUT, err, "unknown %s '%.*s'; did you mean '%s'?", what,
-		        WEIR_STR_ARG(name), names[nearest]);
+			WEIR_STR_ARG(name), names[nearest]);
 	else
 		code = lake_yaml_fail(yaml, node, WEIR_E_INPUT, err, "unknown %s '%.*s'; known: %s", what,
-		        WEIR_STR_ARG(name), name_count > 0 ? weir_buf_cstr(&all) : "(none)");
+			WEIR_STR_ARG(name), name_count > 0 ? weir_buf_cstr(&all) : "(none)");
 	weir_buf_done(&all);
 	return code;
 }
@@ -126,29 +126,29 @@ static bool is_absent(struct fy_node *node)
 }
 
 int lake_yaml_entries(const struct lake_yaml *yaml, struct fy_node *node, const char *what,
-        struct lake_entry **ret_entries, uint32_t *ret_count, struct weir_error *err)
+	struct lake_entry **ret_entries, uint32_t *ret_count, struct weir_error *err)
 {
 	struct lake_entry *entries = NULL;
 	size_t count = 0, capacity = 0;
 	int code = 0;
 	if (!is_absent(node) && !fy_node_is_mapping(node))
 		return lake_yaml_fail(
-		        yaml, node, WEIR_E_INPUT, err, "%s is a mapping; write its members as 'key: value'", what);
+			yaml, node, WEIR_E_INPUT, err, "%s is a mapping; write its members as 'key: value'", what);
 	void *iterator = NULL;
 	struct fy_node_pair *pair;
 	while (!is_absent(node) && (pair = fy_node_mapping_iterate(node, &iterator)) != NULL) {
 		struct lake_entry entry = {.key = fy_node_pair_key(pair), .value = fy_node_pair_value(pair)};
 		entry.name = lake_yaml_raw(entry.key);
 		if (entry.key == NULL || !fy_node_is_scalar(entry.key) || fy_node_is_alias(entry.key) ||
-		        entry.name.size == 0)
+			entry.name.size == 0)
 			code = lake_yaml_fail(yaml, entry.key, WEIR_E_INPUT, err, "a key of %s is not a name", what);
 		else if (count == LAKE_MAX_ITEMS)
 			code = lake_yaml_fail(yaml, entry.key, WEIR_E_LIMIT, err, "%s has more than %d members", what,
-			        LAKE_MAX_ITEMS);
+				LAKE_MAX_ITEMS);
 		for (size_t i = 0; code == 0 && i < count; i++) {
 			if (weir_str_equal(entries[i].name, entry.name))
 				code = lake_yaml_fail(yaml, entry.key, WEIR_E_INPUT, err, "'%.*s' stands twice in %s",
-				        WEIR_STR_ARG(entry.name), what);
+					WEIR_STR_ARG(entry.name), what);
 		}
 		if (code < 0)
 			goto done;
@@ -165,7 +165,7 @@ done:
 }
 
 int lake_yaml_members(const struct lake_yaml *yaml, struct fy_node *node, const char *what, const char *const *keys,
-        size_t key_count, struct fy_node **ret_values, struct weir_error *err)
+	size_t key_count, struct fy_node **ret_values, struct weir_error *err)
 {
 	struct lake_entry *entries = NULL;
 	uint32_t count = 0;
@@ -189,7 +189,7 @@ int lake_yaml_members(const struct lake_yaml *yaml, struct fy_node *node, const 
 
 /* Appends what ${inner} stands for. */
 static int expand(const struct lake_yaml *yaml, struct fy_node *node, struct weir_str inner, struct weir_buf *out,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	const struct lake *lake = yaml->lake;
 	if (weir_str_is(inner, "DATA")) {
@@ -203,7 +203,7 @@ static int expand(const struct lake_yaml *yaml, struct fy_node *node, struct wei
 		const char *value = getenv(name);
 		if (value == NULL)
 			return lake_yaml_fail(yaml, node, WEIR_E_NOT_FOUND, err,
-			        "the environment has no variable '%s'; set it, or name another", name);
+				"the environment has no variable '%s'; set it, or name another", name);
 		weir_buf_puts(out, value);
 		return 0;
 	}
@@ -223,18 +223,18 @@ static int expand(const struct lake_yaml *yaml, struct fy_node *node, struct wei
 		return 0;
 	}
 	return lake_yaml_fail(yaml, node, WEIR_E_INPUT, err,
-	        "unknown reference '${%.*s}'; known: ${DATA}, ${env:NAME}, ${file:PATH}", WEIR_STR_ARG(inner));
+		"unknown reference '${%.*s}'; known: ${DATA}, ${env:NAME}, ${file:PATH}", WEIR_STR_ARG(inner));
 }
 
 int lake_yaml_text(
-        const struct lake_yaml *yaml, struct fy_node *node, struct weir_str *ret_text, struct weir_error *err)
+	const struct lake_yaml *yaml, struct fy_node *node, struct weir_str *ret_text, struct weir_error *err)
 {
 	if (node == NULL)
 		return 0;
 	if (!fy_node_is_scalar(node) || fy_node_is_alias(node))
 		return lake_yaml_fail(yaml, node, WEIR_E_INPUT, err,
-		        fy_node_is_alias(node) ? "aliases are not used here; write the value out"
-		                               : "is a list or mapping; one value is wanted");
+			fy_node_is_alias(node) ? "aliases are not used here; write the value out"
+					       : "is a list or mapping; one value is wanted");
 	struct weir_str raw = lake_yaml_raw(node);
 	struct weir_buf out = WEIR_BUF_INIT;
 	int code = 0;
@@ -274,12 +274,12 @@ int lake_name_check(const struct lake_yaml *yaml, struct fy_node *node, struct w
 	if (lake_is_identifier(name))
 		return 0;
 	return lake_yaml_fail(yaml, node, WEIR_E_INPUT, err,
-	        "'%.*s' is not a name; use 1 to %d letters, digits, '_' and '-', beginning with a letter or '_'",
-	        name.size > 100 ? 100 : (int)name.size, name.data, LAKE_MAX_NAME_BYTES);
+		"'%.*s' is not a name; use 1 to %d letters, digits, '_' and '-', beginning with a letter or '_'",
+		name.size > 100 ? 100 : (int)name.size, name.data, LAKE_MAX_NAME_BYTES);
 }
 
 int lake_yaml_name(
-        const struct lake_yaml *yaml, struct fy_node *node, struct weir_str *ret_name, struct weir_error *err)
+	const struct lake_yaml *yaml, struct fy_node *node, struct weir_str *ret_name, struct weir_error *err)
 {
 	if (node == NULL)
 		return 0;
@@ -304,7 +304,7 @@ int lake_yaml_bool(const struct lake_yaml *yaml, struct fy_node *node, bool *ret
 }
 
 int lake_yaml_count(const struct lake_yaml *yaml, struct fy_node *node, uint32_t least, uint32_t most,
-        uint32_t *ret_value, struct weir_error *err)
+	uint32_t *ret_value, struct weir_error *err)
 {
 	if (node == NULL)
 		return 0;
@@ -315,7 +315,7 @@ int lake_yaml_count(const struct lake_yaml *yaml, struct fy_node *node, uint32_t
 		return code;
 	if (!weir_str_to_u64(text, &value) || value < least || value > most)
 		return lake_yaml_fail(yaml, node, WEIR_E_INPUT, err, "'%.*s' is not a whole number from %u to %u",
-		        WEIR_STR_ARG(raw), least, most);
+			WEIR_STR_ARG(raw), least, most);
 	*ret_value = (uint32_t)value;
 	return 0;
 }
@@ -330,8 +330,8 @@ int lake_yaml_duration(const struct lake_yaml *yaml, struct fy_node *node, int64
 		return code;
 	if (!weir_duration_parse(text, ret_us))
 		return lake_yaml_fail(yaml, node, WEIR_E_INPUT, err,
-		        "'%.*s' is not a duration; write a whole number and one of ms s m h d y, as in 250ms or 24h",
-		        WEIR_STR_ARG(raw));
+			"'%.*s' is not a duration; write a whole number and one of ms s m h d y, as in 250ms or 24h",
+			WEIR_STR_ARG(raw));
 	return 0;
 }
 
@@ -346,14 +346,14 @@ int lake_yaml_size(const struct lake_yaml *yaml, struct fy_node *node, uint64_t 
 		return code;
 	if (!weir_size_parse(text, &value) || value == 0)
 		return lake_yaml_fail(yaml, node, WEIR_E_INPUT, err,
-		        "'%.*s' is not a size; write a whole number above 0 and one of KiB MiB GiB, as in 64MiB",
-		        WEIR_STR_ARG(raw));
+			"'%.*s' is not a size; write a whole number above 0 and one of KiB MiB GiB, as in 64MiB",
+			WEIR_STR_ARG(raw));
 	*ret_bytes = value;
 	return 0;
 }
 
 int lake_yaml_choice(const struct lake_yaml *yaml, struct fy_node *node, const char *what, const char *const *names,
-        size_t name_count, uint32_t *ret_index, struct weir_error *err)
+	size_t name_count, uint32_t *ret_index, struct weir_error *err)
 {
 	if (node == NULL)
 		return 0;
@@ -382,7 +382,7 @@ struct fy_node *lake_yaml_element(struct fy_node *node, uint32_t index)
 }
 
 int lake_yaml_texts(const struct lake_yaml *yaml, struct fy_node *node, const struct weir_str **ret_texts,
-        uint32_t *ret_count, struct weir_error *err)
+	uint32_t *ret_count, struct weir_error *err)
 {
 	if (node == NULL)
 		return 0;
@@ -397,13 +397,13 @@ int lake_yaml_texts(const struct lake_yaml *yaml, struct fy_node *node, const st
 		struct weir_str text = {0};
 		if (count == LAKE_MAX_ITEMS)
 			code = lake_yaml_fail(
-			        yaml, element, WEIR_E_LIMIT, err, "the list is longer than %d", LAKE_MAX_ITEMS);
+				yaml, element, WEIR_E_LIMIT, err, "the list is longer than %d", LAKE_MAX_ITEMS);
 		else
 			code = lake_yaml_text(yaml, element, &text, err);
 		for (size_t i = 0; code == 0 && i < count; i++) {
 			if (weir_str_equal(texts[i], text))
 				code = lake_yaml_fail(yaml, element, WEIR_E_INPUT, err,
-				        "'%.*s' stands twice in the list", WEIR_STR_ARG(text));
+					"'%.*s' stands twice in the list", WEIR_STR_ARG(text));
 		}
 		if (code < 0)
 			goto done;
@@ -419,7 +419,7 @@ done:
 }
 
 int lake_yaml_names(const struct lake_yaml *yaml, struct fy_node *node, const struct weir_str **ret_names,
-        uint32_t *ret_count, struct weir_error *err)
+	uint32_t *ret_count, struct weir_error *err)
 {
 	const struct weir_str *names = NULL;
 	uint32_t count = 0;
@@ -445,7 +445,7 @@ char *lake_path_join(struct weir_arena *arena, const char *directory, struct wei
 }
 
 int lake_yaml_file(const struct lake_yaml *yaml, struct fy_node *node, size_t limit_bytes, struct weir_str *ret_path,
-        struct weir_str *ret_text, struct weir_error *err)
+	struct weir_str *ret_text, struct weir_error *err)
 {
 	if (node == NULL)
 		return 0;

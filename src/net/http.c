@@ -138,7 +138,7 @@ static size_t on_body(char *data, size_t one, size_t size, void *context)
 	}
 	if (size > request->limit_bytes - transfer->received) {
 		transfer->status = weir_fail(transfer->err, WEIR_E_LIMIT,
-		        "the server's answer is larger than the %zu bytes that were expected", request->limit_bytes);
+			"the server's answer is larger than the %zu bytes that were expected", request->limit_bytes);
 		return 0;
 	}
 	transfer->received += size;
@@ -223,7 +223,7 @@ static int fail_transfer(struct transfer *transfer, CURLcode code, struct weir_e
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
 		return weir_fail_at(err, WEIR_E_IO, host, WEIR_ERROR_NO_OFFSET,
-		        "the server's certificate is not trusted: %s", curl_easy_strerror(code));
+			"the server's certificate is not trusted: %s", curl_easy_strerror(code));
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
 	case CURLE_COULDNT_CONNECT:
@@ -234,11 +234,11 @@ static int fail_transfer(struct transfer *transfer, CURLcode code, struct weir_e
 		response->outcome = HTTP_CUT;
 	}
 	return weir_fail_at(
-	        err, WEIR_E_IO, host, WEIR_ERROR_NO_OFFSET, "no answer from the server: %s", curl_easy_strerror(code));
+		err, WEIR_E_IO, host, WEIR_ERROR_NO_OFFSET, "no answer from the server: %s", curl_easy_strerror(code));
 }
 
 int http_perform(struct http_client *client, const struct http_request *request, struct http_response *response,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct handle *handle = take_handle(client);
 	struct transfer transfer = {request, response, err, handle->curl, 0, 0};
@@ -308,7 +308,7 @@ bool http_retry_wait(const struct http_retry *retry, uint32_t attempt, const str
 	weir_random_bytes(&random, sizeof random);
 	uint64_t wait_ms = random % (most + 1);
 	if (response->outcome == HTTP_ANSWERED &&
-	        weir_str_to_u64(http_response_header(response, "retry-after"), &after_s)) {
+		weir_str_to_u64(http_response_header(response, "retry-after"), &after_s)) {
 		uint64_t asked_ms = after_s < retry->longest_ms / 1000 ? after_s * 1000 : retry->longest_ms;
 		wait_ms = wait_ms < asked_ms ? asked_ms : wait_ms;
 	}

@@ -65,7 +65,7 @@ void http_client_free(struct http_client *client);
  * frees it.
  */
 int http_perform(struct http_client *client, const struct http_request *request, struct http_response *response,
-        struct weir_error *err);
+	struct weir_error *err);
 void http_response_done(struct http_response *response);
 /* A header's value (name in lower case), "" where there is none. Lives until the response is used again. */
 struct weir_str http_response_header(const struct http_response *response, const char *name);

@@ -113,7 +113,7 @@ bool admit(struct serve_call *call, enum serve_door door, const struct admit_hea
 	bool token_needed = door == SERVE_DOOR_OPEN || (roles & SERVE_OPERATOR) == 0;
 	/* PyIceberg sends `Bearer None` where it has no token. */
 	bool has_none = headers->authorization.size == 0 ||
-			(iceberg_is_path(call->path) && weir_str_is(headers->authorization, "Bearer None"));
+		(iceberg_is_path(call->path) && weir_str_is(headers->authorization, "Bearer None"));
 	if (has_none && !token_needed) {
 		call->identity = call->app->local_operator;
 		return true;

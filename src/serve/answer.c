@@ -17,9 +17,10 @@ bool answer_negotiate(struct serve_call *call, enum answer_format *ret_format)
 		*ret_format = (enum answer_format)choice;
 		return true;
 	}
-	problem_reply(call, &(struct problem){.status = 406,
-				    .detail = "accept application/json, application/x-ndjson, text/csv or "
-					      "application/vnd.apache.parquet"});
+	problem_reply(call,
+		&(struct problem){.status = 406,
+			.detail = "accept application/json, application/x-ndjson, text/csv or "
+				  "application/vnd.apache.parquet"});
 	return false;
 }
 

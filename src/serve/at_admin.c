@@ -236,8 +236,8 @@ int at_token_create(struct serve_call *call, struct weir_error *err)
 		rc = weir_fail_at(err, WEIR_E_INPUT, WEIR_STR("purposes"), WEIR_ERROR_NO_OFFSET,
 			"a consumer's token names its purposes; without one it could read nothing");
 	if (rc == 0)
-		rc = access_token_create(call->app->access, role, consumer, purposes, purpose_count,
-			call->arena, &secret, &identity, err);
+		rc = access_token_create(call->app->access, role, consumer, purposes, purpose_count, call->arena,
+			&secret, &identity, err);
 	json_decref(object);
 	if (rc < 0)
 		return rc;

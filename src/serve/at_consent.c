@@ -146,8 +146,8 @@ static int parse_rules(struct serve_call *call, const struct consent_vocabulary 
 				.field = problem.path,
 				.value = problem.value,
 				.problem = problem.problem != NULL
-						   ? problem.problem
-						   : weir_arena_cstr(call->arena, weir_str_from(single.message)),
+					? problem.problem
+					: weir_arena_cstr(call->arena, weir_str_from(single.message)),
 				.remedy = problem.remedy,
 			};
 		if (rc == 0 && admit_subject(call, rules[i].subject, err) < 0)
@@ -155,10 +155,11 @@ static int parse_rules(struct serve_call *call, const struct consent_vocabulary 
 	}
 	*ret_good = error_count == 0;
 	if (error_count > 0)
-		problem_reply(call, &(struct problem){.status = 422,
-					    .detail = "nothing was posted: errors says which rule is wrong and where",
-					    .errors = errors,
-					    .error_count = error_count});
+		problem_reply(call,
+			&(struct problem){.status = 422,
+				.detail = "nothing was posted: errors says which rule is wrong and where",
+				.errors = errors,
+				.error_count = error_count});
 	return 0;
 }
 

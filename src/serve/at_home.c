@@ -88,8 +88,9 @@ static void own_metrics(const struct serve_app *app, struct weir_buf *out)
 		"weir_http_connections %llu\n",
 		(unsigned long long)read_count(&app->requests), (unsigned long long)read_count(&app->failures),
 		(unsigned long long)read_count(&app->connections));
-	weir_buf_puts(out, "# HELP weir_query_seconds Time of governed queries, from the request to the last row.\n"
-			   "# TYPE weir_query_seconds histogram\n");
+	weir_buf_puts(out,
+		"# HELP weir_query_seconds Time of governed queries, from the request to the last row.\n"
+		"# TYPE weir_query_seconds histogram\n");
 	uint64_t count = 0;
 	for (unsigned i = 0; i < SERVE_BUCKETS; i++) {
 		count += read_count(&app->query_buckets[i]);

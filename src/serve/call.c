@@ -122,9 +122,9 @@ static bool compressible(const struct serve_call *call)
 {
 	const char *type = call->reply_type;
 	return type != NULL && !call->no_gzip &&
-	       (strncmp(type, "text/", 5) == 0 || strncmp(type, "application/json", 16) == 0 ||
-		       strncmp(type, "application/x-ndjson", 20) == 0 ||
-		       strncmp(type, "application/problem+json", 24) == 0);
+		(strncmp(type, "text/", 5) == 0 || strncmp(type, "application/json", 16) == 0 ||
+			strncmp(type, "application/x-ndjson", 20) == 0 ||
+			strncmp(type, "application/problem+json", 24) == 0);
 }
 
 static void begin(struct serve_call *call)

@@ -41,11 +41,11 @@ int iceberg_reply_entry(struct serve_call *call, struct catalog_entry *take_entr
 /* ---- handlers ---- */
 serve_handler iceberg_config, iceberg_token, iceberg_metrics;
 serve_handler iceberg_ns_list, iceberg_ns_create, iceberg_ns_load, iceberg_ns_exists, iceberg_ns_update,
-        iceberg_ns_drop;
+	iceberg_ns_drop;
 serve_handler iceberg_table_list, iceberg_table_create, iceberg_table_register, iceberg_table_load,
-        iceberg_table_exists, iceberg_table_commit, iceberg_table_drop, iceberg_table_rename, iceberg_table_credentials,
-        iceberg_transaction;
+	iceberg_table_exists, iceberg_table_commit, iceberg_table_drop, iceberg_table_rename, iceberg_table_credentials,
+	iceberg_transaction;
 serve_handler iceberg_view_list, iceberg_view_create, iceberg_view_load, iceberg_view_exists, iceberg_view_replace,
-        iceberg_view_drop, iceberg_view_rename, iceberg_view_register;
+	iceberg_view_drop, iceberg_view_rename, iceberg_view_register;
 
 #endif

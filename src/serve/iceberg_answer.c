@@ -60,8 +60,8 @@ static const char *missing_type(const char *object)
 	static const struct {
 		const char *object, *type;
 	} types[] = {{"namespace", "NoSuchNamespaceException"}, {"view", "NoSuchViewException"},
-	        {"table", "NoSuchTableException"}, {"plan", "NoSuchPlanIdException"},
-	        {"task", "NoSuchPlanTaskException"}};
+		{"table", "NoSuchTableException"}, {"plan", "NoSuchPlanIdException"},
+		{"task", "NoSuchPlanTaskException"}};
 	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
 		if (strcmp(object, types[i].object) == 0)
 			return types[i].type;
@@ -74,7 +74,7 @@ void iceberg_refuse_error(struct serve_call *call, const struct weir_error *err)
 	switch (err->code) {
 	case WEIR_E_INPUT:
 		iceberg_refuse(call, strcmp(err->object, "both") == 0 ? 422 : 400,
-		        strcmp(err->object, "argument") == 0 ? "IllegalArgumentException" : NULL, err->message);
+			strcmp(err->object, "argument") == 0 ? "IllegalArgumentException" : NULL, err->message);
 		return;
 	case WEIR_E_NOT_FOUND:
 		iceberg_refuse(call, 404, missing_type(err->object), err->message);
@@ -84,7 +84,7 @@ void iceberg_refuse_error(struct serve_call *call, const struct weir_error *err)
 		return;
 	case WEIR_E_CONFLICT:
 		iceberg_refuse(call, 409, strcmp(err->object, "namespace") == 0 ? "NamespaceNotEmptyException" : NULL,
-		        err->message);
+			err->message);
 		return;
 	case WEIR_E_UNSUPPORTED:
 		iceberg_refuse(call, 406, NULL, err->message);
@@ -107,9 +107,9 @@ void iceberg_refuse_error(struct serve_call *call, const struct weir_error *err)
 	}
 	char text[1200];
 	weir_log(call->app->log, WEIR_LOG_ERROR, "%s %s failed: %s", call->route != NULL ? call->route->method : "-",
-	        call->route != NULL ? call->route->pattern : "-", weir_error_text(err, text, sizeof text));
+		call->route != NULL ? call->route->pattern : "-", weir_error_text(err, text, sizeof text));
 	iceberg_refuse(call, 500, NULL,
-	        call->identity.role == ACCESS_OPERATOR ? err->message : "the server failed; its log says why");
+		call->identity.role == ACCESS_OPERATOR ? err->message : "the server failed; its log says why");
 }
 
 static int append_text(const char *text, size_t size, void *context)
@@ -143,7 +143,7 @@ int iceberg_body(struct serve_call *call, json_t **ret_body, struct weir_error *
 	}
 	json_decref(body);
 	return weir_fail(err, WEIR_E_INPUT, "the body is not a JSON object: %s",
-	        body == NULL ? problem.text : "it is another JSON value");
+		body == NULL ? problem.text : "it is another JSON value");
 }
 
 int iceberg_namespace(struct serve_call *call, struct weir_str *ret_ns, struct weir_error *err)
@@ -168,7 +168,7 @@ int iceberg_page(struct serve_call *call, struct catalog_page *ret_page, struct 
 		return weir_fail(err, WEIR_E_BUSY, "the catalog did not open; the server's log says why");
 	if (size.size > 0 && (!weir_str_to_u64(size, &limit) || limit == 0))
 		return weir_fail(err, WEIR_E_INPUT, "pageSize is a number from 1, not '%.*s'",
-		        (int)(size.size < 40 ? size.size : 40), size.data);
+			(int)(size.size < 40 ? size.size : 40), size.data);
 	/* A client that sends no token does not know of pages: it gets all. */
 	if (token.data != NULL)
 		ret_page->limit = (uint32_t)(limit < PAGE_MAX ? limit : PAGE_MAX);
@@ -180,7 +180,7 @@ int iceberg_reply_page(struct serve_call *call, const char *key, struct catalog_
 	json_t *body = json_object();
 	json_object_set_new(body, key, page->items);
 	json_object_set_new(
-	        body, "next-page-token", page->more ? json_stringn(page->last.data, page->last.size) : json_null());
+		body, "next-page-token", page->more ? json_stringn(page->last.data, page->last.size) : json_null());
 	return iceberg_reply(call, 200, body);
 }
 

@@ -7,7 +7,7 @@ static void add_endpoint(json_t *endpoints, const struct serve_route *route, str
 	const char *path = route->pattern + strlen(ICEBERG_ROOT);
 	bool bare = route->handler == iceberg_config || route->handler == iceberg_token;
 	json_array_append_new(endpoints,
-	        json_string(weir_arena_printf(arena, "%s /v1%s%s", route->method, bare ? "" : "/{prefix}", path)));
+		json_string(weir_arena_printf(arena, "%s /v1%s%s", route->method, bare ? "" : "/{prefix}", path)));
 }
 
 int iceberg_config(struct serve_call *call, struct weir_error *err)
@@ -18,7 +18,7 @@ int iceberg_config(struct serve_call *call, struct weir_error *err)
 	for (uint32_t i = 0; i < router->count; i++) {
 		const struct serve_route *route = &router->routes[i];
 		if (strncmp(route->pattern, ICEBERG_ROOT "/", strlen(ICEBERG_ROOT) + 1) == 0 &&
-		        route->handler != iceberg_config && route->handler != iceberg_token)
+			route->handler != iceberg_config && route->handler != iceberg_token)
 			add_endpoint(endpoints, route, call->arena);
 	}
 	return iceberg_reply(call, 200, json_pack("{s:{},s:{},s:o}", "overrides", "defaults", "endpoints", endpoints));
@@ -52,16 +52,16 @@ int iceberg_token(struct serve_call *call, struct weir_error *err)
 	if (url_query(call->arena, weir_buf_str(&call->body), pairs, &count, err) < 0)
 		return oauth_error(call, 400, "invalid_request", "the body is not application/x-www-form-urlencoded");
 	struct weir_str grant = form_value(pairs, count, "grant_type"),
-	                secret = form_value(pairs, count, "client_secret");
+			secret = form_value(pairs, count, "client_secret");
 	bool exchange = weir_str_is(grant, "urn:ietf:params:oauth:grant-type:token-exchange");
 	if (exchange)
 		secret = form_value(pairs, count, "subject_token");
 	else if (!weir_str_is(grant, "client_credentials"))
 		return oauth_error(
-		        call, 400, "unsupported_grant_type", "grant_type is client_credentials or a token exchange");
+			call, 400, "unsupported_grant_type", "grant_type is client_credentials or a token exchange");
 	if (secret.size == 0)
 		return oauth_error(
-		        call, 400, "invalid_request", "client_secret, the secret of one of weir's tokens, is missing");
+			call, 400, "invalid_request", "client_secret, the secret of one of weir's tokens, is missing");
 	int status = call->app->authenticate(call->app, secret, &identity, &unknown);
 	if (status == WEIR_E_DENIED || status == WEIR_E_NOT_FOUND || status == WEIR_E_INPUT)
 		return oauth_error(call, 401, "invalid_client", "the client_secret is not one of weir's tokens");
@@ -70,8 +70,8 @@ int iceberg_token(struct serve_call *call, struct weir_error *err)
 		return status;
 	}
 	return iceberg_reply(call, 200,
-	        json_pack("{s:s%,s:s,s:s,s:s}", "access_token", secret.data, secret.size, "token_type", "bearer",
-	                "issued_token_type", "urn:ietf:params:oauth:token-type:access_token", "scope", "catalog"));
+		json_pack("{s:s%,s:s,s:s,s:s}", "access_token", secret.data, secret.size, "token_type", "bearer",
+			"issued_token_type", "urn:ietf:params:oauth:token-type:access_token", "scope", "catalog"));
 }
 
 int iceberg_metrics(struct serve_call *call, struct weir_error *err)

@@ -20,7 +20,7 @@ int iceberg_ns_list(struct serve_call *call, struct weir_error *err)
 static int reply_namespace(struct serve_call *call, struct weir_str ns, json_t *take_properties)
 {
 	return iceberg_reply(
-	        call, 200, json_pack("{s:o,s:o}", "namespace", catalog_ns_to_json(ns), "properties", take_properties));
+		call, 200, json_pack("{s:o,s:o}", "namespace", catalog_ns_to_json(ns), "properties", take_properties));
 }
 
 int iceberg_ns_create(struct serve_call *call, struct weir_error *err)
@@ -47,7 +47,7 @@ static int visible_namespace(struct serve_call *call, struct weir_str *ret_ns, s
 	int status = iceberg_namespace(call, ret_ns, err);
 	if (status == 0 && !catalog_may_see(call->app->catalog, &call->identity, *ret_ns))
 		status = weir_fail_at(err, WEIR_E_NOT_FOUND, WEIR_STR("namespace"), WEIR_ERROR_NO_OFFSET,
-		        "Namespace does not exist: %.*s", WEIR_STR_ARG(*ret_ns));
+			"Namespace does not exist: %.*s", WEIR_STR_ARG(*ret_ns));
 	return status;
 }
 
@@ -80,7 +80,7 @@ int iceberg_ns_update(struct serve_call *call, struct weir_error *err)
 	if (status != 0)
 		return status;
 	status = catalog_ns_update(call->app->catalog, ns, json_object_get(body, "removals"),
-	        json_object_get(body, "updates"), &result, err);
+		json_object_get(body, "updates"), &result, err);
 	json_decref(body);
 	return status == 0 ? iceberg_reply(call, 200, result) : status;
 }

@@ -36,9 +36,9 @@ static int load(struct serve_call *call, enum catalog_kind kind, struct weir_err
 {
 	struct weir_str snapshots = call_parameter(call, "snapshots");
 	struct catalog_load wish = {.caller = &call->identity,
-	        .route = WEIR_STR(ICEBERG_ROOT "/tables"),
-	        .if_none_match = call->if_none_match,
-	        .refs_only = weir_str_is(snapshots, "refs")};
+		.route = WEIR_STR(ICEBERG_ROOT "/tables"),
+		.if_none_match = call->if_none_match,
+		.refs_only = weir_str_is(snapshots, "refs")};
 	struct catalog_entry entry;
 	struct catalog_name name;
 	bool same = false;
@@ -89,7 +89,7 @@ static int drop(struct serve_call *call, enum catalog_kind kind, struct weir_err
 	int status = iceberg_name(call, &name, err);
 	if (status == 0) /* Python writes True */
 		status = catalog_drop(call->app->catalog, kind, name,
-		        kind == CATALOG_TABLE && (weir_str_is(purge, "true") || weir_str_is(purge, "True")), err);
+			kind == CATALOG_TABLE && (weir_str_is(purge, "true") || weir_str_is(purge, "True")), err);
 	return status == 0 ? iceberg_reply_nothing(call) : status;
 }
 
@@ -128,7 +128,7 @@ static int register_entry(struct serve_call *call, enum catalog_kind kind, struc
 	}
 	name.name = weir_arena_str(call->arena, (struct weir_str){json_string_value(text), json_string_length(text)});
 	struct weir_str location =
-	        weir_arena_str(call->arena, (struct weir_str){json_string_value(at), json_string_length(at)});
+		weir_arena_str(call->arena, (struct weir_str){json_string_value(at), json_string_length(at)});
 	bool overwrite = json_is_true(json_object_get(body, "overwrite"));
 	json_decref(body);
 	status = catalog_register(call->app->catalog, kind, name, location, overwrite, call->arena, &entry, err);
@@ -207,13 +207,13 @@ int iceberg_transaction(struct serve_call *call, struct weir_error *err)
 	{
 		if (status == 0)
 			status = catalog_name_from_json(
-			        call->arena, json_object_get(item, "identifier"), &changes[index].name, err);
+				call->arena, json_object_get(item, "identifier"), &changes[index].name, err);
 		changes[index].requirements = json_object_get(item, "requirements");
 		changes[index].updates = json_object_get(item, "updates");
 	}
 	if (status == 0)
 		status = catalog_commit(
-		        call->app->catalog, CATALOG_TABLE, changes, (uint32_t)count, call->arena, NULL, err);
+			call->app->catalog, CATALOG_TABLE, changes, (uint32_t)count, call->arena, NULL, err);
 	json_decref(body);
 	return status == 0 ? iceberg_reply_nothing(call) : status;
 }

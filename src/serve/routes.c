@@ -139,7 +139,8 @@ void routes_fill(struct router *router, const struct lake *lake, struct weir_are
 
 void routes_fill_catalog(struct router *router)
 {
-	static const char *const kept[] = {"/health", "/ready", "/openapi.json", "/api/admin/tokens", "/api/admin/tokens/{id}"};
+	static const char *const kept[] = {
+		"/health", "/ready", "/openapi.json", "/api/admin/tokens", "/api/admin/tokens/{id}"};
 	router->count = 0;
 	for (size_t i = 0; i < sizeof own_routes / sizeof own_routes[0]; i++)
 		for (size_t j = 0; j < sizeof kept / sizeof kept[0]; j++)

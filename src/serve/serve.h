@@ -48,7 +48,7 @@ struct serve_pair {
 
 struct serve_request {
 	const char *method;
-	struct weir_str target; /* "/api/consent/rules/s-1?consent=shop", percent-encoded as in a URL */
+	struct weir_str target;           /* "/api/consent/rules/s-1?consent=shop", percent-encoded as in a URL */
 	const struct serve_pair *headers; /* Content-Type, Accept, If-Match, Authorization, ... */
 	uint32_t header_count;
 	struct weir_str body;

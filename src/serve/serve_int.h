@@ -226,7 +226,6 @@ bool admit_same_origin(struct weir_str origin, struct weir_str host);
 int admit_subject(const struct serve_call *call, struct weir_str subject, struct weir_error *err);
 int admit_deny(struct weir_error *err);
 
-
 /* ---- answer.c ---- */
 enum answer_format { ANSWER_JSON, ANSWER_NDJSON, ANSWER_CSV, ANSWER_PARQUET };
 /* By the Accept header; 406 (made) and false where none fits. */

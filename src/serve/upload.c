@@ -72,8 +72,8 @@ int upload_new(struct serve_call *call, struct upload **ret_upload, struct weir_
 			     : multipart_new(call->content_type, &upload->multipart, err);
 	} else if (call->route->body == SERVE_FILE) {
 		rc = encoded && !accept_is(call->content_encoding, "gzip")
-			     ? weir_fail(err, WEIR_E_UNSUPPORTED, "Content-Encoding must be gzip, or none")
-			     : raw_name(upload, err);
+			? weir_fail(err, WEIR_E_UNSUPPORTED, "Content-Encoding must be gzip, or none")
+			: raw_name(upload, err);
 	}
 	if (rc < 0) {
 		upload_free(upload);

@@ -39,7 +39,7 @@ bool url_decode(struct weir_arena *arena, struct weir_str text, bool plus, struc
 static bool is_unreserved(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-	       c == '_' || c == '~';
+		c == '_' || c == '~';
 }
 
 void url_encode(struct weir_buf *out, struct weir_str text)

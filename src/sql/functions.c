@@ -16,7 +16,7 @@
 /* The exact powers of ten of a double; with at most 15 digits a decimal is one division away from its double. */
 #define EXACT_DIGITS 15
 static const double powers_of_ten[EXACT_DIGITS + 1] = {
-        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
 
 /* A whole JSON number: the plain ones here, what has an exponent or many digits by weir_str_to_double. */
 static bool parse_number(struct weir_str text, double *ret_value)
@@ -52,7 +52,7 @@ static bool views_equal(const struct weir_view *a, const struct weir_view *b)
 	if (words_a[0] != words_b[0]) /* size and first four bytes */
 		return false;
 	return words_a[1] == words_b[1] ||
-	       (a->size > sizeof a->u.inlined && memcmp(a->u.far.data, b->u.far.data, a->size) == 0);
+		(a->size > sizeof a->u.inlined && memcmp(a->u.far.data, b->u.far.data, a->size) == 0);
 }
 
 static bool is_valid(const uint64_t *validity, uint64_t row)
@@ -72,20 +72,20 @@ struct maps {
 static struct maps maps_of(duckdb_vector vector)
 {
 	duckdb_vector entries = duckdb_list_vector_get_child(vector),
-	              values = duckdb_struct_vector_get_child(entries, 1);
+		      values = duckdb_struct_vector_get_child(entries, 1);
 	return (struct maps){.spans = duckdb_vector_get_data(vector),
-	        .valid = duckdb_vector_get_validity(vector),
-	        .entries = entries,
-	        .keys = duckdb_vector_get_data(duckdb_struct_vector_get_child(entries, 0)),
-	        .values = duckdb_vector_get_data(values),
-	        .value_valid = duckdb_vector_get_validity(values)};
+		.valid = duckdb_vector_get_validity(vector),
+		.entries = entries,
+		.keys = duckdb_vector_get_data(duckdb_struct_vector_get_child(entries, 0)),
+		.values = duckdb_vector_get_data(values),
+		.value_valid = duckdb_vector_get_validity(values)};
 }
 
 /* The value of entry `at` as a number. */
 static bool entry_number(const struct maps *maps, uint64_t at, double *ret_value)
 {
 	return is_valid(maps->value_valid, at) && parse_number(weir_view_str(&maps->values[at]), ret_value) &&
-	       isfinite(*ret_value);
+		isfinite(*ret_value);
 }
 
 static void run_metric(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
@@ -197,10 +197,10 @@ static void run_metrics_rest(duckdb_function_info info, duckdb_data_chunk input,
 }
 
 static int register_function(duckdb_connection connection, const char *name, duckdb_scalar_function_t run,
-        bool many_names, duckdb_logical_type result, struct weir_error *err)
+	bool many_names, duckdb_logical_type result, struct weir_error *err)
 {
 	duckdb_logical_type text = duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR),
-	                    map = duckdb_create_map_type(text, text);
+			    map = duckdb_create_map_type(text, text);
 	duckdb_scalar_function function = duckdb_create_scalar_function();
 	duckdb_scalar_function_set_name(function, name);
 	duckdb_scalar_function_add_parameter(function, map);
@@ -215,7 +215,7 @@ static int register_function(duckdb_connection connection, const char *name, duc
 	duckdb_destroy_logical_type(&map);
 	duckdb_destroy_logical_type(&text);
 	return state == DuckDBSuccess ? 0
-	                              : weir_fail(err, WEIR_E_INTERNAL, "cannot register the SQL function %s", name);
+				      : weir_fail(err, WEIR_E_INTERNAL, "cannot register the SQL function %s", name);
 }
 
 int sql_register_functions(duckdb_connection connection, struct weir_error *err)

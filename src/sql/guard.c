@@ -13,25 +13,25 @@
 #include <strings.h>
 
 static const char *const harmless_functions[] = {
-        "unnest", "range", "generate_series", "repeat", "json_each", "json_tree"};
+	"unnest", "range", "generate_series", "repeat", "json_each", "json_tree"};
 static const char *const harmless_tables[] = {"information_schema.tables", "information_schema.columns"};
 
 /* One row for each thing that the statement reads from or names, and one for the whole: how many statements, or its
  * error. */
 static const char guard_query[] =
-        "WITH parsed AS (SELECT json_serialize_sql($1::VARCHAR)::JSON AS j), "
-        "node AS (SELECT t.value AS v, t.path AS p, json_extract_string(t.value, '$.type') AS kind "
-        "FROM parsed, json_tree(parsed.j) t WHERE t.type = 'OBJECT') "
-        "SELECT 'STATEMENTS', coalesce(json_extract_string(j, '$.error_message'), ''), "
-        "json_array_length(j, '$.statements')::VARCHAR, '' FROM parsed "
-        "UNION ALL SELECT kind, json_extract_string(v, '$.catalog_name'), json_extract_string(v, '$.schema_name'), "
-        "json_extract_string(v, '$.table_name') FROM node WHERE kind = 'BASE_TABLE' "
-        "UNION ALL SELECT kind, '', '', json_extract_string(v, '$.function.function_name') FROM node WHERE kind = "
-        "'TABLE_FUNCTION' "
-        "UNION ALL SELECT kind, coalesce(json_type(v, '$.query'), 'NULL'), '', json_extract_string(v, '$.table_name') "
-        "FROM node "
-        "WHERE kind = 'SHOW_REF' "
-        "UNION ALL SELECT 'CTE', '', '', json_extract_string(v, '$.key') FROM node WHERE p LIKE '%cte_map.map'";
+	"WITH parsed AS (SELECT json_serialize_sql($1::VARCHAR)::JSON AS j), "
+	"node AS (SELECT t.value AS v, t.path AS p, json_extract_string(t.value, '$.type') AS kind "
+	"FROM parsed, json_tree(parsed.j) t WHERE t.type = 'OBJECT') "
+	"SELECT 'STATEMENTS', coalesce(json_extract_string(j, '$.error_message'), ''), "
+	"json_array_length(j, '$.statements')::VARCHAR, '' FROM parsed "
+	"UNION ALL SELECT kind, json_extract_string(v, '$.catalog_name'), json_extract_string(v, '$.schema_name'), "
+	"json_extract_string(v, '$.table_name') FROM node WHERE kind = 'BASE_TABLE' "
+	"UNION ALL SELECT kind, '', '', json_extract_string(v, '$.function.function_name') FROM node WHERE kind = "
+	"'TABLE_FUNCTION' "
+	"UNION ALL SELECT kind, coalesce(json_type(v, '$.query'), 'NULL'), '', json_extract_string(v, '$.table_name') "
+	"FROM node "
+	"WHERE kind = 'SHOW_REF' "
+	"UNION ALL SELECT 'CTE', '', '', json_extract_string(v, '$.key') FROM node WHERE p LIKE '%cte_map.map'";
 
 enum { G_KIND, G_A, G_B, G_NAME, G_COLUMNS };
 
@@ -73,19 +73,19 @@ static bool is_with_name(struct weir_arena *arena, duckdb_result *result, struct
 		return false;
 	for (idx_t row = 0; row < duckdb_row_count(result); row++) {
 		if (weir_str_is(cell(arena, result, row, G_KIND), "CTE") &&
-		        equal_fold(cell(arena, result, row, G_NAME), name))
+			equal_fold(cell(arena, result, row, G_NAME), name))
 			return true;
 	}
 	return false;
 }
 
 static int check_table(struct weir_arena *arena, duckdb_result *result, idx_t row, const struct weir_str *relations,
-        size_t relation_count, struct weir_error *err)
+	size_t relation_count, struct weir_error *err)
 {
 	struct weir_str catalog = cell(arena, result, row, G_A), schema = cell(arena, result, row, G_B),
-	                table = cell(arena, result, row, G_NAME);
+			table = cell(arena, result, row, G_NAME);
 	struct weir_str full = weir_str_from(weir_arena_printf(
-	        arena, "%.*s%s%.*s", WEIR_STR_ARG(schema), schema.size > 0 ? "." : "", WEIR_STR_ARG(table)));
+		arena, "%.*s%s%.*s", WEIR_STR_ARG(schema), schema.size > 0 ? "." : "", WEIR_STR_ARG(table)));
 	if (catalog.size == 0 && schema.size == 0 && is_with_name(arena, result, table))
 		return 0;
 	for (size_t i = 0; catalog.size == 0 && schema.size > 0 && i < relation_count; i++) {
@@ -95,34 +95,34 @@ static int check_table(struct weir_arena *arena, duckdb_result *result, idx_t ro
 	if (catalog.size == 0 && is_among(full, harmless_tables, sizeof harmless_tables / sizeof *harmless_tables))
 		return 0;
 	return weir_fail(err, WEIR_E_DENIED,
-	        "there is no table '%.*s' here; SHOW TABLES lists those that there are, as in %.*s",
-	        full.size > 100 ? 100 : (int)full.size, full.data, relation_count > 0 ? (int)relations[0].size : 4,
-	        relation_count > 0 ? relations[0].data : "none");
+		"there is no table '%.*s' here; SHOW TABLES lists those that there are, as in %.*s",
+		full.size > 100 ? 100 : (int)full.size, full.data, relation_count > 0 ? (int)relations[0].size : 4,
+		relation_count > 0 ? relations[0].data : "none");
 }
 
 static int check_row(struct weir_arena *arena, duckdb_result *result, idx_t row, const struct weir_str *relations,
-        size_t relation_count, struct weir_error *err)
+	size_t relation_count, struct weir_error *err)
 {
 	struct weir_str kind = cell(arena, result, row, G_KIND), a = cell(arena, result, row, G_A),
-	                name = cell(arena, result, row, G_NAME);
+			name = cell(arena, result, row, G_NAME);
 	if (weir_str_is(kind, "STATEMENTS")) {
 		struct weir_str count = cell(arena, result, row, G_B);
 		if (a.size > 0)
 			return sql_fail(err, WEIR_E_INPUT, "query", weir_arena_cstr(arena, a), false);
 		return weir_str_is(count, "1")
-		               ? 0
-		               : weir_fail(err, WEIR_E_INPUT, "write one statement, not %.*s", WEIR_STR_ARG(count));
+			? 0
+			: weir_fail(err, WEIR_E_INPUT, "write one statement, not %.*s", WEIR_STR_ARG(count));
 	}
 	if (weir_str_is(kind, "BASE_TABLE"))
 		return check_table(arena, result, row, relations, relation_count, err);
 	if (weir_str_is(kind, "TABLE_FUNCTION") &&
-	        !is_among(name, harmless_functions, sizeof harmless_functions / sizeof *harmless_functions))
+		!is_among(name, harmless_functions, sizeof harmless_functions / sizeof *harmless_functions))
 		return weir_fail(err, WEIR_E_DENIED, "the table function '%.*s' cannot be used here",
-		        name.size > 100 ? 100 : (int)name.size, name.data);
+			name.size > 100 ? 100 : (int)name.size, name.data);
 	if (weir_str_is(kind, "SHOW_REF") && !weir_str_is(a, "OBJECT") && !weir_str_is(name, "\"tables\"") &&
-	        !weir_str_is(name, "__show_tables_expanded"))
+		!weir_str_is(name, "__show_tables_expanded"))
 		return weir_fail(
-		        err, WEIR_E_DENIED, "only SHOW TABLES, DESCRIBE and SUMMARIZE of a table are possible here");
+			err, WEIR_E_DENIED, "only SHOW TABLES, DESCRIBE and SUMMARIZE of a table are possible here");
 	return 0;
 }
 
@@ -140,11 +140,11 @@ static bool skip_word(struct weir_str *text, const char *word)
 }
 
 int sql_guard(duckdb_connection connection, struct weir_str text, const struct weir_str *relations,
-        size_t relation_count, struct weir_error *err)
+	size_t relation_count, struct weir_error *err)
 {
 	if (text.size > SQL_MAX_TEXT_BYTES)
 		return weir_fail(
-		        err, WEIR_E_LIMIT, "a statement may have %u bytes, not %zu", SQL_MAX_TEXT_BYTES, text.size);
+			err, WEIR_E_LIMIT, "a statement may have %u bytes, not %zu", SQL_MAX_TEXT_BYTES, text.size);
 	/* EXPLAIN has no parsed form; what it explains has. */
 	if (skip_word(&text, "EXPLAIN"))
 		skip_word(&text, "ANALYZE");

@@ -56,15 +56,15 @@ static int set_options(duckdb_config config, const struct sql_options *options, 
 	char threads[32], memory[32];
 	snprintf(threads, sizeof threads, "%u", options->threads > 0 ? options->threads : 1);
 	snprintf(memory, sizeof memory, "%lluB",
-	        (unsigned long long)(options->memory_bytes > 0 ? options->memory_bytes : SQL_DEFAULT_MEMORY_BYTES));
+		(unsigned long long)(options->memory_bytes > 0 ? options->memory_bytes : SQL_DEFAULT_MEMORY_BYTES));
 	const char *const settings[][2] = {
-	        {"threads", threads},
-	        {"memory_limit", memory},
-	        {"temp_directory", options->spill_directory != NULL ? options->spill_directory : ""},
-	        {"autoinstall_known_extensions", "false"},
-	        {"autoload_known_extensions", "false"},
-	        {"allow_community_extensions", "false"},
-	        {"allow_persistent_secrets", "false"},
+		{"threads", threads},
+		{"memory_limit", memory},
+		{"temp_directory", options->spill_directory != NULL ? options->spill_directory : ""},
+		{"autoinstall_known_extensions", "false"},
+		{"autoload_known_extensions", "false"},
+		{"allow_community_extensions", "false"},
+		{"allow_persistent_secrets", "false"},
 	};
 	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
 		if (duckdb_set_config(config, settings[i][0], settings[i][1]) != DuckDBSuccess)
@@ -82,7 +82,7 @@ int sql_open(const struct sql_options *options, struct sql **ret_sql, struct wei
 	pthread_mutex_init(&sql->lock, NULL);
 	sql->options = *options;
 	sql->options.spill_directory = sql->spill_directory =
-	        options->spill_directory != NULL ? weir_strdup(options->spill_directory) : NULL;
+		options->spill_directory != NULL ? weir_strdup(options->spill_directory) : NULL;
 	if (duckdb_create_config(&config) != DuckDBSuccess) {
 		code = weir_fail(err, WEIR_E_NO_MEMORY, "cannot make DuckDB's settings");
 		goto done;
@@ -146,8 +146,9 @@ int sql_load_lookup(struct sql *sql, struct weir_str name, const char *csv_path,
 	 */
 	weir_buf_puts(&text, " AS FROM read_csv(");
 	sql_quote(&text, weir_str_from(csv_path), '\'');
-	weir_buf_puts(&text, ", header = true, sample_size = -1, auto_type_candidates = "
-	                     "['BOOLEAN', 'BIGINT', 'DOUBLE', 'DATE', 'TIMESTAMPTZ', 'VARCHAR'])");
+	weir_buf_puts(&text,
+		", header = true, sample_size = -1, auto_type_candidates = "
+		"['BOOLEAN', 'BIGINT', 'DOUBLE', 'DATE', 'TIMESTAMPTZ', 'VARCHAR'])");
 	code = sql_run(sql->connection, weir_buf_cstr(&text), NULL, err);
 	if (code < 0) {
 		code = weir_error_wrap(err, "lookup %.*s from %s", WEIR_STR_ARG(name), csv_path);
@@ -157,7 +158,7 @@ int sql_load_lookup(struct sql *sql, struct weir_str name, const char *csv_path,
 	struct weir_buf copy = WEIR_BUF_INIT;
 	weir_buf_append(&copy, name.data, name.size);
 	sql->lookups[sql->lookup_count++] =
-	        (struct sql_lookup_entry){weir_strdup(weir_buf_cstr(&copy)), weir_strdup(csv_path)};
+		(struct sql_lookup_entry){weir_strdup(weir_buf_cstr(&copy)), weir_strdup(csv_path)};
 	weir_buf_done(&copy);
 done:
 	pthread_mutex_unlock(&sql->lock);

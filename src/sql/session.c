@@ -85,7 +85,7 @@ static void put_scan(const struct sql_view *view, struct weir_buf *out)
 
 /* The fence as a table of its own, and the condition that leaves its rows out. */
 static int put_fence(struct sql_session *session, uint32_t index, const struct sql_view *view, struct weir_buf *out,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	if (view->hidden_count == 0)
 		return 0;
@@ -127,7 +127,7 @@ static int create_view(struct sql_session *session, uint32_t index, const struct
 	if (code < 0)
 		return weir_error_wrap(err, "view %.*s.%.*s", WEIR_STR_ARG(view->ns), WEIR_STR_ARG(view->name));
 	session->relations[session->relation_count++] = weir_str_from(
-	        weir_arena_printf(session->arena, "%.*s.%.*s", WEIR_STR_ARG(view->ns), WEIR_STR_ARG(view->name)));
+		weir_arena_printf(session->arena, "%.*s.%.*s", WEIR_STR_ARG(view->ns), WEIR_STR_ARG(view->name)));
 	return 0;
 }
 
@@ -139,14 +139,14 @@ static int open_instance(struct sql *sql, struct sql_session *session, struct we
 		uint64_t number;
 		weir_random_bytes(&number, sizeof number);
 		options.spill_directory = weir_arena_printf(
-		        session->arena, "%s/session-%016" PRIx64, sql->options.spill_directory, number);
+			session->arena, "%s/session-%016" PRIx64, sql->options.spill_directory, number);
 	}
 	int code = sql_open(&options, &session->instance, err);
 	for (size_t i = 0; code == 0 && i < sql->lookup_count; i++) {
 		struct weir_str name = weir_str_from(sql->lookups[i].name);
 		code = sql_load_lookup(session->instance, name, sql->lookups[i].path, err);
 		session->relations[session->relation_count++] =
-		        weir_str_from(weir_arena_printf(session->arena, "lookup.%.*s", WEIR_STR_ARG(name)));
+			weir_str_from(weir_arena_printf(session->arena, "lookup.%.*s", WEIR_STR_ARG(name)));
 	}
 	if (code == 0)
 		code = sql_run(session->instance->connection, "CREATE SCHEMA weir", NULL, err);
@@ -154,7 +154,7 @@ static int open_instance(struct sql *sql, struct sql_session *session, struct we
 }
 
 int sql_session_new(struct sql *sql, const struct sql_view *views, uint32_t view_count,
-        struct sql_session **ret_session, struct weir_error *err)
+	struct sql_session **ret_session, struct weir_error *err)
 {
 	struct weir_arena *arena = weir_arena_new(0);
 	struct sql_session *session = weir_arena_zalloc(arena, sizeof *session);
@@ -199,15 +199,15 @@ void sql_session_interrupt(struct sql_session *session)
 static int run_error(duckdb_result *result, struct weir_error *err)
 {
 	duckdb_error_type type = duckdb_result_error_type(result);
-	int code = type == DUCKDB_ERROR_INTERRUPT       ? WEIR_E_CANCELLED
-	           : type == DUCKDB_ERROR_OUT_OF_MEMORY ? WEIR_E_LIMIT
-	           : type == DUCKDB_ERROR_IO            ? WEIR_E_IO
-	                                                : WEIR_E_INPUT;
+	int code = type == DUCKDB_ERROR_INTERRUPT    ? WEIR_E_CANCELLED
+		: type == DUCKDB_ERROR_OUT_OF_MEMORY ? WEIR_E_LIMIT
+		: type == DUCKDB_ERROR_IO            ? WEIR_E_IO
+						     : WEIR_E_INPUT;
 	return sql_fail(err, code, "query", duckdb_result_error(result), true);
 }
 
 int sql_session_query(
-        struct sql_session *session, struct weir_str text, struct sql_result **ret_result, struct weir_error *err)
+	struct sql_session *session, struct weir_str text, struct sql_result **ret_result, struct weir_error *err)
 {
 	duckdb_connection connection = session->instance->connection;
 	int code = sql_guard(connection, text, session->relations, session->relation_count, err);

@@ -44,7 +44,7 @@ struct sql_transform;
  * smaller integers widen to int or long, ENUM to string, else an error that names the column and its type.
  */
 int sql_transform_new(struct sql *sql, struct weir_str text, const char *name, const char *relation,
-        const struct weir_schema *input, struct sql_transform **ret_transform, struct weir_error *err);
+	const struct weir_schema *input, struct sql_transform **ret_transform, struct weir_error *err);
 void sql_transform_free(struct sql_transform *transform);
 const struct weir_schema *sql_transform_schema(const struct sql_transform *transform); /* of the output; ids 0 */
 /* True where the SELECT only picks and renames columns of its relation, without WHERE, ORDER, LIMIT or joins:
@@ -59,7 +59,7 @@ bool sql_transform_is_projection(const struct sql_transform *transform, const ui
  * ret_count its size.
  */
 int sql_transform_run(struct sql_transform *transform, struct weir_batch *const *batches, uint32_t count,
-        struct weir_batch ***ret_batches, uint32_t *ret_count, struct weir_error *err);
+	struct weir_batch ***ret_batches, uint32_t *ret_count, struct weir_error *err);
 
 /* ---- free SQL over files ---- */
 struct sql_session;
@@ -74,7 +74,8 @@ struct sql_view {
 	const struct weir_schema *schema;
 	const struct weir_str *files; /* local paths; none: an empty relation */
 	uint32_t file_count;
-	struct weir_str refusal; /* with no files: reading the view is this error, describing it is not; "": it is empty */
+	struct weir_str
+		refusal; /* with no files: reading the view is this error, describing it is not; "": it is empty */
 	struct weir_str subject_column; /* of hidden; "" where there is no fence */
 	const struct sql_hidden *hidden;
 	uint32_t hidden_count;
@@ -85,7 +86,7 @@ struct sql_view {
  * instance. Errors of opening a file name the view.
  */
 int sql_session_new(struct sql *sql, const struct sql_view *views, uint32_t view_count,
-        struct sql_session **ret_session, struct weir_error *err);
+	struct sql_session **ret_session, struct weir_error *err);
 void sql_session_free(struct sql_session *session);
 /*
  * Runs one statement (SELECT and its like; DESCRIBE, SUMMARIZE, SHOW TABLES, EXPLAIN; nothing that writes). Batches
@@ -95,7 +96,7 @@ void sql_session_free(struct sql_session *session);
  */
 struct sql_result;
 int sql_session_query(
-        struct sql_session *session, struct weir_str text, struct sql_result **ret_result, struct weir_error *err);
+	struct sql_session *session, struct weir_str text, struct sql_result **ret_result, struct weir_error *err);
 const struct weir_schema *sql_result_schema(const struct sql_result *result);
 int sql_result_next(struct sql_result *result, struct weir_batch **ret_batch, struct weir_error *err);
 void sql_result_free(struct sql_result *result);

@@ -56,7 +56,7 @@ int sql_fail(struct weir_error *err, int code, const char *name, const char *mes
 duckdb_logical_type sql_type_from_field(const struct weir_field *field);
 /* A field (name "") of DuckDB's type; false where weir has no such type. */
 bool sql_type_to_field(
-        struct weir_arena *arena, duckdb_logical_type type, unsigned depth, struct weir_field *ret_field);
+	struct weir_arena *arena, duckdb_logical_type type, unsigned depth, struct weir_field *ret_field);
 /* Writes the type that a column is cast to. Returns 1 where it differs from type, 0 where not, -1 where there is none
  * (only if not lenient; lenient takes text for what weir lacks). */
 int sql_type_cast(duckdb_logical_type type, bool lenient, unsigned depth, struct weir_buf *out);
@@ -66,7 +66,7 @@ void sql_type_name(duckdb_logical_type type, struct weir_buf *out);
 /* ---- vector.c ---- */
 /* Fills a vector of DuckDB's from rows [0, rows) of a column: views point into the column's bytes. */
 void sql_vector_fill(
-        duckdb_vector vector, const struct weir_field *field, const struct weir_column *column, uint32_t rows);
+	duckdb_vector vector, const struct weir_field *field, const struct weir_column *column, uint32_t rows);
 /* The chunk as a batch that owns it; its columns point into the chunk's vectors. */
 struct weir_batch *sql_chunk_adopt(duckdb_data_chunk take_chunk, const struct weir_schema *schema);
 
@@ -76,14 +76,14 @@ struct weir_batch *sql_chunk_adopt(duckdb_data_chunk take_chunk, const struct we
  * SELECT. ret_schema (in arena) has the result's columns. name: the file, for errors.
  */
 int sql_prepare(duckdb_connection connection, struct weir_str text, const char *name, bool lenient,
-        struct weir_arena *arena, duckdb_prepared_statement *ret_statement, struct weir_schema **ret_schema,
-        struct weir_error *err);
+	struct weir_arena *arena, duckdb_prepared_statement *ret_statement, struct weir_schema **ret_schema,
+	struct weir_error *err);
 /* Runs a query with text as its one parameter; the caller destroys the result in any case. */
 bool sql_query_about(duckdb_connection connection, const char *query, struct weir_str text, duckdb_result *result);
 /* True where text only picks columns of relation: ret_columns (in arena) has input's index of each. */
 bool sql_projection(duckdb_connection connection, struct weir_str text, const char *relation,
-        const struct weir_schema *input, const struct weir_schema *output, struct weir_arena *arena,
-        const uint32_t **ret_columns);
+	const struct weir_schema *input, const struct weir_schema *output, struct weir_arena *arena,
+	const uint32_t **ret_columns);
 
 /* ---- guard.c ---- */
 /*
@@ -91,7 +91,7 @@ bool sql_projection(duckdb_connection connection, struct weir_str text, const ch
  * table function that could reach a file or run text.
  */
 int sql_guard(duckdb_connection connection, struct weir_str text, const struct weir_str *relations,
-        size_t relation_count, struct weir_error *err);
+	size_t relation_count, struct weir_error *err);
 
 /* ---- transform.c ---- */
 /* Registers the table function by which batches enter; once an instance. */

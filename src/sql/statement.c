@@ -14,7 +14,7 @@ static struct weir_str trim_end(struct weir_str text)
 
 /* Prepares text, which must be one SELECT (lenient: or EXPLAIN). */
 static int prepare_one(duckdb_connection connection, const char *text, const char *name, bool lenient,
-        duckdb_prepared_statement *ret_statement, struct weir_error *err)
+	duckdb_prepared_statement *ret_statement, struct weir_error *err)
 {
 	duckdb_extracted_statements extracted = NULL;
 	duckdb_prepared_statement statement = NULL;
@@ -25,17 +25,17 @@ static int prepare_one(duckdb_connection connection, const char *text, const cha
 		code = sql_fail(err, WEIR_E_INPUT, name, message, false);
 	} else if (count != 1) {
 		code = weir_fail_at(err, WEIR_E_INPUT, weir_str_from(name), WEIR_ERROR_NO_OFFSET,
-		        "holds %u statements; write one SELECT", (unsigned)count);
+			"holds %u statements; write one SELECT", (unsigned)count);
 	} else if (duckdb_prepare_extracted_statement(connection, extracted, 0, &statement) != DuckDBSuccess) {
 		code = sql_fail(err, WEIR_E_INPUT, name, duckdb_prepare_error(statement), false);
 	} else {
 		duckdb_statement_type type = duckdb_prepared_statement_type(statement);
 		if (type != DUCKDB_STATEMENT_TYPE_SELECT && !(lenient && type == DUCKDB_STATEMENT_TYPE_EXPLAIN))
 			code = weir_fail_at(err, WEIR_E_INPUT, weir_str_from(name), WEIR_ERROR_NO_OFFSET,
-			        "is not a SELECT; nothing else is run here");
+				"is not a SELECT; nothing else is run here");
 		else if (duckdb_nparams(statement) > 0)
 			code = weir_fail_at(err, WEIR_E_INPUT, weir_str_from(name), WEIR_ERROR_NO_OFFSET,
-			        "has parameters; write the values out");
+				"has parameters; write the values out");
 	}
 	duckdb_destroy_extracted(&extracted);
 	if (code < 0)
@@ -47,7 +47,7 @@ static int prepare_one(duckdb_connection connection, const char *text, const cha
 
 /* The text wrapped so that each column has one of weir's types; out stays empty where it needs no cast. */
 static int wrap(duckdb_prepared_statement statement, struct weir_str text, const char *name, bool lenient,
-        struct weir_buf *out, struct weir_error *err)
+	struct weir_buf *out, struct weir_error *err)
 {
 	idx_t count = duckdb_prepared_statement_column_count(statement);
 	struct weir_buf list = WEIR_BUF_INIT, names = WEIR_BUF_INIT, type_text = WEIR_BUF_INIT;
@@ -62,8 +62,8 @@ static int wrap(duckdb_prepared_statement statement, struct weir_str text, const
 			type_text.size = 0;
 			sql_type_name(type, &type_text);
 			code = weir_fail_at(err, WEIR_E_INPUT, weir_str_from(name), WEIR_ERROR_NO_OFFSET,
-			        "column '%s' is of type %s, which no table has; cast it, as in CAST(... AS BIGINT)",
-			        column, weir_buf_cstr(&type_text));
+				"column '%s' is of type %s, which no table has; cast it, as in CAST(... AS BIGINT)",
+				column, weir_buf_cstr(&type_text));
 			duckdb_free((void *)(uintptr_t)column);
 		}
 		duckdb_destroy_logical_type(&type);
@@ -76,7 +76,7 @@ static int wrap(duckdb_prepared_statement statement, struct weir_str text, const
 	/* On the first line, so that the lines of errors stay right; a comment may end the text. */
 	if (code == 0 && changed)
 		weir_buf_printf(out, "SELECT %s FROM (%.*s\n) AS q(%s)", weir_buf_cstr(&list), WEIR_STR_ARG(text),
-		        weir_buf_cstr(&names));
+			weir_buf_cstr(&names));
 	weir_buf_done(&list);
 	weir_buf_done(&names);
 	weir_buf_done(&type_text);
@@ -84,14 +84,14 @@ static int wrap(duckdb_prepared_statement statement, struct weir_str text, const
 }
 
 int sql_prepare(duckdb_connection connection, struct weir_str text, const char *name, bool lenient,
-        struct weir_arena *arena, duckdb_prepared_statement *ret_statement, struct weir_schema **ret_schema,
-        struct weir_error *err)
+	struct weir_arena *arena, duckdb_prepared_statement *ret_statement, struct weir_schema **ret_schema,
+	struct weir_error *err)
 {
 	struct weir_buf wrapped = WEIR_BUF_INIT;
 	duckdb_prepared_statement statement = NULL, cast = NULL;
 	if (text.size > SQL_MAX_TEXT_BYTES)
 		return weir_fail_at(err, WEIR_E_LIMIT, weir_str_from(name), WEIR_ERROR_NO_OFFSET,
-		        "is longer than %u bytes", SQL_MAX_TEXT_BYTES);
+			"is longer than %u bytes", SQL_MAX_TEXT_BYTES);
 	text = trim_end(text);
 	int code = prepare_one(connection, weir_arena_cstr(arena, text), name, lenient, &statement, err);
 	if (code < 0)
@@ -99,7 +99,7 @@ int sql_prepare(duckdb_connection connection, struct weir_str text, const char *
 	idx_t count = duckdb_prepared_statement_column_count(statement);
 	if (count == 0 || count > SQL_MAX_COLUMNS) {
 		code = weir_fail_at(err, WEIR_E_LIMIT, weir_str_from(name), WEIR_ERROR_NO_OFFSET,
-		        "has %u columns; 1 to %d are possible", (unsigned)count, SQL_MAX_COLUMNS);
+			"has %u columns; 1 to %d are possible", (unsigned)count, SQL_MAX_COLUMNS);
 		goto done;
 	}
 	struct weir_schema *schema = weir_arena_zalloc(arena, sizeof *schema);
@@ -111,10 +111,10 @@ int sql_prepare(duckdb_connection connection, struct weir_str text, const char *
 	for (idx_t i = 0; code == 0 && i < count; i++) {
 		const char *column = duckdb_prepared_statement_column_name(statement, i);
 		duckdb_logical_type type =
-		        duckdb_prepared_statement_column_logical_type(cast != NULL ? cast : statement, i);
+			duckdb_prepared_statement_column_logical_type(cast != NULL ? cast : statement, i);
 		if (!sql_type_to_field(arena, type, 0, &schema->fields[i]))
 			code = weir_fail_at(err, WEIR_E_INTERNAL, weir_str_from(name), WEIR_ERROR_NO_OFFSET,
-			        "column '%s' has a type that was to be cast", column);
+				"column '%s' has a type that was to be cast", column);
 		schema->fields[i].name = weir_arena_str(arena, weir_str_from(column));
 		duckdb_destroy_logical_type(&type);
 		duckdb_free((void *)(uintptr_t)column);
@@ -138,8 +138,8 @@ bool sql_query_about(duckdb_connection connection, const char *query, struct wei
 	duckdb_prepared_statement statement = NULL;
 	memset(result, 0, sizeof *result);
 	bool good = duckdb_prepare(connection, query, &statement) == DuckDBSuccess &&
-	            duckdb_bind_varchar_length(statement, 1, text.data, text.size) == DuckDBSuccess &&
-	            duckdb_execute_prepared(statement, result) == DuckDBSuccess;
+		duckdb_bind_varchar_length(statement, 1, text.data, text.size) == DuckDBSuccess &&
+		duckdb_execute_prepared(statement, result) == DuckDBSuccess;
 	duckdb_destroy_prepare(&statement);
 	return good;
 }
@@ -150,26 +150,26 @@ bool sql_query_about(duckdb_connection connection, const char *query, struct wei
  * join ...
  */
 static const char projection_query[] =
-        "WITH parsed AS (SELECT json_serialize_sql($1::VARCHAR)::JSON AS j), "
-        "node AS (SELECT json_extract(j, '$.statements[0].node') AS n FROM parsed WHERE json_array_length(j, "
-        "'$.statements') = 1), "
-        "item AS (SELECT n, unnest(CAST(json_extract(n, '$.select_list') AS JSON[])) AS e FROM node "
-        "WHERE json_extract_string(n, '$.type') = 'SELECT_NODE' AND json_array_length(n, '$.modifiers') = 0 "
-        "AND json_array_length(n, '$.cte_map.map') = 0 AND json_array_length(n, '$.group_expressions') = 0 "
-        "AND json_array_length(n, '$.group_sets') = 0 AND json_extract_string(n, '$.aggregate_handling') = "
-        "'STANDARD_HANDLING' "
-        "AND json_extract_string(n, '$.where_clause') IS NULL AND json_extract_string(n, '$.having') IS NULL AND "
-        "json_extract_string(n, '$.qualify') IS NULL AND json_extract_string(n, '$.sample') IS NULL "
-        "AND json_extract_string(n, '$.from_table.type') = 'BASE_TABLE' AND json_extract_string(n, "
-        "'$.from_table.sample') IS NULL "
-        "AND json_extract_string(n, '$.from_table.at_clause') IS NULL AND json_array_length(n, "
-        "'$.from_table.column_name_alias') = 0 "
-        "AND json_extract_string(n, '$.from_table.schema_name') = '' AND json_extract_string(n, "
-        "'$.from_table.catalog_name') = '') "
-        "SELECT json_extract_string(e, '$.class'), json_array_length(e, '$.column_names')::VARCHAR, "
-        "json_extract_string(e, '$.column_names[0]'), "
-        "json_extract_string(e, '$.column_names[1]'), json_extract_string(n, '$.from_table.table_name'), "
-        "json_extract_string(n, '$.from_table.alias') FROM item";
+	"WITH parsed AS (SELECT json_serialize_sql($1::VARCHAR)::JSON AS j), "
+	"node AS (SELECT json_extract(j, '$.statements[0].node') AS n FROM parsed WHERE json_array_length(j, "
+	"'$.statements') = 1), "
+	"item AS (SELECT n, unnest(CAST(json_extract(n, '$.select_list') AS JSON[])) AS e FROM node "
+	"WHERE json_extract_string(n, '$.type') = 'SELECT_NODE' AND json_array_length(n, '$.modifiers') = 0 "
+	"AND json_array_length(n, '$.cte_map.map') = 0 AND json_array_length(n, '$.group_expressions') = 0 "
+	"AND json_array_length(n, '$.group_sets') = 0 AND json_extract_string(n, '$.aggregate_handling') = "
+	"'STANDARD_HANDLING' "
+	"AND json_extract_string(n, '$.where_clause') IS NULL AND json_extract_string(n, '$.having') IS NULL AND "
+	"json_extract_string(n, '$.qualify') IS NULL AND json_extract_string(n, '$.sample') IS NULL "
+	"AND json_extract_string(n, '$.from_table.type') = 'BASE_TABLE' AND json_extract_string(n, "
+	"'$.from_table.sample') IS NULL "
+	"AND json_extract_string(n, '$.from_table.at_clause') IS NULL AND json_array_length(n, "
+	"'$.from_table.column_name_alias') = 0 "
+	"AND json_extract_string(n, '$.from_table.schema_name') = '' AND json_extract_string(n, "
+	"'$.from_table.catalog_name') = '') "
+	"SELECT json_extract_string(e, '$.class'), json_array_length(e, '$.column_names')::VARCHAR, "
+	"json_extract_string(e, '$.column_names[0]'), "
+	"json_extract_string(e, '$.column_names[1]'), json_extract_string(n, '$.from_table.table_name'), "
+	"json_extract_string(n, '$.from_table.alias') FROM item";
 
 static bool equal_fold(const char *a, const char *b)
 {
@@ -201,12 +201,12 @@ static uint32_t projected_column(char *const values[6], const char *relation, co
 }
 
 bool sql_projection(duckdb_connection connection, struct weir_str text, const char *relation,
-        const struct weir_schema *input, const struct weir_schema *output, struct weir_arena *arena,
-        const uint32_t **ret_columns)
+	const struct weir_schema *input, const struct weir_schema *output, struct weir_arena *arena,
+	const uint32_t **ret_columns)
 {
 	duckdb_result result;
 	bool plain = sql_query_about(connection, projection_query, trim_end(text), &result) &&
-	             duckdb_row_count(&result) == output->field_count;
+		duckdb_row_count(&result) == output->field_count;
 	uint32_t *columns = weir_arena_calloc(arena, output->field_count, sizeof *columns);
 	for (uint32_t i = 0; plain && i < output->field_count; i++) {
 		char *values[6];

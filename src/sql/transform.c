@@ -93,7 +93,7 @@ static void rows_next(duckdb_function_info info, duckdb_data_chunk output)
 		uint32_t column = scan->columns[i];
 		if (column < transform->input->field_count)
 			sql_vector_fill(duckdb_data_chunk_get_vector(output, i), &transform->input->fields[column],
-			        &batch->columns[column], batch->row_count);
+				&batch->columns[column], batch->row_count);
 	}
 	duckdb_data_chunk_set_size(output, batch->row_count);
 }
@@ -113,8 +113,8 @@ int sql_register_rows(struct sql *sql, struct weir_error *err)
 	duckdb_destroy_logical_type(&parameter);
 	duckdb_destroy_table_function(&function);
 	return state == DuckDBSuccess
-	               ? 0
-	               : weir_fail(err, WEIR_E_INTERNAL, "cannot register the relation's table function");
+		? 0
+		: weir_fail(err, WEIR_E_INTERNAL, "cannot register the relation's table function");
 }
 
 /* ---- transforms ---- */
@@ -160,11 +160,11 @@ static int create_relation(struct sql_transform *transform, const char *relation
 }
 
 int sql_transform_new(struct sql *sql, struct weir_str text, const char *name, const char *relation,
-        const struct weir_schema *input, struct sql_transform **ret_transform, struct weir_error *err)
+	const struct weir_schema *input, struct sql_transform **ret_transform, struct weir_error *err)
 {
 	if (input->field_count == 0 || input->field_count > SQL_MAX_COLUMNS)
 		return weir_fail(err, WEIR_E_LIMIT, "a relation has 1 to %d columns, not %u", SQL_MAX_COLUMNS,
-		        input->field_count);
+			input->field_count);
 	struct weir_arena *arena = weir_arena_new(0);
 	struct sql_transform *transform = weir_arena_zalloc(arena, sizeof *transform);
 	transform->sql = sql;
@@ -178,13 +178,13 @@ int sql_transform_new(struct sql *sql, struct weir_str text, const char *name, c
 		code = create_relation(transform, relation, err);
 	if (code == 0)
 		code = sql_prepare(transform->connection, text, transform->name, false, arena, &transform->statement,
-		        &transform->output, err);
+			&transform->output, err);
 	if (code < 0) {
 		sql_transform_free(transform);
 		return code;
 	}
 	transform->projection = sql_projection(transform->connection, text, relation, transform->input,
-	        transform->output, arena, &transform->projected);
+		transform->output, arena, &transform->projected);
 	*ret_transform = transform;
 	return 0;
 }
@@ -213,7 +213,7 @@ bool sql_transform_is_projection(const struct sql_transform *transform, const ui
 
 /* Takes the result's chunks. Texts of an error may quote rows: they are masked. */
 static int collect(struct sql_transform *transform, duckdb_result *result, struct weir_batch ***ret_batches,
-        uint32_t *ret_count, struct weir_error *err)
+	uint32_t *ret_count, struct weir_error *err)
 {
 	struct weir_batch **batches = NULL;
 	size_t count = 0, capacity = 0;
@@ -239,7 +239,7 @@ static int collect(struct sql_transform *transform, duckdb_result *result, struc
 }
 
 int sql_transform_run(struct sql_transform *transform, struct weir_batch *const *batches, uint32_t count,
-        struct weir_batch ***ret_batches, uint32_t *ret_count, struct weir_error *err)
+	struct weir_batch ***ret_batches, uint32_t *ret_count, struct weir_error *err)
 {
 	duckdb_result result;
 	int code;

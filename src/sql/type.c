@@ -9,18 +9,18 @@ static const struct {
 	duckdb_type duckdb;
 	const char *name;
 } same_types[] = {
-        {WEIR_BOOL, DUCKDB_TYPE_BOOLEAN, "BOOLEAN"},
-        {WEIR_INT32, DUCKDB_TYPE_INTEGER, "INTEGER"},
-        {WEIR_INT64, DUCKDB_TYPE_BIGINT, "BIGINT"},
-        {WEIR_FLOAT, DUCKDB_TYPE_FLOAT, "FLOAT"},
-        {WEIR_DOUBLE, DUCKDB_TYPE_DOUBLE, "DOUBLE"},
-        {WEIR_DATE, DUCKDB_TYPE_DATE, "DATE"},
-        {WEIR_TIME, DUCKDB_TYPE_TIME, "TIME"},
-        {WEIR_TIMESTAMP, DUCKDB_TYPE_TIMESTAMP, "TIMESTAMP"},
-        {WEIR_TIMESTAMPTZ, DUCKDB_TYPE_TIMESTAMP_TZ, "TIMESTAMPTZ"},
-        {WEIR_STRING, DUCKDB_TYPE_VARCHAR, "VARCHAR"},
-        {WEIR_UUID, DUCKDB_TYPE_UUID, "UUID"},
-        {WEIR_BINARY, DUCKDB_TYPE_BLOB, "BLOB"},
+	{WEIR_BOOL, DUCKDB_TYPE_BOOLEAN, "BOOLEAN"},
+	{WEIR_INT32, DUCKDB_TYPE_INTEGER, "INTEGER"},
+	{WEIR_INT64, DUCKDB_TYPE_BIGINT, "BIGINT"},
+	{WEIR_FLOAT, DUCKDB_TYPE_FLOAT, "FLOAT"},
+	{WEIR_DOUBLE, DUCKDB_TYPE_DOUBLE, "DOUBLE"},
+	{WEIR_DATE, DUCKDB_TYPE_DATE, "DATE"},
+	{WEIR_TIME, DUCKDB_TYPE_TIME, "TIME"},
+	{WEIR_TIMESTAMP, DUCKDB_TYPE_TIMESTAMP, "TIMESTAMP"},
+	{WEIR_TIMESTAMPTZ, DUCKDB_TYPE_TIMESTAMP_TZ, "TIMESTAMPTZ"},
+	{WEIR_STRING, DUCKDB_TYPE_VARCHAR, "VARCHAR"},
+	{WEIR_UUID, DUCKDB_TYPE_UUID, "UUID"},
+	{WEIR_BINARY, DUCKDB_TYPE_BLOB, "BLOB"},
 };
 #define SAME_TYPES (sizeof same_types / sizeof *same_types)
 
@@ -30,23 +30,23 @@ static const struct {
 	const char *to, *name;
 	bool lenient_only;
 } cast_types[] = {
-        {DUCKDB_TYPE_TINYINT, "INTEGER", "TINYINT", false},
-        {DUCKDB_TYPE_SMALLINT, "INTEGER", "SMALLINT", false},
-        {DUCKDB_TYPE_UTINYINT, "INTEGER", "UTINYINT", false},
-        {DUCKDB_TYPE_USMALLINT, "INTEGER", "USMALLINT", false},
-        {DUCKDB_TYPE_UINTEGER, "BIGINT", "UINTEGER", false},
-        {DUCKDB_TYPE_ENUM, "VARCHAR", "ENUM", false},
-        {DUCKDB_TYPE_SQLNULL, "VARCHAR", "NULL", false},
-        {DUCKDB_TYPE_TIMESTAMP_S, "TIMESTAMP", "TIMESTAMP_S", false},
-        {DUCKDB_TYPE_TIMESTAMP_MS, "TIMESTAMP", "TIMESTAMP_MS", false},
-        {DUCKDB_TYPE_TIMESTAMP_NS, "VARCHAR", "TIMESTAMP_NS", true},
-        {DUCKDB_TYPE_UBIGINT, "DECIMAL(20, 0)", "UBIGINT", true},
-        {DUCKDB_TYPE_HUGEINT, "DECIMAL(38, 0)", "HUGEINT", true},
-        {DUCKDB_TYPE_UHUGEINT, "VARCHAR", "UHUGEINT", true},
-        {DUCKDB_TYPE_INTERVAL, "VARCHAR", "INTERVAL", true},
-        {DUCKDB_TYPE_TIME_TZ, "VARCHAR", "TIMETZ", true},
-        {DUCKDB_TYPE_BIT, "VARCHAR", "BIT", true},
-        {DUCKDB_TYPE_UNION, "VARCHAR", "UNION", true},
+	{DUCKDB_TYPE_TINYINT, "INTEGER", "TINYINT", false},
+	{DUCKDB_TYPE_SMALLINT, "INTEGER", "SMALLINT", false},
+	{DUCKDB_TYPE_UTINYINT, "INTEGER", "UTINYINT", false},
+	{DUCKDB_TYPE_USMALLINT, "INTEGER", "USMALLINT", false},
+	{DUCKDB_TYPE_UINTEGER, "BIGINT", "UINTEGER", false},
+	{DUCKDB_TYPE_ENUM, "VARCHAR", "ENUM", false},
+	{DUCKDB_TYPE_SQLNULL, "VARCHAR", "NULL", false},
+	{DUCKDB_TYPE_TIMESTAMP_S, "TIMESTAMP", "TIMESTAMP_S", false},
+	{DUCKDB_TYPE_TIMESTAMP_MS, "TIMESTAMP", "TIMESTAMP_MS", false},
+	{DUCKDB_TYPE_TIMESTAMP_NS, "VARCHAR", "TIMESTAMP_NS", true},
+	{DUCKDB_TYPE_UBIGINT, "DECIMAL(20, 0)", "UBIGINT", true},
+	{DUCKDB_TYPE_HUGEINT, "DECIMAL(38, 0)", "HUGEINT", true},
+	{DUCKDB_TYPE_UHUGEINT, "VARCHAR", "UHUGEINT", true},
+	{DUCKDB_TYPE_INTERVAL, "VARCHAR", "INTERVAL", true},
+	{DUCKDB_TYPE_TIME_TZ, "VARCHAR", "TIMETZ", true},
+	{DUCKDB_TYPE_BIT, "VARCHAR", "BIT", true},
+	{DUCKDB_TYPE_UNION, "VARCHAR", "UNION", true},
 };
 #define CAST_TYPES (sizeof cast_types / sizeof *cast_types)
 
@@ -114,7 +114,7 @@ static duckdb_logical_type child_type_of(duckdb_logical_type type, idx_t index)
 }
 
 static bool nested_to_field(
-        struct weir_arena *arena, duckdb_logical_type type, unsigned depth, struct weir_field *field)
+	struct weir_arena *arena, duckdb_logical_type type, unsigned depth, struct weir_field *field)
 {
 	static const char *const map_names[] = {"key", "value"};
 	duckdb_type id = duckdb_get_type_id(type);

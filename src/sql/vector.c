@@ -77,14 +77,14 @@ static void fill_text(struct weir_view *target, const struct weir_column *column
 		const uint32_t *codes = column->values;
 		for (uint32_t i = 0; i < rows; i++)
 			target[i] = weir_column_is_valid(column, i) ? column->dict->values[codes[i]]
-			                                            : (struct weir_view){0};
+								    : (struct weir_view){0};
 	} else {
 		memcpy(target, column->values, rows * sizeof *target);
 	}
 }
 
 static void fill_spans(
-        duckdb_vector vector, const struct weir_field *field, const struct weir_column *column, uint32_t rows)
+	duckdb_vector vector, const struct weir_field *field, const struct weir_column *column, uint32_t rows)
 {
 	duckdb_list_vector_reserve(vector, column->child_rows);
 	duckdb_list_vector_set_size(vector, column->child_rows);
@@ -96,11 +96,11 @@ static void fill_spans(
 	}
 	for (uint32_t i = 0; i < 2; i++)
 		sql_vector_fill(duckdb_struct_vector_get_child(child, i), &field->children[i], &column->children[i],
-		        column->child_rows);
+			column->child_rows);
 }
 
 void sql_vector_fill(
-        duckdb_vector vector, const struct weir_field *field, const struct weir_column *column, uint32_t rows)
+	duckdb_vector vector, const struct weir_field *field, const struct weir_column *column, uint32_t rows)
 {
 	if (rows == 0)
 		return;
@@ -124,7 +124,7 @@ void sql_vector_fill(
 	case WEIR_STRUCT:
 		for (uint32_t i = 0; i < field->child_count; i++)
 			sql_vector_fill(duckdb_struct_vector_get_child(vector, i), &field->children[i],
-			        &column->children[i], rows);
+				&column->children[i], rows);
 		break;
 	default:
 		memcpy(duckdb_vector_get_data(vector), column->values, (size_t)rows * weir_type_width(field->type));
@@ -187,7 +187,7 @@ static void *adopt_decimals(struct weir_arena *arena, void *values, uint8_t prec
 }
 
 static void adopt_vector(struct weir_arena *arena, duckdb_vector vector, const struct weir_field *field, uint32_t rows,
-        struct weir_column *column)
+	struct weir_column *column)
 {
 	column->type = field->type;
 	column->layout = weir_type_is_text(field->type) ? WEIR_VIEW : WEIR_FLAT;
@@ -212,7 +212,7 @@ static void adopt_vector(struct weir_arena *arena, duckdb_vector vector, const s
 		}
 		for (uint32_t i = 0; i < field->child_count; i++)
 			adopt_vector(arena, field->type == WEIR_LIST ? inner : duckdb_struct_vector_get_child(inner, i),
-			        &field->children[i], column->child_rows, &column->children[i]);
+				&field->children[i], column->child_rows, &column->children[i]);
 		if (field->type == WEIR_STRUCT)
 			column->child_rows = 0;
 	}
@@ -225,12 +225,12 @@ struct weir_batch *sql_chunk_adopt(duckdb_data_chunk take_chunk, const struct we
 	adopted->chunk = take_chunk;
 	adopted->arena = arena;
 	adopted->batch = (struct weir_batch){.schema = schema,
-	        .row_count = (uint32_t)duckdb_data_chunk_get_size(take_chunk),
-	        .columns = weir_arena_calloc(arena, schema->field_count, sizeof *adopted->batch.columns),
-	        .release = release_adopted,
-	        .owner = adopted};
+		.row_count = (uint32_t)duckdb_data_chunk_get_size(take_chunk),
+		.columns = weir_arena_calloc(arena, schema->field_count, sizeof *adopted->batch.columns),
+		.release = release_adopted,
+		.owner = adopted};
 	for (uint32_t i = 0; i < schema->field_count; i++)
 		adopt_vector(arena, duckdb_data_chunk_get_vector(take_chunk, i), &schema->fields[i],
-		        adopted->batch.row_count, &adopted->batch.columns[i]);
+			adopted->batch.row_count, &adopted->batch.columns[i]);
 	return &adopted->batch;
 }

@@ -228,7 +228,7 @@ static void unpin(struct cache *cache, struct entry *entry)
 
 /* Copies a source into a temporary file. *ret_good false, without an error, where the disk has no room. */
 static int copy_source(struct cache *cache, struct weir_byte_source *source, char path[PATH_SIZE], bool *ret_good,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	int fd = open_temporary(cache, path), status = 0;
 	bool good = fd >= 0;
@@ -251,7 +251,7 @@ static int copy_source(struct cache *cache, struct weir_byte_source *source, cha
 
 /* Fills an entry that this thread has put there, FETCHING. *ret_entry NULL where it is not to be copied. */
 static int fetch(
-        struct cache *cache, const char *name, struct entry *entry, struct entry **ret_entry, struct weir_error *err)
+	struct cache *cache, const char *name, struct entry *entry, struct entry **ret_entry, struct weir_error *err)
 {
 	struct weir_byte_source source = {0};
 	char from[PATH_SIZE], to[PATH_SIZE];
@@ -316,11 +316,11 @@ static int acquire(struct cache *cache, const char *name, struct entry **ret_ent
 static int past_end(const char *name, uint64_t offset, size_t size, struct weir_error *err)
 {
 	return weir_fail_at(
-	        err, WEIR_E_CORRUPT, weir_str_from(name), offset, "the object ends before %zu expected bytes", size);
+		err, WEIR_E_CORRUPT, weir_str_from(name), offset, "the object ends before %zu expected bytes", size);
 }
 
 static int read_copy(
-        const struct entry *entry, const char *name, uint64_t offset, void *buffer, size_t size, struct weir_error *err)
+	const struct entry *entry, const char *name, uint64_t offset, void *buffer, size_t size, struct weir_error *err)
 {
 	char *to = buffer;
 	if (offset > entry->size || size > entry->size - offset)
@@ -333,8 +333,8 @@ static int read_copy(
 			return weir_fail_errno(err, errno, weir_str_from(name), "read its local copy");
 		if (got == 0)
 			return weir_fail_at(err, WEIR_E_CORRUPT, weir_str_from(name), offset,
-			        "its local copy was cut off: stop the server and delete the directory `cache` of its "
-			        "data");
+				"its local copy was cut off: stop the server and delete the directory `cache` of its "
+				"data");
 		to += got;
 		size -= (size_t)got;
 		offset += (uint64_t)got;
@@ -344,7 +344,7 @@ static int read_copy(
 
 /* From the copy where there is one, else that range from below: one read does not fetch. */
 static int cache_read(
-        struct store *store, const char *name, uint64_t offset, void *buffer, size_t size, struct weir_error *err)
+	struct store *store, const char *name, uint64_t offset, void *buffer, size_t size, struct weir_error *err)
 {
 	struct cache *cache = cache_of(store);
 	char key[KEY_SIZE];
@@ -407,7 +407,7 @@ static void source_close(struct store_source *take_source)
 }
 
 static int cache_source_open(
-        struct store *store, const char *name, struct weir_byte_source *ret_source, struct weir_error *err)
+	struct store *store, const char *name, struct weir_byte_source *ret_source, struct weir_error *err)
 {
 	struct cache *cache = cache_of(store);
 	struct entry *entry;
@@ -431,7 +431,7 @@ static int cache_source_open(
 }
 
 static int cache_local_path(struct store *store, struct weir_arena *arena, struct weir_str name,
-        struct weir_str *ret_path, struct weir_error *err)
+	struct weir_str *ret_path, struct weir_error *err)
 {
 	struct cache *cache = cache_of(store);
 	char path[PATH_SIZE];
@@ -441,9 +441,9 @@ static int cache_local_path(struct store *store, struct weir_arena *arena, struc
 		return status;
 	if (entry == NULL)
 		return weir_fail_at(err, WEIR_E_LIMIT, name, WEIR_ERROR_NO_OFFSET,
-		        "there is no room for a local copy: allow the warehouse's cache more than %llu MiB, or free "
-		        "disk space",
-		        (unsigned long long)(cache->limit >> 20));
+			"there is no room for a local copy: allow the warehouse's cache more than %llu MiB, or free "
+			"disk space",
+			(unsigned long long)(cache->limit >> 20));
 	copy_path(cache, entry->key, path);
 	*ret_path = weir_arena_str(arena, weir_str_from(path));
 	return 0;
@@ -503,7 +503,7 @@ static int cache_append(struct store_file *store_file, const void *data, size_t 
 		return status;
 	store_file->size_bytes += size;
 	if (file->fd >= 0 &&
-	        (store_file->size_bytes > cache_of(store_file->store)->limit / 4 || !write_all(file->fd, data, size)))
+		(store_file->size_bytes > cache_of(store_file->store)->limit / 4 || !write_all(file->fd, data, size)))
 		drop_copy(file); /* it can be fetched later */
 	return 0;
 }
@@ -523,7 +523,7 @@ static void keep_copy(struct cache *cache, struct cache_file *file)
 	copy_path(cache, key, path);
 	pthread_mutex_lock(&cache->lock);
 	if (file->fd >= 0 && *find(cache, key) == NULL && make_room(cache, file->file.size_bytes) &&
-	        rename(file->path, path) == 0) {
+		rename(file->path, path) == 0) {
 		make_ready(cache, add_entry(cache, key, FETCHING), file->file.size_bytes);
 		close(file->fd);
 		file->fd = -1;
@@ -558,7 +558,7 @@ static void cache_abandon(struct store *store, struct store_file *take_file)
 /* ---- listing, deleting ---- */
 
 static int cache_list(
-        struct store *store, const char *prefix, store_list_fn *object, void *context, struct weir_error *err)
+	struct store *store, const char *prefix, store_list_fn *object, void *context, struct weir_error *err)
 {
 	return store_list(cache_of(store)->below, prefix, object, context, err);
 }
@@ -603,7 +603,7 @@ static void each_file(struct cache *cache, void (*visit)(struct cache *cache, co
 	DIR *directory = opendir(cache->directory);
 	for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
 		bool is_key = strlen(entry->d_name) == KEY_SIZE - 1 &&
-		              strspn(entry->d_name, "0123456789abcdef") == KEY_SIZE - 1;
+			strspn(entry->d_name, "0123456789abcdef") == KEY_SIZE - 1;
 		if (is_key || strncmp(entry->d_name, TEMPORARY, sizeof TEMPORARY - 1) == 0)
 			visit(cache, entry->d_name);
 	}
@@ -624,7 +624,7 @@ static void adopt_copy(struct cache *cache, const char *name)
 	struct stat info;
 	copy_path(cache, name, path);
 	if (name[0] != TEMPORARY[0] && stat(path, &info) == 0 && *find(cache, name) == NULL &&
-	        make_room(cache, (uint64_t)info.st_size))
+		make_room(cache, (uint64_t)info.st_size))
 		make_ready(cache, add_entry(cache, name, FETCHING), (uint64_t)info.st_size);
 	else
 		unlink(path);
@@ -692,22 +692,22 @@ static void cache_close(struct store *store)
 }
 
 int store_cache_open(const struct store_cache_options *options, struct store *take_below, struct store **ret_store,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	static const struct store_ops ops = {
-	        .create = cache_create,
-	        .append = cache_append,
-	        .barrier = cache_barrier,
-	        .abandon = cache_abandon,
-	        .read = cache_read,
-	        .size = cache_size,
-	        .source_open = cache_source_open,
-	        .list = cache_list,
-	        .delete_many = cache_delete_many,
-	        .settle = cache_settle,
-	        .close = cache_close,
-	        .local_path = cache_local_path,
-	        .local_release = cache_local_release,
+		.create = cache_create,
+		.append = cache_append,
+		.barrier = cache_barrier,
+		.abandon = cache_abandon,
+		.read = cache_read,
+		.size = cache_size,
+		.source_open = cache_source_open,
+		.list = cache_list,
+		.delete_many = cache_delete_many,
+		.settle = cache_settle,
+		.close = cache_close,
+		.local_path = cache_local_path,
+		.local_release = cache_local_release,
 	};
 	struct cache *cache = weir_zalloc(sizeof *cache);
 	const struct weir_os *os = weir_os_real();
@@ -719,10 +719,9 @@ int store_cache_open(const struct store_cache_options *options, struct store *ta
 	cache->limit = options->limit_bytes > 0 ? options->limit_bytes : STORE_CACHE_BYTES;
 	pthread_mutex_init(&cache->lock, NULL);
 	pthread_cond_init(&cache->fetched, NULL);
-	int status =
-	        strlen(options->directory) <= 4096
-	                ? os->mkdir(os->self, cache->directory, err)
-	                : weir_fail(err, WEIR_E_LIMIT, "the path of the warehouse's cache is longer than 4,096 bytes");
+	int status = strlen(options->directory) <= 4096
+		? os->mkdir(os->self, cache->directory, err)
+		: weir_fail(err, WEIR_E_LIMIT, "the path of the warehouse's cache is longer than 4,096 bytes");
 	if (status != 0) {
 		cache_free(cache);
 		return status;

@@ -25,7 +25,7 @@ struct store_cache_options {
 
 /* Takes the store below, also on error. */
 int store_cache_open(const struct store_cache_options *options, struct store *take_below, struct store **ret_store,
-        struct weir_error *err);
+	struct weir_error *err);
 
 struct store_cache_counts {
 	uint64_t bytes, objects, hits, fetches, dropped;

@@ -416,7 +416,8 @@ static int walk(struct listing *listing, struct weir_error *err)
 static int local_list(
 	struct store *store, const char *prefix, store_list_fn *object, void *context, struct weir_error *err)
 {
-	return walk(&(struct listing){local_of(store), weir_str_from(prefix), object, context, {"", 0}, {0}, false}, err);
+	return walk(
+		&(struct listing){local_of(store), weir_str_from(prefix), object, context, {"", 0}, {0}, false}, err);
 }
 
 static int no_object(void *context, const struct store_object *object, struct weir_error *err)
@@ -531,8 +532,8 @@ int store_local_open(const struct weir_os *os, const char *root, struct store **
 	local->store = (struct store){.ops = &local_ops, .root = local->root, .scheme = "file://"};
 	pthread_mutex_init(&local->lock, NULL);
 	int status = strlen(local->root) < PATH_SIZE - STORE_NAME_MAX - 2
-			     ? os->mkdir(os->self, local->root, err)
-			     : weir_fail(err, WEIR_E_LIMIT, "the warehouse's path is longer than %d bytes", 4096);
+		? os->mkdir(os->self, local->root, err)
+		: weir_fail(err, WEIR_E_LIMIT, "the warehouse's path is longer than %d bytes", 4096);
 	if (status != 0) {
 		local_close(&local->store);
 		return status;

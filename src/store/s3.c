@@ -22,16 +22,16 @@ static void s3_close(struct store *store)
 }
 
 static const struct store_ops s3_ops = {
-        .create = s3_create,
-        .append = s3_append,
-        .barrier = s3_barrier,
-        .abandon = s3_abandon,
-        .read = s3_read,
-        .size = s3_size,
-        .source_open = s3_source_open,
-        .list = s3_list,
-        .delete_many = s3_delete_many,
-        .close = s3_close,
+	.create = s3_create,
+	.append = s3_append,
+	.barrier = s3_barrier,
+	.abandon = s3_abandon,
+	.read = s3_read,
+	.size = s3_size,
+	.source_open = s3_source_open,
+	.list = s3_list,
+	.delete_many = s3_delete_many,
+	.close = s3_close,
 };
 
 /* ---- addresses ---- */
@@ -50,7 +50,7 @@ static bool good_bucket(struct weir_str bucket)
 }
 
 int store_s3_parse(struct weir_arena *arena, struct weir_str uri, const char **ret_bucket, const char **ret_prefix,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct weir_str rest = uri;
 	for (const char *const *scheme = store_s3_schemes; *scheme != NULL && rest.size == uri.size; scheme++)
@@ -64,9 +64,9 @@ int store_s3_parse(struct weir_arena *arena, struct weir_str uri, const char **r
 	struct weir_str prefix = weir_arena_str(arena, (struct weir_str){rest.data + from, rest.size - from});
 	if (rest.size == uri.size || !good_bucket(bucket))
 		return weir_fail_at(err, WEIR_E_INPUT, uri, WEIR_ERROR_NO_OFFSET,
-		        "write s3://BUCKET/PREFIX; a bucket's name has %d to %d lower-case letters, digits, '-' and "
-		        "'.'",
-		        BUCKET_MIN, BUCKET_MAX);
+			"write s3://BUCKET/PREFIX; a bucket's name has %d to %d lower-case letters, digits, '-' and "
+			"'.'",
+			BUCKET_MIN, BUCKET_MAX);
 	int status = prefix.size > 0 ? store_check_name(prefix.data, err) : 0;
 	if (status != 0)
 		return status;
@@ -77,35 +77,35 @@ int store_s3_parse(struct weir_arena *arena, struct weir_str uri, const char **r
 
 static int set_address(struct s3 *s3, const struct store_s3_options *options, struct weir_error *err)
 {
-	const char *endpoint = options->endpoint != NULL ? options->endpoint
-	                                                 : weir_arena_printf(s3->arena, "https://s3.%.*s.amazonaws.com",
-	                                                           WEIR_STR_ARG(s3->region));
+	const char *endpoint = options->endpoint != NULL
+		? options->endpoint
+		: weir_arena_printf(s3->arena, "https://s3.%.*s.amazonaws.com", WEIR_STR_ARG(s3->region));
 	enum store_s3_style style = options->style;
 	bool tls = strncmp(endpoint, "https://", 8) == 0;
 	if (!tls && strncmp(endpoint, "http://", 7) != 0)
 		return weir_fail_at(err, WEIR_E_INPUT, weir_str_from(endpoint), WEIR_ERROR_NO_OFFSET,
-		        "an endpoint is written http://HOST:PORT or https://HOST");
+			"an endpoint is written http://HOST:PORT or https://HOST");
 	struct weir_str host = weir_str_from(endpoint + (tls ? 8 : 7));
 	while (host.size > 0 && host.data[host.size - 1] == '/')
 		host.size--;
 	if (host.size == 0 || memchr(host.data, '/', host.size) != NULL || memchr(host.data, '@', host.size) != NULL ||
-	        memchr(host.data, '?', host.size) != NULL)
+		memchr(host.data, '?', host.size) != NULL)
 		return weir_fail_at(err, WEIR_E_INPUT, WEIR_STR("endpoint"), WEIR_ERROR_NO_OFFSET,
-		        "an endpoint is a scheme, a host and a port, without a path and without keys");
+			"an endpoint is a scheme, a host and a port, without a path and without keys");
 	struct weir_str port = tls ? WEIR_STR(":443") : WEIR_STR(":80");
 	if (weir_str_has_suffix(host, port))
 		host.size -= port.size; /* nobody puts these into the Host header */
 	if (style == STORE_S3_STYLE_BY_HOST)
 		style = options->endpoint != NULL || memchr(s3->bucket.data, '.', s3->bucket.size) != NULL
-		                ? STORE_S3_STYLE_PATH
-		                : STORE_S3_STYLE_VIRTUAL;
+			? STORE_S3_STYLE_PATH
+			: STORE_S3_STYLE_VIRTUAL;
 	bool by_path = style == STORE_S3_STYLE_PATH;
 	s3->host = weir_str_from(weir_arena_printf(s3->arena, "%.*s%s%.*s", by_path ? 0 : (int)s3->bucket.size,
-	        s3->bucket.data, by_path ? "" : ".", WEIR_STR_ARG(host)));
+		s3->bucket.data, by_path ? "" : ".", WEIR_STR_ARG(host)));
 	s3->base_path = weir_str_from(by_path ? weir_arena_printf(s3->arena, "/%.*s", WEIR_STR_ARG(s3->bucket))
-	                                      : weir_arena_printf(s3->arena, "%s", ""));
+					      : weir_arena_printf(s3->arena, "%s", ""));
 	s3->base = weir_str_from(weir_arena_printf(s3->arena, "%s%.*s%.*s", tls ? "https://" : "http://",
-	        WEIR_STR_ARG(s3->host), WEIR_STR_ARG(s3->base_path)));
+		WEIR_STR_ARG(s3->host), WEIR_STR_ARG(s3->base_path)));
 	return 0;
 }
 
@@ -132,25 +132,25 @@ static int set_options(struct s3 *s3, const struct store_s3_options *options, st
 	s3->uploads = options->uploads_directory != NULL ? copy(s3, options->uploads_directory).data : NULL;
 	s3->clock = options->clock.now_us != NULL ? options->clock : weir_clock_system();
 	s3->retry = (struct http_retry){or_default(options->attempts, 8), or_default(options->first_wait_ms, 100),
-	        or_default(options->longest_wait_ms, 10000)};
+		or_default(options->longest_wait_ms, 10000)};
 	s3->list_page = or_default(options->list_page, 1000);
 	s3->part_bytes = or_default(options->part_bytes, PART_BYTES);
 	s3->prefix = copy(s3, prefix);
 	if (s3->prefix.size > 0)
 		s3->prefix = weir_str_from(weir_arena_printf(s3->arena, "%s/", prefix));
 	const char *root =
-	        weir_arena_printf(s3->arena, "%s%s%s", options->bucket, prefix[0] != '\0' ? "/" : "", prefix);
+		weir_arena_printf(s3->arena, "%s%s%s", options->bucket, prefix[0] != '\0' ? "/" : "", prefix);
 	s3->store = (struct store){&s3_ops, root, "s3://", store_s3_schemes};
 	if (!good_bucket(s3->bucket))
 		return weir_fail_at(err, WEIR_E_INPUT, s3->bucket, WEIR_ERROR_NO_OFFSET,
-		        "a bucket's name has %d to %d lower-case letters, digits, '-' and '.'", BUCKET_MIN, BUCKET_MAX);
+			"a bucket's name has %d to %d lower-case letters, digits, '-' and '.'", BUCKET_MIN, BUCKET_MAX);
 	if (s3->access_key.size == 0 || s3->secret_key.size == 0)
 		return weir_fail_at(err, WEIR_E_DENIED, WEIR_STR("s3"), WEIR_ERROR_NO_OFFSET,
-		        "a warehouse on S3 needs keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
-		        "environment");
+			"a warehouse on S3 needs keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
+			"environment");
 	if (s3->part_bytes < PART_LEAST || s3->list_page > 1000)
 		return weir_fail(
-		        err, WEIR_E_INPUT, "S3 has parts of 5 MiB at least, and lists 1,000 keys a page at most");
+			err, WEIR_E_INPUT, "S3 has parts of 5 MiB at least, and lists 1,000 keys a page at most");
 	return prefix[0] != '\0' ? store_check_name(prefix, err) : 0;
 }
 
@@ -172,20 +172,20 @@ static int check_bucket(struct s3 *s3, struct weir_error *err)
 	struct s3_param param = {WEIR_STR("versioning"), WEIR_STR("")};
 	bool versioned = false;
 	struct s3_call call = {
-	        .method = "GET", .params = &param, .param_count = 1, .parse = parse_versioning, .context = &versioned};
+		.method = "GET", .params = &param, .param_count = 1, .parse = parse_versioning, .context = &versioned};
 	struct s3_answer answer = {0};
 	int status = s3_send(s3, &call, accepted, &answer, err);
 	bool known = status == 0 && s3_succeeded(&answer);
 	if (status == 0 && !known) { /* these keys may not ask that, or nobody may; a list tells the rest */
 		struct s3_param list[] = {{WEIR_STR("list-type"), WEIR_STR("2")}, {WEIR_STR("max-keys"), WEIR_STR("1")},
-		        {WEIR_STR("prefix"), s3->prefix}};
+			{WEIR_STR("prefix"), s3->prefix}};
 		call = (struct s3_call){.method = "GET", .params = list, .param_count = 3};
 		status = s3_send(s3, &call, NULL, &answer, err);
 	}
 	if (status == 0 && versioned)
 		status = weir_fail_at(err, WEIR_E_UNSUPPORTED, s3->bucket, WEIR_ERROR_NO_OFFSET,
-		        "the bucket keeps versions, so what is deleted would stay: suspend its versioning, or name "
-		        "another bucket");
+			"the bucket keeps versions, so what is deleted would stay: suspend its versioning, or name "
+			"another bucket");
 	s3_answer_done(&answer);
 	return status;
 }
@@ -217,7 +217,7 @@ int store_s3_open(const struct store_s3_options *options, struct store **ret_sto
 /* ---- presigned URLs ---- */
 
 int store_s3_presign(struct store *store, struct weir_arena *arena, const char *method, struct weir_str name,
-        uint32_t seconds, struct weir_str *ret_url, struct weir_error *err)
+	uint32_t seconds, struct weir_str *ret_url, struct weir_error *err)
 {
 	struct s3 *s3 = (struct s3 *)store;
 	struct s3_signing signing;
@@ -227,7 +227,7 @@ int store_s3_presign(struct store *store, struct weir_arena *arena, const char *
 	WEIR_ASSERT(store->ops == &s3_ops);
 	if ((strcmp(method, "GET") != 0 && strcmp(method, "PUT") != 0) || seconds == 0 || seconds > PRESIGN_MAX_S)
 		return weir_fail(
-		        err, WEIR_E_INPUT, "a presigned URL is for GET or PUT, and for 1 to %d seconds", PRESIGN_MAX_S);
+			err, WEIR_E_INPUT, "a presigned URL is for GET or PUT, and for 1 to %d seconds", PRESIGN_MAX_S);
 	const char *text = weir_arena_cstr(arena, name);
 	int status = store_check_name(text, err);
 	if (status == 0)

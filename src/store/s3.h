@@ -47,13 +47,13 @@ int store_s3_open(const struct store_s3_options *options, struct store **ret_sto
 
 /* "s3://bucket/a/b", "s3a://" and "s3n://" too, as bucket and prefix in arena; WEIR_E_INPUT for what is none. */
 int store_s3_parse(struct weir_arena *arena, struct weir_str uri, const char **ret_bucket, const char **ret_prefix,
-        struct weir_error *err);
+	struct weir_error *err);
 
 /*
  * A URL that anybody may use for `method` ("GET" or "PUT") on that object for seconds (1 to 604,800), in arena. It is a
  * secret for as long as that.
  */
 int store_s3_presign(struct store *store, struct weir_arena *arena, const char *method, struct weir_str name,
-        uint32_t seconds, struct weir_str *ret_url, struct weir_error *err);
+	uint32_t seconds, struct weir_str *ret_url, struct weir_error *err);
 
 #endif

@@ -55,7 +55,7 @@ struct s3_answer {
 int s3_try(struct s3 *s3, const struct s3_call *call, struct s3_answer *answer, struct weir_error *err);
 /* With retries. 0 where the status is 2xx or one of accepted (0 ends them); else the error that s3_refuse makes. */
 int s3_send(struct s3 *s3, const struct s3_call *call, const uint32_t *accepted, struct s3_answer *answer,
-        struct weir_error *err);
+	struct weir_error *err);
 /* An error of the answer's status: bucket, key, status, code and remedy, never more of what the server said. */
 int s3_refuse(const struct s3 *s3, const struct s3_call *call, const struct s3_answer *answer, struct weir_error *err);
 void s3_answer_done(struct s3_answer *answer);

@@ -37,20 +37,20 @@ static bool whole_size(const struct s3_answer *answer, uint64_t *ret_size)
 
 /* One attempt at what is missing of the range. *ret_again where another may bring more. */
 static int get_some(struct s3 *s3, struct weir_str key, uint64_t offset, struct range *range, bool *ret_again,
-        struct s3_answer *answer, struct weir_error *err)
+	struct s3_answer *answer, struct weir_error *err)
 {
 	char span[64], object[S3_KEY_MAX + 128];
 	uint64_t from = offset + range->done, whole = 0;
 	snprintf(span, sizeof span, "bytes=%llu-%llu", (unsigned long long)from,
-	        (unsigned long long)(offset + range->size - 1));
+		(unsigned long long)(offset + range->size - 1));
 	struct http_header header = {WEIR_STR("range"), weir_str_from(span)};
 	struct weir_byte_sink sink = {take_bytes, range};
 	struct s3_call call = {.method = "GET",
-	        .key = key,
-	        .headers = &header,
-	        .header_count = 1,
-	        .sink = &sink,
-	        .limit_bytes = range->size - range->done};
+		.key = key,
+		.headers = &header,
+		.header_count = 1,
+		.sink = &sink,
+		.limit_bytes = range->size - range->done};
 	int status = s3_try(s3, &call, answer, err);
 	*ret_again = status != 0 && http_is_transient(&answer->response);
 	if (status != 0)
@@ -59,21 +59,21 @@ static int get_some(struct s3 *s3, struct weir_str key, uint64_t offset, struct 
 		return s3_refuse(s3, &call, answer, err);
 	if (answer->response.status == 200 && from > 0)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, s3_object_text(s3, key, object), WEIR_ERROR_NO_OFFSET,
-		        "the server answers a range with the whole object, so it cannot hold a warehouse");
+			"the server answers a range with the whole object, so it cannot hold a warehouse");
 	if (range->done == range->size)
 		return 0;
 	if (whole_size(answer, &whole) && whole < offset + range->size)
 		return weir_fail_at(err, WEIR_E_CORRUPT, s3_object_text(s3, key, object), from,
-		        "the object ends at %llu, before %zu expected bytes", (unsigned long long)whole,
-		        range->size - range->done);
+			"the object ends at %llu, before %zu expected bytes", (unsigned long long)whole,
+			range->size - range->done);
 	*ret_again = true;
 	answer->response.outcome = HTTP_CUT;
 	return weir_fail_at(err, WEIR_E_IO, s3_object_text(s3, key, object), from,
-	        "the server ended its answer before %zu expected bytes", range->size - range->done);
+		"the server ended its answer before %zu expected bytes", range->size - range->done);
 }
 
 static int get_range(
-        struct s3 *s3, struct weir_str key, uint64_t offset, void *buffer, size_t size, struct weir_error *err)
+	struct s3 *s3, struct weir_str key, uint64_t offset, void *buffer, size_t size, struct weir_error *err)
 {
 	struct range range = {buffer, size, 0};
 	struct s3_answer answer = {0};
@@ -99,7 +99,7 @@ int s3_size(struct store *store, const char *name, uint64_t *ret_size, struct we
 		status = s3_send(s3, &call, NULL, &answer, err);
 	if (status == 0 && !weir_str_to_u64(http_response_header(&answer.response, "content-length"), ret_size))
 		status = weir_fail_at(err, WEIR_E_IO, s3_object_text(s3, call.key, object), WEIR_ERROR_NO_OFFSET,
-		        "the server does not tell the object's size");
+			"the server does not tell the object's size");
 	s3_answer_done(&answer);
 	return status;
 }
@@ -130,7 +130,7 @@ static int source_read(void *self, uint64_t offset, void *buffer, size_t size, s
 	struct s3_source *source = self;
 	if (offset > source->size || size > source->size - offset)
 		return weir_fail_at(err, WEIR_E_CORRUPT, weir_str_from(source->name), offset,
-		        "the object ends before %zu expected bytes", size);
+			"the object ends before %zu expected bytes", size);
 	return size > 0 ? s3_read(&source->s3->store, source->name, offset, buffer, size, err) : 0;
 }
 
@@ -210,10 +210,10 @@ static int parse_page(void *context, struct weir_str body, struct weir_error *er
 
 static int hex_digit(char c)
 {
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-	                              : -1;
+	return c >= '0' && c <= '9'    ? c - '0'
+		: c >= 'a' && c <= 'f' ? c - 'a' + 10
+		: c >= 'A' && c <= 'F' ? c - 'A' + 10
+				       : -1;
 }
 
 /* In place: %XX, and "+" for a space. */
@@ -260,13 +260,13 @@ int s3_list(struct store *store, const char *prefix, store_list_fn *object, void
 	snprintf(keys, sizeof keys, "%u", s3->list_page);
 	do {
 		struct s3_param params[5] = {{WEIR_STR("list-type"), WEIR_STR("2")}, {WEIR_STR("prefix"), key},
-		        {WEIR_STR("max-keys"), weir_str_from(keys)}, {WEIR_STR("encoding-type"), WEIR_STR("url")},
-		        {WEIR_STR("continuation-token"), weir_buf_str(&token)}};
+			{WEIR_STR("max-keys"), weir_str_from(keys)}, {WEIR_STR("encoding-type"), WEIR_STR("url")},
+			{WEIR_STR("continuation-token"), weir_buf_str(&token)}};
 		struct s3_call call = {.method = "GET",
-		        .params = params,
-		        .param_count = token.size > 0 ? 5 : 4,
-		        .parse = parse_page,
-		        .context = &page};
+			.params = params,
+			.param_count = token.size > 0 ? 5 : 4,
+			.parse = parse_page,
+			.context = &page};
 		if (status == 0)
 			status = s3_send(s3, &call, NULL, &answer, err);
 		if (status == 0)
@@ -314,10 +314,10 @@ static int parse_deletion(void *context, struct weir_str body, struct weir_error
 		status = weir_fail(err, WEIR_E_CORRUPT, "the server's answer does not tell what it deleted");
 	if (status == 0 && deletion->code[0] != '\0')
 		status = weir_fail(err, strcmp(deletion->code, "AccessDenied") == 0 ? WEIR_E_DENIED : WEIR_E_IO,
-		        "an object could not be deleted (%.30s): allow the keys to delete objects of this bucket, and "
-		        "look "
-		        "for locks and retention on it",
-		        deletion->code);
+			"an object could not be deleted (%.30s): allow the keys to delete objects of this bucket, and "
+			"look "
+			"for locks and retention on it",
+			deletion->code);
 	return status;
 }
 
@@ -344,16 +344,16 @@ static int delete_batch(struct s3 *s3, const char *const *names, size_t count, s
 	WEIR_ASSERT(EVP_Digest(body.data, body.size, digest, &digest_size, EVP_md5(), NULL) == 1);
 	EVP_EncodeBlock((unsigned char *)md5, digest, (int)digest_size);
 	struct http_header headers[] = {
-	        {WEIR_STR("content-md5"), weir_str_from(md5)}, {WEIR_STR("content-type"), WEIR_STR("application/xml")}};
+		{WEIR_STR("content-md5"), weir_str_from(md5)}, {WEIR_STR("content-type"), WEIR_STR("application/xml")}};
 	struct s3_param params[] = {{WEIR_STR("delete"), WEIR_STR("")}};
 	struct s3_call call = {.method = "POST",
-	        .params = params,
-	        .param_count = 1,
-	        .headers = headers,
-	        .header_count = 2,
-	        .body = {body.data, body.size},
-	        .parse = parse_deletion,
-	        .context = &deletion};
+		.params = params,
+		.param_count = 1,
+		.headers = headers,
+		.header_count = 2,
+		.body = {body.data, body.size},
+		.parse = parse_deletion,
+		.context = &deletion};
 	if (status == 0)
 		status = s3_send(s3, &call, NULL, &answer, err);
 	weir_buf_done(&body);

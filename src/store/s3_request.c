@@ -11,7 +11,7 @@
 struct weir_str s3_object_text(const struct s3 *s3, struct weir_str key, char *buffer)
 {
 	int size = snprintf(buffer, ERROR_URI_MAX, "s3://%.*s%s%.*s", WEIR_STR_ARG(s3->bucket), key.size > 0 ? "/" : "",
-	        WEIR_STR_ARG(key));
+		WEIR_STR_ARG(key));
 	return (struct weir_str){buffer, size < ERROR_URI_MAX ? (size_t)size : ERROR_URI_MAX - 1};
 }
 
@@ -20,8 +20,8 @@ int s3_key_of(const struct s3 *s3, const char *name, char *buffer, struct weir_s
 	size_t size = strlen(name);
 	if (s3->prefix.size + size > S3_KEY_MAX)
 		return weir_fail_at(err, WEIR_E_LIMIT, weir_str_from(name), WEIR_ERROR_NO_OFFSET,
-		        "with the warehouse's prefix the name has %zu bytes; S3 takes %d: shorten the prefix",
-		        s3->prefix.size + size, S3_KEY_MAX);
+			"with the warehouse's prefix the name has %zu bytes; S3 takes %d: shorten the prefix",
+			s3->prefix.size + size, S3_KEY_MAX);
 	if (s3->prefix.size > 0)
 		memcpy(buffer, s3->prefix.data, s3->prefix.size);
 	memcpy(buffer + s3->prefix.size, name, size + 1);
@@ -32,14 +32,14 @@ int s3_key_of(const struct s3 *s3, const char *name, char *buffer, struct weir_s
 void s3_start_signing(const struct s3 *s3, struct s3_signing *signing)
 {
 	*signing = (struct s3_signing){.host = s3->host,
-	        .region = s3->region,
-	        .access_key = s3->access_key,
-	        .secret_key = s3->secret_key,
-	        .now_us = weir_now_us(&s3->clock)};
+		.region = s3->region,
+		.access_key = s3->access_key,
+		.secret_key = s3->secret_key,
+		.now_us = weir_now_us(&s3->clock)};
 }
 
 static int perform(struct s3 *s3, const struct s3_call *call, struct weir_arena *arena, struct http_response *response,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct http_header headers[HEADERS_MAX];
 	struct s3_signing signing;
@@ -74,13 +74,13 @@ static int perform(struct s3 *s3, const struct s3_call *call, struct weir_arena 
 	signing.payload_hash = weir_str_from(hash);
 	headers[count] = (struct http_header){WEIR_STR("authorization"), s3_authorization(arena, &signing)};
 	struct http_request request = {.method = call->method,
-	        .url = weir_buf_cstr(&url),
-	        .headers = headers,
-	        .header_count = count + 1,
-	        .body = call->body,
-	        .limit_bytes = call->sink != NULL ? call->limit_bytes : S3_ANSWER_MAX,
-	        .sink = call->sink,
-	        .is_once = call->is_once};
+		.url = weir_buf_cstr(&url),
+		.headers = headers,
+		.header_count = count + 1,
+		.body = call->body,
+		.limit_bytes = call->sink != NULL ? call->limit_bytes : S3_ANSWER_MAX,
+		.sink = call->sink,
+		.is_once = call->is_once};
 	int status = http_perform(s3->http, &request, response, err);
 	weir_buf_done(&url);
 	return status;
@@ -109,29 +109,29 @@ static const struct refusal {
 	int error;
 	const char *remedy;
 } refusals[] = {
-        {"NoSuchBucket", 404, WEIR_E_INPUT, "there is no such bucket: make it, or name another in `warehouse`"},
-        {"NoSuchUpload", 404, WEIR_E_NOT_FOUND,
-                "the upload is gone: a lifecycle rule of the bucket may have aborted it"},
-        {"", 404, WEIR_E_NOT_FOUND, "there is no such object"},
-        {"InvalidAccessKeyId", 403, WEIR_E_DENIED, "the access key is unknown there: set AWS_ACCESS_KEY_ID"},
-        {"SignatureDoesNotMatch", 403, WEIR_E_DENIED,
-                "the secret key does not fit the access key: set AWS_SECRET_ACCESS_KEY (and AWS_REGION)"},
-        {"ExpiredToken", 0, WEIR_E_DENIED, "the session token has expired: set AWS_SESSION_TOKEN anew"},
-        {"InvalidTokenId", 0, WEIR_E_DENIED,
-                "the session token is not that of the keys: set AWS_SESSION_TOKEN, or unset it"},
-        {"InvalidToken", 0, WEIR_E_DENIED, "the session token is not valid: set AWS_SESSION_TOKEN, or unset it"},
-        {"RequestTimeTooSkewed", 403, WEIR_E_DENIED, "this machine's clock is wrong: set it"},
-        {"", 401, WEIR_E_DENIED, "the keys are not accepted: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
-        {"", 403, WEIR_E_DENIED,
-                "the keys do not permit it: allow them to get, put, delete and list objects and uploads of this "
-                "bucket"},
-        {"AuthorizationHeaderMalformed", 400, WEIR_E_INPUT, "the bucket is in another region: set AWS_REGION"},
-        {"", 301, WEIR_E_INPUT, "the bucket is in another region or at another endpoint: set AWS_REGION or `endpoint`"},
-        {"", 307, WEIR_E_INPUT, "the bucket is in another region or at another endpoint: set AWS_REGION or `endpoint`"},
-        {"", 412, WEIR_E_EXISTS, "the object exists"},
-        {"", 416, WEIR_E_CORRUPT, "the object ends before the bytes that were expected"},
-        {"", 501, WEIR_E_UNSUPPORTED, "the server does not do this part of S3, so it cannot hold a warehouse"},
-        {"", 507, WEIR_E_IO, "the server has no room left"},
+	{"NoSuchBucket", 404, WEIR_E_INPUT, "there is no such bucket: make it, or name another in `warehouse`"},
+	{"NoSuchUpload", 404, WEIR_E_NOT_FOUND,
+		"the upload is gone: a lifecycle rule of the bucket may have aborted it"},
+	{"", 404, WEIR_E_NOT_FOUND, "there is no such object"},
+	{"InvalidAccessKeyId", 403, WEIR_E_DENIED, "the access key is unknown there: set AWS_ACCESS_KEY_ID"},
+	{"SignatureDoesNotMatch", 403, WEIR_E_DENIED,
+		"the secret key does not fit the access key: set AWS_SECRET_ACCESS_KEY (and AWS_REGION)"},
+	{"ExpiredToken", 0, WEIR_E_DENIED, "the session token has expired: set AWS_SESSION_TOKEN anew"},
+	{"InvalidTokenId", 0, WEIR_E_DENIED,
+		"the session token is not that of the keys: set AWS_SESSION_TOKEN, or unset it"},
+	{"InvalidToken", 0, WEIR_E_DENIED, "the session token is not valid: set AWS_SESSION_TOKEN, or unset it"},
+	{"RequestTimeTooSkewed", 403, WEIR_E_DENIED, "this machine's clock is wrong: set it"},
+	{"", 401, WEIR_E_DENIED, "the keys are not accepted: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
+	{"", 403, WEIR_E_DENIED,
+		"the keys do not permit it: allow them to get, put, delete and list objects and uploads of this "
+		"bucket"},
+	{"AuthorizationHeaderMalformed", 400, WEIR_E_INPUT, "the bucket is in another region: set AWS_REGION"},
+	{"", 301, WEIR_E_INPUT, "the bucket is in another region or at another endpoint: set AWS_REGION or `endpoint`"},
+	{"", 307, WEIR_E_INPUT, "the bucket is in another region or at another endpoint: set AWS_REGION or `endpoint`"},
+	{"", 412, WEIR_E_EXISTS, "the object exists"},
+	{"", 416, WEIR_E_CORRUPT, "the object ends before the bytes that were expected"},
+	{"", 501, WEIR_E_UNSUPPORTED, "the server does not do this part of S3, so it cannot hold a warehouse"},
+	{"", 507, WEIR_E_IO, "the server has no room left"},
 };
 
 int s3_refuse(const struct s3 *s3, const struct s3_call *call, const struct s3_answer *answer, struct weir_error *err)
@@ -142,14 +142,15 @@ int s3_refuse(const struct s3 *s3, const struct s3_call *call, const struct s3_a
 	s3_xml_read(weir_buf_str(&response->body), find_code, code, NULL);
 	for (size_t i = 0; i < sizeof refusals / sizeof refusals[0] && found == NULL; i++)
 		if ((refusals[i].status == 0 || refusals[i].status == response->status) &&
-		        (refusals[i].code[0] == '\0' || strcmp(refusals[i].code, code) == 0))
+			(refusals[i].code[0] == '\0' || strcmp(refusals[i].code, code) == 0))
 			found = &refusals[i];
 	return weir_fail_at(err, found != NULL ? found->error : WEIR_E_IO, s3_object_text(s3, call->key, object),
-	        WEIR_ERROR_NO_OFFSET, "%s answered %u%s%s: %s", call->method, response->status,
-	        code[0] != '\0' ? " " : "", code,
-	        found != NULL                 ? found->remedy
-	        : http_is_transient(response) ? "it was tried often enough; try again later, or look at the server"
-	                                      : "the server's log says why");
+		WEIR_ERROR_NO_OFFSET, "%s answered %u%s%s: %s", call->method, response->status,
+		code[0] != '\0' ? " " : "", code,
+		found != NULL ? found->remedy
+			: http_is_transient(response)
+			? "it was tried often enough; try again later, or look at the server"
+			: "the server's log says why");
 }
 
 /* ---- attempts ---- */
@@ -176,7 +177,7 @@ int s3_try(struct s3 *s3, const struct s3_call *call, struct s3_answer *answer, 
 }
 
 int s3_send(struct s3 *s3, const struct s3_call *call, const uint32_t *accepted, struct s3_answer *answer,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	int status = WEIR_E_IO;
 	for (uint32_t attempt = 0; http_retry_wait(&s3->retry, attempt, &answer->response); attempt++) {

@@ -17,7 +17,7 @@ void s3_encode(struct weir_buf *out, struct weir_str text, bool keep_slashes)
 	for (size_t i = 0; i < text.size; i++) {
 		uint8_t c = (uint8_t)text.data[i];
 		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-		             c == '.' || c == '_' || c == '~' || (c == '/' && keep_slashes);
+			c == '.' || c == '_' || c == '~' || (c == '/' && keep_slashes);
 		if (!plain)
 			weir_buf_putc(out, '%');
 		weir_buf_putc(out, plain ? (char)c : digits[c >> 4]);
@@ -56,7 +56,7 @@ void s3_time(int64_t now_us, char ret_text[S3_TIME_SIZE])
 	char text[64];
 	weir_civil_from_day(days, &year, &month, &day);
 	snprintf(text, sizeof text, "%04d%02d%02dT%02d%02d%02dZ", year, month, day, seconds / 3600, seconds / 60 % 60,
-	        seconds % 60);
+		seconds % 60);
 	memcpy(ret_text, text, S3_TIME_SIZE);
 }
 
@@ -120,7 +120,7 @@ static void signature(const struct s3_signing *signing, struct weir_str canonica
 	hmac((struct weir_str){(const char *)key, sizeof key}, WEIR_STR("aws4_request"), key);
 	text.size = 0;
 	weir_buf_printf(&text, "AWS4-HMAC-SHA256\n%s\n%.*s/%.*s/s3/aws4_request\n%s", time, DATE_SIZE, time,
-	        WEIR_STR_ARG(signing->region), hash);
+		WEIR_STR_ARG(signing->region), hash);
 	hmac((struct weir_str){(const char *)key, sizeof key}, weir_buf_str(&text), key);
 	weir_hex(key, sizeof key, ret_hex);
 	explicit_bzero(key, sizeof key);
@@ -136,12 +136,12 @@ struct weir_str s3_authorization(struct weir_arena *arena, const struct s3_signi
 	weir_buf_printf(&request, "%s\n%.*s\n", signing->method, WEIR_STR_ARG(signing->path));
 	s3_encode_params(&request, signing->params, signing->param_count);
 	weir_buf_printf(&request, "\n%.*s\n%.*s\n%.*s", WEIR_STR_ARG(weir_buf_str(&headers)),
-	        WEIR_STR_ARG(weir_buf_str(&names)), WEIR_STR_ARG(signing->payload_hash));
+		WEIR_STR_ARG(weir_buf_str(&names)), WEIR_STR_ARG(signing->payload_hash));
 	signature(signing, weir_buf_str(&request), hex);
 	const char *value = weir_arena_printf(arena,
-	        "AWS4-HMAC-SHA256 Credential=%.*s/%.*s/%.*s/s3/aws4_request,SignedHeaders=%.*s,Signature=%s",
-	        WEIR_STR_ARG(signing->access_key), DATE_SIZE, time, WEIR_STR_ARG(signing->region),
-	        WEIR_STR_ARG(weir_buf_str(&names)), hex);
+		"AWS4-HMAC-SHA256 Credential=%.*s/%.*s/%.*s/s3/aws4_request,SignedHeaders=%.*s,Signature=%s",
+		WEIR_STR_ARG(signing->access_key), DATE_SIZE, time, WEIR_STR_ARG(signing->region),
+		WEIR_STR_ARG(weir_buf_str(&names)), hex);
 	weir_buf_done(&request);
 	weir_buf_done(&headers);
 	weir_buf_done(&names);
@@ -149,7 +149,7 @@ struct weir_str s3_authorization(struct weir_arena *arena, const struct s3_signi
 }
 
 struct weir_str s3_presigned_query(
-        struct weir_arena *arena, const struct s3_signing *signing, uint32_t seconds, struct weir_str session_token)
+	struct weir_arena *arena, const struct s3_signing *signing, uint32_t seconds, struct weir_str session_token)
 {
 	struct weir_buf request = WEIR_BUF_INIT, headers = WEIR_BUF_INIT, names = WEIR_BUF_INIT, query = WEIR_BUF_INIT;
 	struct s3_param params[PARAMS_MAX];
@@ -162,18 +162,18 @@ struct weir_str s3_presigned_query(
 		memcpy(params, signing->params, count * sizeof *params);
 	params[count++] = (struct s3_param){WEIR_STR("X-Amz-Algorithm"), WEIR_STR("AWS4-HMAC-SHA256")};
 	params[count++] = (struct s3_param){WEIR_STR("X-Amz-Credential"),
-	        weir_str_from(weir_arena_printf(arena, "%.*s/%.*s/%.*s/s3/aws4_request",
-	                WEIR_STR_ARG(signing->access_key), DATE_SIZE, time, WEIR_STR_ARG(signing->region)))};
+		weir_str_from(weir_arena_printf(arena, "%.*s/%.*s/%.*s/s3/aws4_request",
+			WEIR_STR_ARG(signing->access_key), DATE_SIZE, time, WEIR_STR_ARG(signing->region)))};
 	params[count++] = (struct s3_param){WEIR_STR("X-Amz-Date"), weir_str_from(time)};
 	params[count++] =
-	        (struct s3_param){WEIR_STR("X-Amz-Expires"), weir_str_from(weir_arena_printf(arena, "%u", seconds))};
+		(struct s3_param){WEIR_STR("X-Amz-Expires"), weir_str_from(weir_arena_printf(arena, "%u", seconds))};
 	params[count++] = (struct s3_param){WEIR_STR("X-Amz-SignedHeaders"), weir_buf_str(&names)};
 	if (session_token.size > 0)
 		params[count++] = (struct s3_param){WEIR_STR("X-Amz-Security-Token"), session_token};
 	s3_encode_params(&query, params, count);
 	weir_buf_printf(&request, "%s\n%.*s\n%.*s\n%.*s\n%.*s\n%.*s", signing->method, WEIR_STR_ARG(signing->path),
-	        WEIR_STR_ARG(weir_buf_str(&query)), WEIR_STR_ARG(weir_buf_str(&headers)),
-	        WEIR_STR_ARG(weir_buf_str(&names)), WEIR_STR_ARG(signing->payload_hash));
+		WEIR_STR_ARG(weir_buf_str(&query)), WEIR_STR_ARG(weir_buf_str(&headers)),
+		WEIR_STR_ARG(weir_buf_str(&names)), WEIR_STR_ARG(signing->payload_hash));
 	signature(signing, weir_buf_str(&request), hex);
 	weir_buf_printf(&query, "&X-Amz-Signature=%s", hex);
 	struct weir_str result = weir_arena_str(arena, weir_buf_str(&query));

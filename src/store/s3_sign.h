@@ -37,6 +37,6 @@ void s3_time(int64_t now_us, char ret_text[S3_TIME_SIZE]);
 struct weir_str s3_authorization(struct weir_arena *arena, const struct s3_signing *signing);
 /* The query of a URL that carries its signature; signing->headers are what its user has to send as well. */
 struct weir_str s3_presigned_query(
-        struct weir_arena *arena, const struct s3_signing *signing, uint32_t seconds, struct weir_str session_token);
+	struct weir_arena *arena, const struct s3_signing *signing, uint32_t seconds, struct weir_str session_token);
 
 #endif

@@ -118,15 +118,15 @@ static int list_uploads(struct s3 *s3, struct weir_str prefix, struct uploads *u
 	do {
 		uploads->page_from = uploads->count;
 		struct s3_param params[4] = {{WEIR_STR("uploads"), WEIR_STR("")}, {WEIR_STR("prefix"), prefix},
-		        {WEIR_STR("key-marker"), uploads->next_key}, {WEIR_STR("upload-id-marker"), uploads->next_id}};
+			{WEIR_STR("key-marker"), uploads->next_key}, {WEIR_STR("upload-id-marker"), uploads->next_id}};
 		struct s3_call call = {.method = "GET",
-		        .params = params,
-		        .param_count = uploads->next_key.size > 0 ? 4 : 2,
-		        .parse = parse_uploads,
-		        .context = uploads};
+			.params = params,
+			.param_count = uploads->next_key.size > 0 ? 4 : 2,
+			.parse = parse_uploads,
+			.context = uploads};
 		status = s3_send(s3, &call, NULL, &answer, err);
 	} while (status == 0 && uploads->is_truncated && uploads->next_key.size > 0 &&
-	         uploads->count > uploads->page_from);
+		uploads->count > uploads->page_from);
 	s3_answer_done(&answer);
 	return status;
 }
@@ -173,7 +173,7 @@ static int abort_noted(struct s3 *s3, const char *path, struct weir_error *err)
 	/* One that was cut off while it was written is left to the listing. */
 	if (end_of_id != NULL)
 		status = s3_upload_abort(s3, (struct weir_str){text, (size_t)(end - text)},
-		        (struct weir_str){end + 1, (size_t)(end_of_id - end - 1)}, err);
+			(struct weir_str){end + 1, (size_t)(end_of_id - end - 1)}, err);
 	if (status == 0)
 		unlink(path);
 	free(text);

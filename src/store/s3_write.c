@@ -39,7 +39,7 @@ static int fail_file(const struct s3_file *file, int code, const char *what, str
 {
 	char object[ERROR_URI_MAX];
 	return weir_fail_at(
-	        err, code, s3_object_text(s3_of(file), file->key, object), WEIR_ERROR_NO_OFFSET, "%s", what);
+		err, code, s3_object_text(s3_of(file), file->key, object), WEIR_ERROR_NO_OFFSET, "%s", what);
 }
 
 int s3_create(struct store *store, const char *name, struct store_file **ret_file, struct weir_error *err)
@@ -95,14 +95,14 @@ static int begin_upload(struct s3_file *file, struct weir_error *err)
 	struct http_header header = {WEIR_STR(S3_WRITE_ID), weir_str_from(file->write_id)};
 	struct s3_param param = {WEIR_STR("uploads"), WEIR_STR("")};
 	struct s3_call call = {.method = "POST",
-	        .key = file->key,
-	        .params = &param,
-	        .param_count = 1,
-	        .headers = &header,
-	        .header_count = 1,
-	        .parse = parse_begun,
-	        .context = &id,
-	        .is_once = true};
+		.key = file->key,
+		.params = &param,
+		.param_count = 1,
+		.headers = &header,
+		.header_count = 1,
+		.parse = parse_begun,
+		.context = &id,
+		.is_once = true};
 	int status = s3_send(s3, &call, NULL, &answer, err);
 	if (status == 0) {
 		file->upload_id = weir_strdup(weir_buf_cstr(&id));
@@ -125,15 +125,15 @@ static int send_part(struct s3_file *file, struct weir_error *err)
 		return status;
 	if (file->part_count == PARTS_MAX)
 		return fail_file(
-		        file, WEIR_E_LIMIT, "an object has 10,000 parts at most, so 80 GiB: write smaller files", err);
+			file, WEIR_E_LIMIT, "an object has 10,000 parts at most, so 80 GiB: write smaller files", err);
 	snprintf(number, sizeof number, "%zu", file->part_count + 1);
 	struct s3_param params[] = {{WEIR_STR("partNumber"), weir_str_from(number)},
-	        {WEIR_STR("uploadId"), weir_str_from(file->upload_id)}};
+		{WEIR_STR("uploadId"), weir_str_from(file->upload_id)}};
 	struct s3_call call = {.method = "PUT",
-	        .key = file->key,
-	        .params = params,
-	        .param_count = 2,
-	        .body = {file->pending.data, file->pending.size}};
+		.key = file->key,
+		.params = params,
+		.param_count = 2,
+		.body = {file->pending.data, file->pending.size}};
 	status = s3_send(s3_of(file), &call, NULL, &answer, err);
 	struct weir_str etag = http_response_header(&answer.response, "etag");
 	if (status == 0 && (etag.size == 0 || etag.size >= ETAG_MAX))
@@ -182,8 +182,8 @@ static int look(struct s3_file *file, bool *ret_mine, bool *ret_there, struct we
 	int status = s3_send(s3_of(file), &call, missing, &answer, err);
 	*ret_there = status == 0 && s3_succeeded(&answer);
 	*ret_mine = *ret_there && weir_str_is(http_response_header(&answer.response, S3_WRITE_ID), file->write_id) &&
-	            weir_str_to_u64(http_response_header(&answer.response, "content-length"), &size) &&
-	            size == file->file.size_bytes;
+		weir_str_to_u64(http_response_header(&answer.response, "content-length"), &size) &&
+		size == file->file.size_bytes;
 	s3_answer_done(&answer);
 	return status;
 }
@@ -209,18 +209,18 @@ static int parse_completed(void *context, struct weir_str body, struct weir_erro
 static int put_whole(struct s3_file *file, const uint32_t *accepted, struct s3_answer *answer, struct weir_error *err)
 {
 	struct http_header headers[] = {{WEIR_STR("if-none-match"), WEIR_STR("*")},
-	        {WEIR_STR("content-type"), WEIR_STR("application/octet-stream")},
-	        {WEIR_STR(S3_WRITE_ID), weir_str_from(file->write_id)}};
+		{WEIR_STR("content-type"), WEIR_STR("application/octet-stream")},
+		{WEIR_STR(S3_WRITE_ID), weir_str_from(file->write_id)}};
 	struct s3_call call = {.method = "PUT",
-	        .key = file->key,
-	        .headers = headers,
-	        .header_count = 3,
-	        .body = {file->pending.data, file->pending.size}};
+		.key = file->key,
+		.headers = headers,
+		.header_count = 3,
+		.body = {file->pending.data, file->pending.size}};
 	return s3_send(s3_of(file), &call, accepted, answer, err);
 }
 
 static int complete_parts(
-        struct s3_file *file, const uint32_t *accepted, struct s3_answer *answer, struct weir_error *err)
+	struct s3_file *file, const uint32_t *accepted, struct s3_answer *answer, struct weir_error *err)
 {
 	struct weir_buf body = WEIR_BUF_INIT;
 	bool completed = false;
@@ -232,17 +232,17 @@ static int complete_parts(
 	}
 	weir_buf_puts(&body, "</CompleteMultipartUpload>");
 	struct http_header headers[] = {
-	        {WEIR_STR("if-none-match"), WEIR_STR("*")}, {WEIR_STR("content-type"), WEIR_STR("application/xml")}};
+		{WEIR_STR("if-none-match"), WEIR_STR("*")}, {WEIR_STR("content-type"), WEIR_STR("application/xml")}};
 	struct s3_param param = {WEIR_STR("uploadId"), weir_str_from(file->upload_id)};
 	struct s3_call call = {.method = "POST",
-	        .key = file->key,
-	        .params = &param,
-	        .param_count = 1,
-	        .headers = headers,
-	        .header_count = 2,
-	        .body = {body.data, body.size},
-	        .parse = parse_completed,
-	        .context = &completed};
+		.key = file->key,
+		.params = &param,
+		.param_count = 1,
+		.headers = headers,
+		.header_count = 2,
+		.body = {body.data, body.size},
+		.parse = parse_completed,
+		.context = &completed};
 	int status = s3_send(s3_of(file), &call, accepted, answer, err);
 	weir_buf_done(&body);
 	return status;
@@ -269,7 +269,7 @@ static int finish_once(struct s3_file *file, bool *ret_again, struct weir_error 
 	struct weir_error looking = WEIR_ERROR_INIT;
 	bool mine = false, there = false;
 	int status = file->upload_id != NULL ? complete_parts(file, unclear, &answer, err)
-	                                     : put_whole(file, unclear, &answer, err);
+					     : put_whole(file, unclear, &answer, err);
 	bool good = status == 0 && s3_succeeded(&answer), lost = status != 0 && answer.maybe_done;
 	uint32_t said = answer.response.status;
 	s3_answer_done(&answer);
@@ -278,7 +278,7 @@ static int finish_once(struct s3_file *file, bool *ret_again, struct weir_error 
 		return status;
 	if (look(file, &mine, &there, &looking) != 0) {
 		return fail_file(file, WEIR_E_UNKNOWN,
-		        "the server stopped answering while it was written; it may or may not be there", err);
+			"the server stopped answering while it was written; it may or may not be there", err);
 	}
 	if (mine)
 		return 0;
@@ -288,9 +288,9 @@ static int finish_once(struct s3_file *file, bool *ret_again, struct weir_error 
 		return status;
 	*ret_again = said == 409;
 	return fail_file(file, said == 404 ? WEIR_E_NOT_FOUND : WEIR_E_CONFLICT,
-	        said == 404 ? "the bucket, or the upload, is gone: look at the bucket and its lifecycle rules"
-	                    : "another write of this object is under way",
-	        err);
+		said == 404 ? "the bucket, or the upload, is gone: look at the bucket and its lifecycle rules"
+			    : "another write of this object is under way",
+		err);
 }
 
 static int finish_file(struct s3_file *file, struct weir_error *err)
@@ -363,7 +363,7 @@ int s3_barrier(struct store *store, struct store_file **take_files, size_t count
 	(void)store;
 	pthread_mutex_init(&barrier.lock, NULL);
 	while (started + 1 < count && started + 1 < BARRIER_THREADS &&
-	        pthread_create(&threads[started], NULL, finish_some, &barrier) == 0)
+		pthread_create(&threads[started], NULL, finish_some, &barrier) == 0)
 		started++;
 	finish_some(&barrier);
 	for (unsigned i = 0; i < started; i++)

@@ -39,7 +39,7 @@ static void on_start(void *context, const XML_Char *name, const XML_Char **attri
 	memcpy(reader->names[reader->depth], name, strlen(name) + 1);
 	reader->text.size = 0;
 	reader->element(
-	        reader->context, true, reader->names[reader->depth - 1], reader->names[reader->depth], WEIR_STR(""));
+		reader->context, true, reader->names[reader->depth - 1], reader->names[reader->depth], WEIR_STR(""));
 }
 
 static void on_end(void *context, const XML_Char *name)
@@ -47,7 +47,7 @@ static void on_end(void *context, const XML_Char *name)
 	struct reader *reader = context;
 	(void)name;
 	reader->element(reader->context, false, reader->names[reader->depth - 1], reader->names[reader->depth],
-	        weir_buf_str(&reader->text));
+		weir_buf_str(&reader->text));
 	reader->depth--;
 	reader->text.size = 0;
 }
@@ -62,7 +62,7 @@ static void on_text(void *context, const XML_Char *text, int size)
 }
 
 static void on_doctype(
-        void *context, const XML_Char *name, const XML_Char *system, const XML_Char *public_id, int internal)
+	void *context, const XML_Char *name, const XML_Char *system, const XML_Char *public_id, int internal)
 {
 	(void)name;
 	(void)system;
@@ -80,13 +80,13 @@ int s3_xml_read(struct weir_str document, s3_xml_fn *element, void *context, str
 	XML_SetCharacterDataHandler(reader.parser, on_text);
 	XML_SetStartDoctypeDeclHandler(reader.parser, on_doctype);
 	bool good = XML_Parse(reader.parser, document.size > 0 ? document.data : "", (int)document.size, XML_TRUE) ==
-	            XML_STATUS_OK;
+		XML_STATUS_OK;
 	XML_ParserFree(reader.parser);
 	weir_buf_done(&reader.text);
 	if (good && !reader.refused)
 		return 0;
 	return weir_fail(err, WEIR_E_CORRUPT,
-	        "the server's answer of %zu bytes is not the XML document that S3 describes", document.size);
+		"the server's answer of %zu bytes is not the XML document that S3 describes", document.size);
 }
 
 void s3_xml_put(struct weir_buf *out, struct weir_str text)

@@ -20,8 +20,8 @@ struct store_ops {
 	int (*settle)(struct store *store, struct weir_error *err); /* NULL: a deletion is durable when it is seen */
 	void (*close)(struct store *store);
 	/* A path that stays until it is released; NULL where has_local_path says all, or there is none. */
-	int (*local_path)(struct store *store, struct weir_arena *arena, struct weir_str name, struct weir_str *ret_path,
-		struct weir_error *err);
+	int (*local_path)(struct store *store, struct weir_arena *arena, struct weir_str name,
+		struct weir_str *ret_path, struct weir_error *err);
 	void (*local_release)(struct store *store, struct weir_str name);
 	bool has_local_path; /* root + "/" + name is a path */
 };

@@ -8,17 +8,17 @@
 #include "stream/stream_int.h"
 
 #define SUMMARY_ENTRIES 2
-#define PARTS_MAX 67 /* bronze, silver, letters, 64 golds */
+#define PARTS_MAX       67 /* bronze, silver, letters, 64 golds */
 
 /* One commit under way. */
 struct commit {
 	struct stream *stream;
 	struct stream_output **outputs;
 	uint32_t count;
-	uint64_t evaluated_lsn;        /* the lowest of the outputs; UINT64_MAX: nothing was evaluated */
-	struct consent *consent;       /* that evaluated; NULL: none */
+	uint64_t evaluated_lsn;  /* the lowest of the outputs; UINT64_MAX: nothing was evaluated */
+	struct consent *consent; /* that evaluated; NULL: none */
 	unsigned head_index;
-	char prefixes[256][32];        /* successors, one an output */
+	char prefixes[256][32]; /* successors, one an output */
 	struct weir_error guard_error;
 	bool guard_failed;
 	struct ice_commit_part parts[PARTS_MAX];
@@ -29,21 +29,25 @@ struct commit {
 
 static struct ice_written *written_of(struct stream_output *output, uint32_t kind)
 {
-	return kind == 0 ? &output->bronze : kind == 1 ? &output->silver : kind == 2 ? &output->letters : &output->golds[kind - 3];
+	return kind == 0    ? &output->bronze
+		: kind == 1 ? &output->silver
+		: kind == 2 ? &output->letters
+			    : &output->golds[kind - 3];
 }
 
 static uint32_t table_of(const struct stream *stream, uint32_t kind)
 {
-	return kind == 0   ? stream->raw_table
-	       : kind == 1 ? stream->silver_table
-	       : kind == 2 ? stream->config.dead_letters_table
-			   : stream->shards[0].golds[kind - 3].table;
+	return kind == 0    ? stream->raw_table
+		: kind == 1 ? stream->silver_table
+		: kind == 2 ? stream->config.dead_letters_table
+			    : stream->shards[0].golds[kind - 3].table;
 }
 
 static uint32_t keep_snapshots(const struct stream *stream, uint32_t table)
 {
 	const struct lake *lake = stream->config.lake;
-	return table < lake->table_count && lake->tables[table].keep_snapshots > 0 ? lake->tables[table].keep_snapshots : 100;
+	return table < lake->table_count && lake->tables[table].keep_snapshots > 0 ? lake->tables[table].keep_snapshots
+										   : 100;
 }
 
 /* One part a table that gained files, over all outputs. */
@@ -64,16 +68,17 @@ static void add_part(struct commit *commit, uint32_t kind)
 	WEIR_ASSERT(commit->part_count < PARTS_MAX);
 	commit->parts[commit->part_count++] = (struct ice_commit_part){
 		.table = table,
-		.edit = {
-			.operation = ICE_OP_APPEND,
-			.added = added,
-			.added_count = files,
-			.summary = commit->summary,
-			.summary_count = kind >= 3 ? SUMMARY_ENTRIES : 0,
-			.prefix = weir_str_from(commit->outputs[0]->prefix),
-			.keep_snapshots = keep_snapshots(commit->stream, table),
-			.now_ms = weir_now_us(&commit->stream->config.clock) / 1000,
-		},
+		.edit =
+			{
+				.operation = ICE_OP_APPEND,
+				.added = added,
+				.added_count = files,
+				.summary = commit->summary,
+				.summary_count = kind >= 3 ? SUMMARY_ENTRIES : 0,
+				.prefix = weir_str_from(commit->outputs[0]->prefix),
+				.keep_snapshots = keep_snapshots(commit->stream, table),
+				.now_ms = weir_now_us(&commit->stream->config.clock) / 1000,
+			},
 	};
 }
 
@@ -89,7 +94,8 @@ static void stage_output(const struct commit *commit, struct control_change *cha
 		control_move_offset(change, name, range->partition, range->from, range->to);
 		if (range->max_event_us == INT64_MIN)
 			continue;
-		struct control_value values[] = {CONTROL_T(name), CONTROL_I(range->partition), CONTROL_I(range->max_event_us)};
+		struct control_value values[] = {
+			CONTROL_T(name), CONTROL_I(range->partition), CONTROL_I(range->max_event_us)};
 		control_change_sql(change, "watermark", 1,
 			"INSERT INTO weir_watermarks (stream, partition, max_event_us) VALUES (?1, ?2, ?3)"
 			" ON CONFLICT (stream, partition) DO UPDATE SET max_event_us = excluded.max_event_us",
@@ -115,7 +121,8 @@ static void stage_output(const struct commit *commit, struct control_change *cha
 		if (first)
 			control_change_sql(change, "letters", 1,
 				"INSERT INTO weir_letter_counts (stream, reason, count) VALUES (?1, ?2, ?3)"
-				" ON CONFLICT (stream, reason) DO UPDATE SET count = weir_letter_counts.count + excluded.count",
+				" ON CONFLICT (stream, reason) DO UPDATE SET count = weir_letter_counts.count + "
+				"excluded.count",
 				values, 3);
 	}
 }
@@ -219,8 +226,8 @@ static int release_log(struct commit *commit, struct weir_error *err)
 	for (uint32_t i = 0; i < commit->count; i++)
 		for (uint32_t p = 0; p < commit->outputs[i]->shard->partition_count && status == 0; p++) {
 			const struct stream_range *range = &commit->outputs[i]->epoch->ranges[p];
-			status = bus_release(commit->stream->config.bus, commit->stream->lake_stream->name, range->partition,
-				range->to, err);
+			status = bus_release(commit->stream->config.bus, commit->stream->lake_stream->name,
+				range->partition, range->to, err);
 		}
 	return status;
 }
@@ -245,8 +252,8 @@ int outputs_commit(struct stream *stream, struct stream_output **outputs, uint32
 		add_part(commit, kind);
 	int status = make_durable(commit, err);
 	if (status == 0)
-		status = ice_commit(stream->config.registry, CONTROL_EPOCH, commit->parts, commit->part_count, stage, published,
-			commit, NULL, err);
+		status = ice_commit(stream->config.registry, CONTROL_EPOCH, commit->parts, commit->part_count, stage,
+			published, commit, NULL, err);
 	release_written(commit);
 	if (status == 0 && commit->guard_failed) {
 		*err = commit->guard_error;
@@ -275,7 +282,8 @@ void *committer_main(void *context)
 			outputs[count++] = output;
 			output = count < 64 ? weir_queue_pop(stream->outputs, 0) : NULL;
 		}
-		if (!__atomic_load_n(&stream->failed, __ATOMIC_ACQUIRE) && outputs_commit(stream, outputs, count, &err) != 0)
+		if (!__atomic_load_n(&stream->failed, __ATOMIC_ACQUIRE) &&
+			outputs_commit(stream, outputs, count, &err) != 0)
 			stream_fail(stream, &err);
 		for (uint32_t i = 0; i < count; i++)
 			output_free(outputs[i]);

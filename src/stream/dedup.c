@@ -7,7 +7,7 @@
 #include "base/error.h"
 
 #define GENERATIONS_A_WINDOW 8
-#define FIRST_SLOTS 1024
+#define FIRST_SLOTS          1024
 
 /* An open-addressing set; the all-zero id marks an empty slot. */
 struct generation {

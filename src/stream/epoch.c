@@ -8,7 +8,7 @@
 #include "column/dictionary.h"
 #include "stream/stream_int.h"
 
-#define ZSTD_LEVEL 1
+#define ZSTD_LEVEL       1
 #define DICTIONARY_SHARE 4 /* a text column is coded where at most one in so many values differs */
 
 static const struct ice_written nothing_written;
@@ -95,8 +95,8 @@ static int write_bronze(struct stream_shard *shard, struct stream_epoch *epoch, 
 		return 0;
 	struct ice_table *table = ice_registry_table(stream->config.registry, stream->raw_table);
 	const struct weir_schema *schema = ice_table_schema(table);
-	int status = writer_open(shard, stream->raw_table, ice_table_metadata(table)->default_spec_id, output->prefix, NULL, 0,
-		&writer, err);
+	int status = writer_open(shard, stream->raw_table, ice_table_metadata(table)->default_spec_id, output->prefix,
+		NULL, 0, &writer, err);
 	for (uint32_t i = 0; i < epoch->input_count && status == 0; i++) {
 		uint16_t rows[WEIR_BATCH_ROWS];
 		if (epoch->inputs[i].batch == NULL)
@@ -123,14 +123,16 @@ static void encode_text(const struct stream *stream, struct stream_epoch *epoch,
 	const struct weir_schema *schema = stream->silver_schema;
 	for (uint32_t c = 0; c < schema->field_count; c++) {
 		bool sorts = stream->silver_order.count > 0 &&
-			     (c == stream->silver_order.columns[0] || (stream->silver_order.count > 2 && c == stream->silver_order.columns[1]));
+			(c == stream->silver_order.columns[0] ||
+				(stream->silver_order.count > 2 && c == stream->silver_order.columns[1]));
 		bool plain = true;
 		for (uint32_t i = 0; i < count; i++)
 			plain = plain && batches[i]->columns[c].layout == WEIR_VIEW;
 		if (schema->fields[c].type != WEIR_STRING || c == stream->silver_trace || !plain)
 			continue;
 		uint64_t limit = sorts ? rows : rows / DICTIONARY_SHARE + 16;
-		weir_batches_encode(epoch->arena, batches, count, c, (uint32_t)(limit < UINT32_MAX ? limit : UINT32_MAX));
+		weir_batches_encode(
+			epoch->arena, batches, count, c, (uint32_t)(limit < UINT32_MAX ? limit : UINT32_MAX));
 	}
 }
 
@@ -154,7 +156,8 @@ static struct weir_batch **sorted_batches(struct stream_epoch *epoch, const stru
 }
 
 /* The binding of the newest rules; made again only when they changed. */
-static int bind_rules(struct stream_shard *shard, const struct stream_gold *gold, uint64_t *ret_lsn, struct weir_error *err)
+static int bind_rules(
+	struct stream_shard *shard, const struct stream_gold *gold, uint64_t *ret_lsn, struct weir_error *err)
 {
 	/* open_lsn first: a task that looks in between waits for an epoch that is a little newer, which is safe. */
 	__atomic_store_n(&shard->open_lsn, consent_head(gold->consent), __ATOMIC_RELEASE);
@@ -203,8 +206,8 @@ static int write_silver(struct stream_shard *shard, struct weir_batch **sorted, 
 	struct ice_table *table = ice_registry_table(stream->config.registry, stream->silver_table);
 	struct ice_writer *writer;
 	const int32_t bloom_ids[] = {stream->silver_schema->fields[stream->silver_id].id};
-	int status = writer_open(shard, stream->silver_table, ice_table_metadata(table)->default_spec_id, output->prefix,
-		bloom_ids, 1, &writer, err);
+	int status = writer_open(shard, stream->silver_table, ice_table_metadata(table)->default_spec_id,
+		output->prefix, bloom_ids, 1, &writer, err);
 	for (uint32_t i = 0; i < count && status == 0; i++) {
 		status = ice_writer_add(writer, sorted[i], NULL, err);
 		if (status != 0)
@@ -231,7 +234,8 @@ static int write_layers(struct stream_shard *shard, struct stream_epoch *epoch, 
 		sorted = sorted_batches(epoch, &stream->silver_order, batches, count, &sorted_count);
 		status = write_silver(shard, sorted, sorted_count, output, err);
 		for (uint32_t g = 0; g < stream->gold_count && status == 0; g++)
-			status = write_gold(shard, epoch, &shard->golds[g], sorted, sorted_count, output, &output->golds[g], err);
+			status = write_gold(
+				shard, epoch, &shard->golds[g], sorted, sorted_count, output, &output->golds[g], err);
 	}
 	for (uint32_t i = 0; i < count; i++)
 		weir_batch_release(batches[i]);
@@ -241,11 +245,21 @@ static int write_layers(struct stream_shard *shard, struct stream_epoch *epoch, 
 
 /* ---- dead letters ---- */
 
-enum { LETTER_TRACE, LETTER_FAILED_AT, LETTER_STREAM, LETTER_CHANNEL, LETTER_TYPE, LETTER_FIELD, LETTER_MESSAGE,
-	LETTER_SOURCE_FILE, LETTER_SOURCE_RECORD, LETTER_PAYLOAD };
+enum {
+	LETTER_TRACE,
+	LETTER_FAILED_AT,
+	LETTER_STREAM,
+	LETTER_CHANNEL,
+	LETTER_TYPE,
+	LETTER_FIELD,
+	LETTER_MESSAGE,
+	LETTER_SOURCE_FILE,
+	LETTER_SOURCE_RECORD,
+	LETTER_PAYLOAD
+};
 
-static int write_letters(struct stream_shard *shard, struct stream_epoch *epoch, struct stream_output *output,
-	struct weir_error *err)
+static int write_letters(
+	struct stream_shard *shard, struct stream_epoch *epoch, struct stream_output *output, struct weir_error *err)
 {
 	struct stream *stream = shard->stream;
 	struct ice_writer *writer;

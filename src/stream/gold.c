@@ -7,14 +7,15 @@
 #define CONSENT_COLUMNS 3 /* purpose, consent_lsn, consent_version: the last of the schema */
 
 int stream_gold_open(const struct lake *lake, uint32_t table, struct consent *const *consents, struct sql *sql,
-	const struct weir_schema *silver_schema, struct weir_arena *arena, struct stream_gold *ret_gold, struct weir_error *err)
+	const struct weir_schema *silver_schema, struct weir_arena *arena, struct stream_gold *ret_gold,
+	struct weir_error *err)
 {
 	const struct lake_table *gold = &lake->tables[table];
 	struct sql_transform *transform;
 	const uint32_t *projection;
 	char *relation = weir_arena_cstr(arena, lake->tables[gold->from].name);
-	int status = sql_transform_new(sql, gold->sql, weir_arena_cstr(arena, gold->sql_path), relation, silver_schema,
-		&transform, err);
+	int status = sql_transform_new(
+		sql, gold->sql, weir_arena_cstr(arena, gold->sql_path), relation, silver_schema, &transform, err);
 	if (status != 0)
 		return status;
 	*ret_gold = (struct stream_gold){
@@ -61,7 +62,8 @@ static int gold_columns(const struct stream_gold *gold, struct weir_batch *silve
 			for (uint32_t i = 0; i < count; i++)
 				weir_batch_release(results[i]);
 			free(results);
-			return weir_fail(err, WEIR_E_INPUT, "the columns of gold must be one row for one row of silver");
+			return weir_fail(
+				err, WEIR_E_INPUT, "the columns of gold must be one row for one row of silver");
 		}
 		memcpy(batch->columns, results[0]->columns, own * sizeof *batch->columns);
 		*ret_owned = results[0];
@@ -72,7 +74,8 @@ static int gold_columns(const struct stream_gold *gold, struct weir_batch *silve
 }
 
 /* purpose, consent_lsn, consent_version after gold's own columns. */
-static void add_consent_columns(struct weir_arena *arena, struct weir_batch *batch, uint64_t lsn, const uint32_t *versions)
+static void add_consent_columns(
+	struct weir_arena *arena, struct weir_batch *batch, uint64_t lsn, const uint32_t *versions)
 {
 	uint32_t rows = batch->row_count, own = batch->schema->field_count - CONSENT_COLUMNS;
 	int64_t *lsns = weir_arena_alloc(arena, rows * sizeof *lsns);
@@ -110,7 +113,9 @@ int stream_gold_add(const struct stream_gold *gold, struct ice_writer *writer, c
 		for (uint32_t row = 0; row < batch->row_count; row++)
 			if ((masks[row] >> p & 1) != 0)
 				selected[count++] = (uint16_t)row;
-		batch->columns[own] = (struct weir_column){.type = WEIR_STRING, .layout = WEIR_DICT, .values = codes,
+		batch->columns[own] = (struct weir_column){.type = WEIR_STRING,
+			.layout = WEIR_DICT,
+			.values = codes,
 			.dict = weir_dict_single(arena, gold->vocabulary->purposes[p])};
 		status = ice_writer_add(writer, batch, &(struct weir_selection){selected, count}, err);
 		if (rows != NULL)

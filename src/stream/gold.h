@@ -11,7 +11,7 @@
 #include "sql/sql.h"
 
 struct stream_gold {
-	uint32_t table;                  /* in the lake and the registry */
+	uint32_t table; /* in the lake and the registry */
 	struct consent *consent;
 	const struct consent_vocabulary *vocabulary;
 	struct sql_transform *transform; /* NULL where gold.sql only picks columns */

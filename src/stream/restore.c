@@ -16,10 +16,10 @@ struct boundary {
 
 /* For each partition of the shard: arrivals within the window, noted a small part of it apart. Offsets grow with time. */
 struct window_start {
-	uint64_t offset;      /* the first that is within the window; UINT64_MAX: none */
+	uint64_t offset; /* the first that is within the window; UINT64_MAX: none */
 	struct boundary *boundaries;
 	uint32_t count, capacity;
-	int64_t noted_us;     /* of the last boundary; INT64_MIN: none yet */
+	int64_t noted_us; /* of the last boundary; INT64_MIN: none yet */
 	struct boundary newest;
 };
 
@@ -44,7 +44,8 @@ static int compare_boundaries(const void *a, const void *b)
 	return left->offset < right->offset ? -1 : left->offset > right->offset;
 }
 
-static int note_arrivals(struct stream_shard *shard, struct window_start *starts, int64_t from_us, struct weir_error *err)
+static int note_arrivals(
+	struct stream_shard *shard, struct window_start *starts, int64_t from_us, struct weir_error *err)
 {
 	struct stream *stream = shard->stream;
 	struct ice_table *table = ice_registry_table(stream->config.registry, stream->raw_table);
@@ -99,12 +100,13 @@ static struct stream_id silver_row_id(const struct weir_batch *batch, uint32_t r
 {
 	const struct weir_column *id = &batch->columns[0];
 	struct weir_str text = id->type == WEIR_UUID
-				       ? (struct weir_str){(const char *)((const struct weir_uuid *)id->values)[row].bytes, 16}
-				       : weir_column_str(id, row);
+		? (struct weir_str){(const char *)((const struct weir_uuid *)id->values)[row].bytes, 16}
+		: weir_column_str(id, row);
 	return stream_id_of(weir_column_str(&batch->columns[1], row), text);
 }
 
-static void remember_batch(struct stream_shard *shard, const struct window_start *starts, const struct weir_batch *batch)
+static void remember_batch(
+	struct stream_shard *shard, const struct window_start *starts, const struct weir_batch *batch)
 {
 	for (uint32_t row = 0; row < batch->row_count; row++) {
 		uint32_t number;
@@ -113,7 +115,8 @@ static void remember_batch(struct stream_shard *shard, const struct window_start
 			continue;
 		for (uint32_t p = 0; p < shard->partition_count; p++)
 			if (shard->partitions[p].number == number && offset >= starts[p].offset && starts[p].count > 0)
-				stream_dedup_add(shard->dedup, silver_row_id(batch, row), arrival_of(&starts[p], offset));
+				stream_dedup_add(
+					shard->dedup, silver_row_id(batch, row), arrival_of(&starts[p], offset));
 	}
 }
 
@@ -198,8 +201,8 @@ static int restore_letters(struct stream_shard *shard, struct weir_error *err)
 	struct stream *stream = shard->stream;
 	struct ice_table *table = ice_registry_table(stream->config.registry, stream->config.dead_letters_table);
 	const struct weir_schema *schema = ice_table_schema(table);
-	struct weir_field fields[LETTER_COLUMNS] = {schema->fields[0], schema->fields[1], schema->fields[2], schema->fields[3],
-		schema->fields[4], schema->fields[9]};
+	struct weir_field fields[LETTER_COLUMNS] = {schema->fields[0], schema->fields[1], schema->fields[2],
+		schema->fields[3], schema->fields[4], schema->fields[9]};
 	struct weir_schema projection = {.id = schema->id, .field_count = LETTER_COLUMNS, .fields = fields};
 	struct expr_filter all = {NULL, 0};
 	struct ice_file_list *files = NULL;
@@ -266,7 +269,8 @@ struct lookup {
 
 static int compare_ids(const void *a, const void *b)
 {
-	return memcmp(&((const struct content_id *)a)->id, &((const struct content_id *)b)->id, sizeof(struct stream_id));
+	return memcmp(
+		&((const struct content_id *)a)->id, &((const struct content_id *)b)->id, sizeof(struct stream_id));
 }
 
 static void lookup_batch(void *context, const struct weir_batch *batch)
@@ -298,8 +302,8 @@ static void collect_ids(struct stream_shard *shard, const struct stream_epoch *e
 				continue;
 			WEIR_GROW(lookup->ids, lookup->count, lookup->capacity);
 			struct weir_str text = id->type == WEIR_UUID
-						       ? (struct weir_str){(const char *)((const struct weir_uuid *)id->values)[row].bytes, 16}
-						       : weir_column_str(id, row);
+				? (struct weir_str){(const char *)((const struct weir_uuid *)id->values)[row].bytes, 16}
+				: weir_column_str(id, row);
 			lookup->ids[lookup->count++] = (struct content_id){
 				stream_id_of(weir_column_str(&batch->columns[stream->key_column], row), text), i, row};
 		}
@@ -307,8 +311,8 @@ static void collect_ids(struct stream_shard *shard, const struct stream_epoch *e
 }
 
 /* The keys of the ids, as the values of an IN: files and pages of other subjects are skipped. */
-static uint32_t distinct_keys(const struct stream *stream, const struct stream_epoch *epoch, const struct lookup *lookup,
-	struct weir_arena *arena, struct expr_value **ret_values)
+static uint32_t distinct_keys(const struct stream *stream, const struct stream_epoch *epoch,
+	const struct lookup *lookup, struct weir_arena *arena, struct expr_value **ret_values)
 {
 	struct expr_value *values = weir_arena_calloc(arena, lookup->count, sizeof *values);
 	for (uint64_t i = 0; i < lookup->count; i++) {
@@ -331,8 +335,8 @@ static void drop_found(struct stream_epoch *epoch, const struct lookup *lookup)
 	uint64_t *drops = weir_zalloc((uint64_t)epoch->input_count * (WEIR_BATCH_ROWS / 64) * sizeof *drops);
 	for (uint64_t i = 0; i < lookup->count; i++)
 		if (lookup->found[i])
-			drops[lookup->ids[i].input * (WEIR_BATCH_ROWS / 64) + lookup->ids[i].row / 64] |=
-				1ULL << (lookup->ids[i].row % 64);
+			drops[lookup->ids[i].input * (WEIR_BATCH_ROWS / 64) + lookup->ids[i].row / 64] |= 1ULL
+				<< (lookup->ids[i].row % 64);
 	for (uint32_t i = 0; i < epoch->input_count; i++) {
 		struct stream_input *input = &epoch->inputs[i];
 		struct weir_pick picks[WEIR_BATCH_ROWS];

@@ -26,7 +26,9 @@ bool stream_trace_parse(struct weir_str trace, uint32_t *ret_partition, uint64_t
 		return false;
 	for (size_t i = 0; i < trace.size; i++) {
 		char c = trace.data[i];
-		unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) : 16;
+		unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0')
+			: c >= 'a' && c <= 'f'        ? (unsigned)(c - 'a' + 10)
+						      : 16;
 		if (digit > 15)
 			return false;
 		value = value << 4 | digit;
@@ -43,8 +45,8 @@ void stream_fail(struct stream *stream, const struct weir_error *err)
 	if (!stream->failed) {
 		stream->failure = *err;
 		__atomic_store_n(&stream->failed, true, __ATOMIC_RELEASE);
-		weir_log(stream->config.log, WEIR_LOG_ERROR, "stream %.*s stops: %s", WEIR_STR_ARG(stream->lake_stream->name),
-			weir_error_text(err, text, sizeof text));
+		weir_log(stream->config.log, WEIR_LOG_ERROR, "stream %.*s stops: %s",
+			WEIR_STR_ARG(stream->lake_stream->name), weir_error_text(err, text, sizeof text));
 	}
 	pthread_cond_broadcast(&stream->changed);
 	pthread_mutex_unlock(&stream->lock);
@@ -66,8 +68,8 @@ struct stream_epoch *epoch_new(struct stream_shard *shard)
 	epoch->ranges = weir_arena_calloc(arena, shard->partition_count, sizeof *epoch->ranges);
 	for (uint32_t i = 0; i < shard->partition_count; i++) {
 		const struct stream_partition *partition = &shard->partitions[i];
-		epoch->ranges[i] = (struct stream_range){partition->number, partition->next, partition->next,
-			partition->max_event_us};
+		epoch->ranges[i] = (struct stream_range){
+			partition->number, partition->next, partition->next, partition->max_event_us};
 	}
 	epoch->opened_us = weir_steady_us(&shard->stream->config.clock);
 	return epoch;
@@ -230,10 +232,12 @@ static void take_event(struct stream_shard *shard, struct stream_partition *part
 		counts->duplicates++;
 		return;
 	}
-	stream_dedup_add(shard->dedup, id, received_us); /* also where it is refused: it has one letter, however often it comes */
+	stream_dedup_add(shard->dedup, id,
+		received_us); /* also where it is refused: it has one letter, however often it comes */
 	if (rules->late_max_ahead_us > 0 && time_us - rules->late_max_ahead_us > received_us) {
 		letter_of(shard, block, record, "ahead", rules->time,
-			WEIR_STR("the event's time is further ahead of its arrival than max_ahead allows; check the clock of its source"));
+			WEIR_STR("the event's time is further ahead of its arrival than max_ahead allows; check the "
+				 "clock of its source"));
 		return;
 	}
 	bool late = false;
@@ -255,8 +259,8 @@ static void take_event(struct stream_shard *shard, struct stream_partition *part
 }
 
 /* The block's columns (all rows, or those taken) with trace_id, received_at and is_late after them. */
-static struct weir_batch *extend_batch(struct stream_shard *shard, const struct stream_block *block,
-	const struct taken *taken, uint16_t *record_of)
+static struct weir_batch *extend_batch(
+	struct stream_shard *shard, const struct stream_block *block, const struct taken *taken, uint16_t *record_of)
 {
 	struct weir_arena *arena = shard->epoch->arena;
 	const struct weir_schema *schema = shard->stream->input_schema;
@@ -283,8 +287,8 @@ static struct weir_batch *extend_batch(struct stream_shard *shard, const struct 
 		(struct weir_column){.type = WEIR_STRING, .layout = WEIR_VIEW, .values = traces};
 	batch->columns[own + STREAM_RECEIVED_AT] =
 		(struct weir_column){.type = WEIR_TIMESTAMPTZ, .layout = WEIR_FLAT, .values = received};
-	batch->columns[own + STREAM_IS_LATE] = (struct weir_column){.type = WEIR_BOOL, .layout = WEIR_FLAT,
-		.values = weir_arena_copy(arena, taken->late, taken->count)};
+	batch->columns[own + STREAM_IS_LATE] = (struct weir_column){
+		.type = WEIR_BOOL, .layout = WEIR_FLAT, .values = weir_arena_copy(arena, taken->late, taken->count)};
 	return batch;
 }
 
@@ -345,7 +349,8 @@ int stream_block_from_log(struct stream *stream, uint32_t partition, uint64_t of
 	struct weir_arena *arena = weir_arena_new(0);
 	struct stream_block *block = weir_arena_zalloc(arena, sizeof *block);
 	block->arena = arena;
-	int status = bus_read(stream->config.bus, arena, stream->lake_stream->name, partition, offset, &block->log, err);
+	int status =
+		bus_read(stream->config.bus, arena, stream->lake_stream->name, partition, offset, &block->log, err);
 	if (status != 0) {
 		weir_arena_free(arena);
 		return status;
@@ -440,8 +445,8 @@ bool shard_due(struct stream_shard *shard)
 	if (epoch == NULL || epoch->records == 0)
 		return false;
 	return epoch->bytes >= rules->epoch_bytes ||
-	       weir_steady_us(&shard->stream->config.clock) - epoch->opened_us >= rules->epoch_every_us ||
-	       flush_reached(shard);
+		weir_steady_us(&shard->stream->config.clock) - epoch->opened_us >= rules->epoch_every_us ||
+		flush_reached(shard);
 }
 
 int shard_run_once(struct stream_shard *shard, int64_t wait_us, bool *ret_did, struct weir_error *err)
@@ -528,7 +533,8 @@ void *shard_main(void *context)
 			int64_t left_us = stream->lake_stream->epoch_every_us - age_us;
 			wait_us = left_us < 0 ? 0 : left_us < wait_us ? left_us : wait_us;
 		}
-		if (shard_run_once(shard, wait_us, &did, &err) != 0 || (shard_due(shard) && shard_close_epoch(shard, &err) != 0)) {
+		if (shard_run_once(shard, wait_us, &did, &err) != 0 ||
+			(shard_due(shard) && shard_close_epoch(shard, &err) != 0)) {
 			stream_fail(stream, &err);
 			break;
 		}

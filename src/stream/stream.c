@@ -36,8 +36,8 @@ static int find_column(const struct weir_schema *schema, struct weir_str name, c
 	*ret_column = weir_schema_find(schema, name);
 	if (*ret_column != WEIR_NO_FIELD)
 		return 0;
-	return weir_fail_at(err, WEIR_E_INPUT, where, WEIR_ERROR_NO_OFFSET, "there is no column %.*s, which is %s of the stream",
-		WEIR_STR_ARG(name), what);
+	return weir_fail_at(err, WEIR_E_INPUT, where, WEIR_ERROR_NO_OFFSET,
+		"there is no column %.*s, which is %s of the stream", WEIR_STR_ARG(name), what);
 }
 
 static int bind_columns(struct stream *stream, struct weir_error *err)
@@ -79,8 +79,8 @@ static int open_golds(struct stream_shard *shard, struct weir_error *err)
 		const struct lake_table *table = &lake->tables[t];
 		if (table->kind != LAKE_GOLD || table->from != stream->silver_table)
 			continue;
-		int status = stream_gold_open(lake, t, stream->config.consents, stream->config.sql, stream->silver_schema,
-			stream->arena, &shard->golds[at++], err);
+		int status = stream_gold_open(lake, t, stream->config.consents, stream->config.sql,
+			stream->silver_schema, stream->arena, &shard->golds[at++], err);
 		if (status != 0)
 			return status;
 	}
@@ -101,17 +101,19 @@ static int open_partition(struct stream *stream, struct stream_partition *partit
 	struct control_value values[] = {CONTROL_T(stream->lake_stream->name), CONTROL_I(partition->number)};
 	int64_t next = 0, max_event_us = INT64_MIN;
 	int status = control_query(stream->config.control,
-		"SELECT next_offset FROM weir_offsets WHERE stream = ?1 AND partition = ?2", values, 2, read_state, &next, err);
+		"SELECT next_offset FROM weir_offsets WHERE stream = ?1 AND partition = ?2", values, 2, read_state,
+		&next, err);
 	if (status == 0)
 		status = control_query(stream->config.control,
-			"SELECT max_event_us FROM weir_watermarks WHERE stream = ?1 AND partition = ?2", values, 2, read_state,
-			&max_event_us, err);
+			"SELECT max_event_us FROM weir_watermarks WHERE stream = ?1 AND partition = ?2", values, 2,
+			read_state, &max_event_us, err);
 	partition->next = (uint64_t)next;
 	partition->max_event_us = max_event_us;
 	stream->committed[partition->number] = (uint64_t)next;
 	stream->watermarks[partition->number] = max_event_us;
 	if (status == 0)
-		status = bus_release(stream->config.bus, stream->lake_stream->name, partition->number, (uint64_t)next, err);
+		status = bus_release(
+			stream->config.bus, stream->lake_stream->name, partition->number, (uint64_t)next, err);
 	return status;
 }
 
@@ -131,15 +133,18 @@ static int open_shard(struct stream *stream, unsigned index, struct weir_error *
 	}
 	if (status == 0 && stream->silver_table != UINT32_MAX) {
 		const struct lake_table *silver = &lake->tables[stream->silver_table];
-		status = sql_transform_new(stream->config.sql, silver->sql, weir_arena_cstr(stream->arena, silver->sql_path),
-			weir_arena_cstr(stream->arena, stream->lake_stream->name), stream->input_schema, &shard->transform, err);
+		status = sql_transform_new(stream->config.sql, silver->sql,
+			weir_arena_cstr(stream->arena, silver->sql_path),
+			weir_arena_cstr(stream->arena, stream->lake_stream->name), stream->input_schema,
+			&shard->transform, err);
 		if (status == 0)
 			status = open_golds(shard, err);
 	}
 	if (status == 0)
 		status = shard_restore(shard, err);
 	if (status == 0)
-		status = ice_reserve_prefix(stream->config.control, weir_now_us(&stream->config.clock), shard->prefix, err);
+		status = ice_reserve_prefix(
+			stream->config.control, weir_now_us(&stream->config.clock), shard->prefix, err);
 	return status;
 }
 
@@ -262,7 +267,8 @@ uint32_t stream_partition(const struct stream *stream, struct weir_str key)
 void stream_submit(struct stream *stream, struct stream_block *take_block)
 {
 	struct stream_shard *shard = &stream->shards[take_block->log.attributes.partition % stream->shard_count];
-	size_t weight = weir_arena_used(take_block->arena) + (take_block->batch != NULL ? weir_batch_bytes(take_block->batch) : 0);
+	size_t weight = weir_arena_used(take_block->arena) +
+		(take_block->batch != NULL ? weir_batch_bytes(take_block->batch) : 0);
 	if (stream->config.no_thread || !weir_queue_try_push(shard->queue, take_block, weight)) {
 		stream_block_free(take_block);
 		__atomic_store_n(&shard->behind, true, __ATOMIC_RELEASE);
@@ -391,7 +397,8 @@ const struct weir_schema *stream_silver_schema(const struct stream *stream)
 	return stream->silver_schema;
 }
 
-int stream_silver_of(struct stream *stream, struct weir_str event, struct weir_batch **ret_batch, struct weir_error *err)
+int stream_silver_of(
+	struct stream *stream, struct weir_str event, struct weir_batch **ret_batch, struct weir_error *err)
 {
 	struct weir_arena *arena = weir_arena_new(0);
 	struct weir_builder *builder = weir_builder_new(json_decoder_schema(stream->decoder));
@@ -422,7 +429,8 @@ int stream_silver_of(struct stream *stream, struct weir_str event, struct weir_b
 	if (status == 0 && (count != 1 || results[0]->row_count != 1)) {
 		for (uint32_t i = 0; i < count; i++)
 			weir_batch_release(results[i]);
-		status = weir_fail(err, WEIR_E_INPUT, "the silver transform does not give exactly one row for this event");
+		status = weir_fail(
+			err, WEIR_E_INPUT, "the silver transform does not give exactly one row for this event");
 	} else if (status == 0) {
 		results[0]->schema = stream->silver_schema;
 		*ret_batch = results[0];

@@ -22,26 +22,27 @@ struct stream;
 
 /* An acknowledged block on its way to a shard: what the log holds, and its events decoded once at the door. */
 struct stream_block {
-	struct weir_arena *arena;       /* owns everything here but batch */
-	struct bus_read_block log;      /* attributes, base offset, records */
-	struct weir_batch *batch;       /* events in order; NULL where there is none */
-	uint16_t *record_of;            /* batch row -> record of the block */
+	struct weir_arena *arena;  /* owns everything here but batch */
+	struct bus_read_block log; /* attributes, base offset, records */
+	struct weir_batch *batch;  /* events in order; NULL where there is none */
+	uint16_t *record_of;       /* batch row -> record of the block */
 };
 void stream_block_free(struct stream_block *block);
 
 struct stream_config {
 	const struct lake *lake;
-	uint32_t stream;                /* index in the lake */
+	uint32_t stream; /* index in the lake */
 	struct bus *bus;
 	struct control *control;
-	struct ice_registry *registry;  /* table i of the lake is table i of the registry; dead letters: dead_letters_table */
+	struct ice_registry
+		*registry; /* table i of the lake is table i of the registry; dead letters: dead_letters_table */
 	uint32_t dead_letters_table;
 	struct consent *const *consents;
-	struct sql *sql;                /* the transforms' instance */
+	struct sql *sql; /* the transforms' instance */
 	struct weir_clock clock;
 	const struct weir_log *log;
-	unsigned shard_count;           /* 0: as many as cores */
-	bool no_thread;                 /* the caller drives it by stream_step */
+	unsigned shard_count; /* 0: as many as cores */
+	bool no_thread;       /* the caller drives it by stream_step */
 };
 int stream_open(const struct stream_config *config, struct stream **ret_stream, struct weir_error *err);
 void stream_close(struct stream *take_stream); /* closes the epoch and commits it */
@@ -71,14 +72,15 @@ struct stream_numbers {
 	uint64_t accepted, duplicates, dead_letters, late; /* since the start, committed or not */
 	uint64_t committed_rows, epochs;
 	uint64_t queued_bytes;
-	int64_t watermark_us;            /* INT64_MIN: none yet */
+	int64_t watermark_us; /* INT64_MIN: none yet */
 	int64_t commit_us_last;
-	bool failed;                     /* nothing more is committed until a restart */
-	uint64_t log_behind;             /* records acknowledged and not yet committed */
+	bool failed;         /* nothing more is committed until a restart */
+	uint64_t log_behind; /* records acknowledged and not yet committed */
 };
 struct stream_numbers stream_numbers(struct stream *stream);
 /* The silver row of one event (JSON), for explain: *ret_batch has one row; release it. */
-int stream_silver_of(struct stream *stream, struct weir_str event, struct weir_batch **ret_batch, struct weir_error *err);
+int stream_silver_of(
+	struct stream *stream, struct weir_str event, struct weir_batch **ret_batch, struct weir_error *err);
 /* Schema of the silver relation, and of gold as the table has it. */
 const struct weir_schema *stream_silver_schema(const struct stream *stream);
 

@@ -22,10 +22,10 @@
 #include "stream/gold.h"
 #include "stream/stream.h"
 
-#define STREAM_QUEUE_BYTES (32U << 20) /* a shard's queue */
+#define STREAM_QUEUE_BYTES    (32U << 20) /* a shard's queue */
 #define STREAM_TRANSFORM_ROWS 65536
-#define STREAM_TRACE_SIZE 12           /* "pp" and ten digits of the offset, hexadecimal: fits into a view */
-#define STREAM_CHANNELS 16
+#define STREAM_TRACE_SIZE     12 /* "pp" and ten digits of the offset, hexadecimal: fits into a view */
+#define STREAM_CHANNELS       16
 
 /* Columns that the stream appends to the schema's for the silver transform. */
 enum { STREAM_TRACE_ID, STREAM_RECEIVED_AT, STREAM_IS_LATE, STREAM_EXTRA_COLUMNS };
@@ -66,14 +66,14 @@ struct stream_epoch {
 	uint32_t count_count;
 	struct stream_dedup *replayed; /* ids of channel dlq in this epoch; NULL: none yet */
 	uint64_t rows, bytes, records;
-	int64_t opened_us;           /* steady; when its first block came */
+	int64_t opened_us; /* steady; when its first block came */
 };
 
 /* What is written of one epoch, on its way to the commit. */
 struct stream_output {
-	struct stream_epoch *epoch;  /* ranges and counts */
+	struct stream_epoch *epoch; /* ranges and counts */
 	struct ice_written bronze, silver, letters;
-	struct ice_written *golds;   /* one a gold table */
+	struct ice_written *golds; /* one a gold table */
 	uint64_t consent_lsn;
 	uint64_t rows;
 	char prefix[32];
@@ -82,8 +82,8 @@ struct stream_output {
 
 struct stream_partition {
 	uint32_t number;
-	uint64_t next;               /* the next offset to take */
-	int64_t max_event_us;        /* of live channels; INT64_MIN: none yet */
+	uint64_t next;        /* the next offset to take */
+	int64_t max_event_us; /* of live channels; INT64_MIN: none yet */
 };
 
 struct stream_shard {
@@ -92,18 +92,18 @@ struct stream_shard {
 	pthread_t thread;
 	bool has_thread;
 	struct weir_queue *queue;
-	bool behind;                 /* atomic: a block was dropped, or a start: read the log */
+	bool behind; /* atomic: a block was dropped, or a start: read the log */
 	struct stream_partition *partitions;
 	uint32_t partition_count;
 	struct stream_dedup *dedup;
 	struct stream_dedup *letters; /* refused records of files, for ever: a file read again adds no letter */
 	struct sql_transform *transform;
 	struct stream_gold *golds;
-	struct stream_epoch *epoch;  /* being gathered; NULL: none */
+	struct stream_epoch *epoch;      /* being gathered; NULL: none */
 	struct consent_binding *binding; /* of the last rules */
-	uint64_t open_lsn;           /* atomic; UINT64_MAX: none */
-	bool output_pending;         /* under stream->lock */
-	char prefix[32];             /* for the next epoch's files */
+	uint64_t open_lsn;               /* atomic; UINT64_MAX: none */
+	bool output_pending;             /* under stream->lock */
+	char prefix[32];                 /* for the next epoch's files */
 };
 
 struct stream {
@@ -111,9 +111,9 @@ struct stream {
 	const struct lake_stream *lake_stream;
 	struct weir_arena *arena;
 	struct json_decoder *decoder;
-	struct weir_schema *input_schema; /* the decoder's columns and the appended ones */
+	struct weir_schema *input_schema;            /* the decoder's columns and the appended ones */
 	uint32_t id_column, key_column, time_column; /* in the input schema */
-	uint32_t raw_table, silver_table; /* in the registry; UINT32_MAX: none */
+	uint32_t raw_table, silver_table;            /* in the registry; UINT32_MAX: none */
 	const struct weir_schema *silver_schema;
 	uint32_t silver_id, silver_key, silver_trace; /* columns of the silver schema */
 	struct weir_order silver_order;
@@ -123,12 +123,12 @@ struct stream {
 	unsigned partition_count;
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed;      /* committed moved, an output was taken, or failed */
-	uint64_t *committed;         /* by partition; under lock */
-	int64_t *watermarks;         /* by partition, of what is committed: max event time; under lock */
-	int64_t *heard_us;           /* by partition, steady: when its last commit was, or the start; under lock */
-	uint64_t *flush_to;          /* by partition; under lock: shards close at these offsets */
-	bool stopping, failed;       /* atomic reads are fine */
+	pthread_cond_t changed; /* committed moved, an output was taken, or failed */
+	uint64_t *committed;    /* by partition; under lock */
+	int64_t *watermarks;    /* by partition, of what is committed: max event time; under lock */
+	int64_t *heard_us;      /* by partition, steady: when its last commit was, or the start; under lock */
+	uint64_t *flush_to;     /* by partition; under lock: shards close at these offsets */
+	bool stopping, failed;  /* atomic reads are fine */
 	struct weir_error failure;
 	struct weir_queue *outputs;
 	pthread_t committer;

@@ -100,7 +100,8 @@ static bool in_step(const struct stream *stream, const struct pending *inputs, s
 				return false;
 			const struct weir_column *trace = &outputs[out]->columns[stream->silver_trace];
 			if (!weir_column_is_valid(trace, out_row) ||
-				!weir_str_equal(weir_column_str(trace, out_row), input_trace(stream, inputs->batches[i], row)))
+				!weir_str_equal(
+					weir_column_str(trace, out_row), input_trace(stream, inputs->batches[i], row)))
 				return false;
 			out_row++;
 		}
@@ -124,8 +125,8 @@ static int compare_expected(const void *a, const void *b)
 }
 
 /* Out of step: count the rows of each event; those with other than one are refused, and their rows are left out. */
-static int sort_out(struct transform_state *state, const struct pending *inputs, struct weir_batch **outputs,
-	uint32_t output_count)
+static int sort_out(
+	struct transform_state *state, const struct pending *inputs, struct weir_batch **outputs, uint32_t output_count)
 {
 	const struct stream *stream = state->shard->stream;
 	struct stream_epoch *epoch = state->epoch;
@@ -143,23 +144,28 @@ static int sort_out(struct transform_state *state, const struct pending *inputs,
 			uint32_t kept = 0;
 			const struct weir_column *trace = &outputs[o]->columns[stream->silver_trace];
 			for (uint32_t row = 0; row < outputs[o]->row_count; row++) {
-				struct expected key = {.trace = weir_column_is_valid(trace, row) ? weir_column_str(trace, row)
-												 : WEIR_STR("")};
-				struct expected *found = bsearch(&key, expected, total, sizeof *expected, compare_expected);
+				struct expected key = {.trace = weir_column_is_valid(trace, row)
+						? weir_column_str(trace, row)
+						: WEIR_STR("")};
+				struct expected *found =
+					bsearch(&key, expected, total, sizeof *expected, compare_expected);
 				if (found != NULL && pass == 0)
 					found->rows++;
 				else if (found != NULL && found->rows == 1)
 					picks[kept++] = (struct weir_pick){0, row};
 			}
 			if (pass == 1 && kept > 0)
-				keep_result(state, weir_batch_copy(epoch->arena,
-							   weir_batch_gather(epoch->arena, &outputs[o], picks, kept)));
+				keep_result(state,
+					weir_batch_copy(epoch->arena,
+						weir_batch_gather(epoch->arena, &outputs[o], picks, kept)));
 		}
 	for (uint64_t i = 0; i < total; i++)
 		if (expected[i].rows != 1)
 			refuse(state, expected[i].trace,
-				expected[i].rows == 0 ? "the silver transform dropped the event; it must give exactly one row an event"
-						      : "the silver transform doubled the event; it must give exactly one row an event");
+				expected[i].rows == 0 ? "the silver transform dropped the event; it must give exactly "
+							"one row an event"
+						      : "the silver transform doubled the event; it must give exactly "
+							"one row an event");
 	free(expected);
 	for (uint32_t o = 0; o < output_count; o++)
 		weir_batch_release(outputs[o]);
@@ -175,7 +181,8 @@ static int bisect(struct transform_state *state, struct pending inputs, struct w
 	if (inputs.count > 1) {
 		uint32_t half = inputs.count / 2;
 		int status = run(state, (struct pending){inputs.batches, half}, err);
-		return status != 0 ? status : run(state, (struct pending){inputs.batches + half, inputs.count - half}, err);
+		return status != 0 ? status
+				   : run(state, (struct pending){inputs.batches + half, inputs.count - half}, err);
 	}
 	struct weir_batch *batch = inputs.batches[0];
 	struct weir_pick picks[WEIR_BATCH_ROWS];

@@ -17,7 +17,7 @@ static inline int device_drain(enum device_format format, const uint8_t *data, s
 			WEIR_ASSERT(weir_column_i64(&batch->columns[DEVICE_ORDINAL], row) == (*ret_points)++);
 			for (uint32_t i = DEVICE_SPORT; i < DEVICE_COLUMNS; i++)
 				if (batch->columns[i].type == WEIR_STRING &&
-				        weir_column_is_valid(&batch->columns[i], row))
+					weir_column_is_valid(&batch->columns[i], row))
 					WEIR_ASSERT(weir_utf8_valid(weir_column_str(&batch->columns[i], row)));
 		}
 		weir_batch_release(batch);

@@ -43,15 +43,15 @@ static void as_puffin(struct weir_arena *arena, struct weir_byte_source source)
 
 static void as_default(struct weir_arena *arena, struct weir_str json)
 {
-	static const enum weir_type types[] = {WEIR_BOOL, WEIR_INT32, WEIR_DECIMAL, WEIR_DATE, WEIR_TIME, WEIR_TIMESTAMPTZ,
-	        WEIR_TIMESTAMP_NS, WEIR_STRING, WEIR_UUID, WEIR_FIXED, WEIR_BINARY};
+	static const enum weir_type types[] = {WEIR_BOOL, WEIR_INT32, WEIR_DECIMAL, WEIR_DATE, WEIR_TIME,
+		WEIR_TIMESTAMPTZ, WEIR_TIMESTAMP_NS, WEIR_STRING, WEIR_UUID, WEIR_FIXED, WEIR_BINARY};
 	for (size_t i = 0; i < sizeof types / sizeof types[0] && json.size > 0; i++) {
 		struct weir_field field = {.name = WEIR_STR("f"),
-		        .type = types[i],
-		        .precision = 9,
-		        .scale = 2,
-		        .fixed_size = 2,
-		        .initial_default = json};
+			.type = types[i],
+			.precision = 9,
+			.scale = 2,
+			.fixed_size = 2,
+			.initial_default = json};
 		struct weir_column column;
 		struct weir_error err = WEIR_ERROR_INIT;
 		ice_default_column(arena, &field, 3, &column, &err);

@@ -25,17 +25,17 @@ static void as_metadata(struct weir_arena *arena, struct weir_str text)
 static void as_manifest(struct weir_arena *arena, struct weir_byte_source source)
 {
 	static struct weir_field fields[] = {
-	        {.name = {"purpose", 7}, .id = 1, .type = WEIR_STRING},
-	        {.name = {"price", 5}, .id = 2, .type = WEIR_DECIMAL, .precision = 9, .scale = 2},
+		{.name = {"purpose", 7}, .id = 1, .type = WEIR_STRING},
+		{.name = {"price", 5}, .id = 2, .type = WEIR_DECIMAL, .precision = 9, .scale = 2},
 	};
 	static struct weir_schema schema = {.field_count = 2, .fields = fields};
 	static struct ice_partition_field parts[] = {
-	        {.source_id = 1, .field_id = 1000, .name = {"purpose", 7}, .transform = {ICE_IDENTITY, 0}},
-	        {.source_id = 2, .field_id = 1001, .name = {"price", 5}, .transform = {ICE_IDENTITY, 0}},
+		{.source_id = 1, .field_id = 1000, .name = {"purpose", 7}, .transform = {ICE_IDENTITY, 0}},
+		{.source_id = 2, .field_id = 1001, .name = {"price", 5}, .transform = {ICE_IDENTITY, 0}},
 	};
 	static struct ice_spec spec = {.field_count = 2, .fields = parts};
 	struct ice_metadata metadata = {
-	        .format_version = 2, .schemas = &schema, .schema_count = 1, .specs = &spec, .spec_count = 1};
+		.format_version = 2, .schemas = &schema, .schema_count = 1, .specs = &spec, .spec_count = 1};
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_entries entries;
 	struct ice_manifest *manifests;

@@ -10,13 +10,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char schema[] =
-        "{\"type\":\"object\",\"required\":[\"id\",\"at\"],\"properties\":{\"id\":{\"type\":\"string\",\"format\":"
-        "\"uuid\"},"
-        "\"at\":{\"type\":\"string\",\"format\":\"date-time\"},\"day\":{\"type\":\"string\",\"format\":\"date\"},"
-        "\"name\":{\"type\":\"string\",\"pattern\":\"^[a-z]{1,9}-?[0-9]*$\"},\"n\":{\"type\":[\"integer\",\"null\"],"
-        "\"minimum\":0},"
-        "\"x\":{\"type\":\"number\"},\"ok\":{\"type\":\"boolean\"},\"metrics\":{\"type\":\"object\"},"
-        "\"list\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"maxItems\":4}}}";
+	"{\"type\":\"object\",\"required\":[\"id\",\"at\"],\"properties\":{\"id\":{\"type\":\"string\",\"format\":"
+	"\"uuid\"},"
+	"\"at\":{\"type\":\"string\",\"format\":\"date-time\"},\"day\":{\"type\":\"string\",\"format\":\"date\"},"
+	"\"name\":{\"type\":\"string\",\"pattern\":\"^[a-z]{1,9}-?[0-9]*$\"},\"n\":{\"type\":[\"integer\",\"null\"],"
+	"\"minimum\":0},"
+	"\"x\":{\"type\":\"number\"},\"ok\":{\"type\":\"boolean\"},\"metrics\":{\"type\":\"object\"},"
+	"\"list\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"maxItems\":4}}}";
 
 struct counts {
 	const struct json_decoder *decoder;
@@ -52,7 +52,7 @@ static int on_event(void *context, struct weir_str payload, const struct json_pr
 }
 
 static int decode(
-        const struct json_decoder *decoder, struct weir_str text, enum json_framing framing, struct counts *ret_counts)
+	const struct json_decoder *decoder, struct weir_str text, enum json_framing framing, struct counts *ret_counts)
 {
 	struct weir_arena *arena = weir_arena_new(0);
 	*ret_counts = (struct counts){decoder, weir_builder_new(json_decoder_schema(decoder)), 0, 0};
@@ -97,7 +97,7 @@ static void check_splitter(const struct json_decoder *decoder, struct weir_str t
 		struct counts whole, lines;
 		WEIR_ASSERT(joined.size == text.size);
 		if (decode(decoder, text, JSON_FRAME_ARRAY, &whole) == 0 &&
-		        decode(decoder, weir_buf_str(&joined), JSON_FRAME_LINES, &lines) == 0)
+			decode(decoder, weir_buf_str(&joined), JSON_FRAME_LINES, &lines) == 0)
 			WEIR_ASSERT(whole.good == lines.good && whole.bad == lines.bad);
 	}
 	json_splitter_free(splitter);

@@ -85,6 +85,6 @@ int main(int argc, char **argv)
 	}
 	closedir(dir);
 	printf("%u corpus files, %u mutations of each, seed %llu\n", files, MUTATIONS_PER_FILE,
-	       (unsigned long long)seed);
+		(unsigned long long)seed);
 	return files > 0 ? 0 : 1;
 }

@@ -15,7 +15,7 @@ static void on_element(void *context, bool begins, const char *parent, const cha
 	struct state *state = context;
 	(void)text;
 	if ((!begins && state->depth == 0) || name[0] == '\0' ||
-	        (state->depth == (begins ? 0U : 1U)) != (parent[0] == '\0'))
+		(state->depth == (begins ? 0U : 1U)) != (parent[0] == '\0'))
 		abort();
 	state->depth += begins ? 1U : (unsigned)-1;
 }

@@ -48,7 +48,7 @@ static void tool_open(struct tool *tool, const char *dir)
 	*tool = (struct tool){.arena = weir_arena_new(0), .cache = ice_cache_new(64U << 20), .now_ms = START_MS};
 	struct control_options options = {.url = weir_arena_printf(tool->arena, "%s/control.db", dir)};
 	need(store_local_open(weir_os_real(), weir_arena_printf(tool->arena, "%s/warehouse", dir), &tool->store, &err),
-	        &err);
+		&err);
 	need(control_open(&options, &tool->control, &err), &err);
 }
 
@@ -76,37 +76,37 @@ static void commit(struct tool *tool, struct control_change *change)
 
 enum { EVENT_ID, SUBJECT, PURPOSE, ACTIVITY, CONTEXT, TIMESTAMP, DISTANCE, LAPS, FEE, BIRTHDAY, RAW, LSN, COLUMNS };
 
-#define FIELD(text, number, kind, must)                                                                                \
-	{                                                                                                              \
-		.name = {text, sizeof(text) - 1}, .id = number, .type = kind, .required = must                         \
+#define FIELD(text, number, kind, must) \
+	{ \
+		.name = {text, sizeof(text) - 1}, .id = number, .type = kind, .required = must \
 	}
 
 static struct weir_field raw_entry[2] = {
-        FIELD("key", 13, WEIR_STRING, true),
-        FIELD("value", 14, WEIR_STRING, false),
+	FIELD("key", 13, WEIR_STRING, true),
+	FIELD("value", 14, WEIR_STRING, false),
 };
 
 static struct weir_field columns[COLUMNS] = {
-        FIELD("event_id", 1, WEIR_UUID, true),
-        FIELD("subject", 2, WEIR_STRING, true),
-        FIELD("purpose", 3, WEIR_STRING, true),
-        FIELD("activity", 4, WEIR_STRING, false),
-        FIELD("event_context", 5, WEIR_STRING, false),
-        FIELD("timestamp", 6, WEIR_TIMESTAMPTZ, true),
-        FIELD("distance", 7, WEIR_DOUBLE, false),
-        FIELD("laps", 8, WEIR_INT32, false),
-        {.name = {"fee", 3}, .id = 9, .type = WEIR_DECIMAL, .precision = 9, .scale = 2},
-        FIELD("birthday", 10, WEIR_DATE, false),
-        {.name = {"raw_metrics", 11}, .id = 11, .type = WEIR_MAP, .children = raw_entry, .child_count = 2},
-        FIELD("consent_lsn", 12, WEIR_INT64, true),
+	FIELD("event_id", 1, WEIR_UUID, true),
+	FIELD("subject", 2, WEIR_STRING, true),
+	FIELD("purpose", 3, WEIR_STRING, true),
+	FIELD("activity", 4, WEIR_STRING, false),
+	FIELD("event_context", 5, WEIR_STRING, false),
+	FIELD("timestamp", 6, WEIR_TIMESTAMPTZ, true),
+	FIELD("distance", 7, WEIR_DOUBLE, false),
+	FIELD("laps", 8, WEIR_INT32, false),
+	{.name = {"fee", 3}, .id = 9, .type = WEIR_DECIMAL, .precision = 9, .scale = 2},
+	FIELD("birthday", 10, WEIR_DATE, false),
+	{.name = {"raw_metrics", 11}, .id = 11, .type = WEIR_MAP, .children = raw_entry, .child_count = 2},
+	FIELD("consent_lsn", 12, WEIR_INT64, true),
 };
 static const struct weir_schema schema = {.field_count = COLUMNS, .fields = columns};
 
 static struct ice_partition_field partition_fields[] = {
-        {.source_id = 3, .field_id = 1000, .name = {"purpose", 7}, .transform = {ICE_IDENTITY, 0}},
-        {.source_id = 4, .field_id = 1001, .name = {"activity", 8}, .transform = {ICE_IDENTITY, 0}},
-        {.source_id = 5, .field_id = 1002, .name = {"event_context", 13}, .transform = {ICE_IDENTITY, 0}},
-        {.source_id = 6, .field_id = 1003, .name = {"timestamp_day", 13}, .transform = {ICE_DAY, 0}},
+	{.source_id = 3, .field_id = 1000, .name = {"purpose", 7}, .transform = {ICE_IDENTITY, 0}},
+	{.source_id = 4, .field_id = 1001, .name = {"activity", 8}, .transform = {ICE_IDENTITY, 0}},
+	{.source_id = 5, .field_id = 1002, .name = {"event_context", 13}, .transform = {ICE_IDENTITY, 0}},
+	{.source_id = 6, .field_id = 1003, .name = {"timestamp_day", 13}, .transform = {ICE_DAY, 0}},
 };
 
 static void create_table(struct tool *tool, struct ice_name name)
@@ -115,13 +115,13 @@ static void create_table(struct tool *tool, struct ice_name name)
 	const struct ice_spec specs[] = {{0, 4, partition_fields}, {1, 1, partition_fields}};
 	const struct ice_kv properties[] = {{WEIR_STR("weir.manifest-by"), WEIR_STR("purpose")}};
 	struct ice_definition definition = {.name = name,
-	        .schema = &schema,
-	        .specs = specs,
-	        .spec_count = 2,
-	        .properties = properties,
-	        .property_count = 1,
-	        .location = weir_str_from(
-	                weir_arena_printf(tool->arena, "%.*s/%.*s", WEIR_STR_ARG(name.ns), WEIR_STR_ARG(name.table)))};
+		.schema = &schema,
+		.specs = specs,
+		.spec_count = 2,
+		.properties = properties,
+		.property_count = 1,
+		.location = weir_str_from(
+			weir_arena_printf(tool->arena, "%.*s/%.*s", WEIR_STR_ARG(name.ns), WEIR_STR_ARG(name.table)))};
 	struct control_change *change = control_change_new(CONTROL_EPOCH);
 	need(ice_table_create(tool->store, &definition, tool->now_ms, change, &err), &err);
 	commit(tool, change);
@@ -144,7 +144,7 @@ static void add_row(struct weir_builder *builder, uint64_t n, const char *subjec
 	if (n % 5 != 0)
 		weir_builder_str(builder, CONTEXT, weir_str_from(n % 2 == 0 ? "race" : "training"));
 	weir_builder_i64(
-	        builder, TIMESTAMP, START_MS * WEIR_US_PER_MS + (int64_t)(n * 977) * WEIR_US_PER_SECOND + (int64_t)n);
+		builder, TIMESTAMP, START_MS * WEIR_US_PER_MS + (int64_t)(n * 977) * WEIR_US_PER_SECOND + (int64_t)n);
 	if (n % 7 != 0)
 		weir_builder_double(builder, DISTANCE, (double)n * 1.25 - 100);
 	if (n % 13 != 0)
@@ -168,22 +168,22 @@ static struct weir_str new_prefix(struct tool *tool)
 	uint8_t random[6];
 	weir_random_bytes(random, sizeof random);
 	return weir_str_from(weir_arena_printf(tool->arena, "%02x%02x%02x%02x%02x%02x-%u", random[0], random[1],
-	        random[2], random[3], random[4], random[5], tool->change_number++));
+		random[2], random[3], random[4], random[5], tool->change_number++));
 }
 
 /* Rows [first, end) as durable files under a spec. */
 static struct ice_written write_rows(
-        struct tool *tool, struct ice_table *table, int32_t spec_id, uint64_t first, uint64_t end, const char *subject)
+	struct tool *tool, struct ice_table *table, int32_t spec_id, uint64_t first, uint64_t end, const char *subject)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	static const int32_t bloom_ids[] = {2};
 	struct ice_write_options options = {.spec_id = spec_id,
-	        .prefix = new_prefix(tool),
-	        .codec = CODEC_ZSTD,
-	        .level = 1,
-	        .bloom_ids = bloom_ids,
-	        .bloom_count = 1,
-	        .max_open = 5};
+		.prefix = new_prefix(tool),
+		.codec = CODEC_ZSTD,
+		.level = 1,
+		.bloom_ids = bloom_ids,
+		.bloom_count = 1,
+		.max_open = 5};
 	struct ice_writer *writer;
 	struct ice_written written;
 	struct weir_builder *builder = weir_builder_new(ice_table_schema(table));
@@ -227,19 +227,19 @@ static void edit_table(struct tool *tool, struct ice_table *table, struct ice_ed
 }
 
 static void append_rows(
-        struct tool *tool, struct ice_name name, int32_t spec_id, uint64_t first, uint64_t end, const char *subject)
+	struct tool *tool, struct ice_name name, int32_t spec_id, uint64_t first, uint64_t end, const char *subject)
 {
 	struct ice_table *table = load(tool, name);
 	struct ice_written written = write_rows(tool, table, spec_id, first, end, subject);
 	edit_table(tool, table,
-	        (struct ice_edit){.operation = ICE_OP_APPEND, .added = written.files, .added_count = written.count});
+		(struct ice_edit){.operation = ICE_OP_APPEND, .added = written.files, .added_count = written.count});
 	ice_written_free(&written);
 	ice_table_unref(table);
 }
 
 /* Takes away every `step`th live file, and adds rows where count > 0. */
 static void remove_files(
-        struct tool *tool, struct ice_name name, uint32_t step, uint64_t first, uint64_t count, bool erase)
+	struct tool *tool, struct ice_name name, uint32_t step, uint64_t first, uint64_t count, bool erase)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_table *table = load(tool, name);
@@ -253,12 +253,12 @@ static void remove_files(
 	if (count > 0)
 		written = write_rows(tool, table, 1, first, first + count, "athlete");
 	edit_table(tool, table,
-	        (struct ice_edit){.operation = count > 0 ? ICE_OP_OVERWRITE : ICE_OP_DELETE,
-	                .added = written.files,
-	                .added_count = written.count,
-	                .removed = removed,
-	                .removed_count = removed_count,
-	                .erase = erase});
+		(struct ice_edit){.operation = count > 0 ? ICE_OP_OVERWRITE : ICE_OP_DELETE,
+			.added = written.files,
+			.added_count = written.count,
+			.removed = removed,
+			.removed_count = removed_count,
+			.erase = erase});
 	if (count > 0)
 		ice_written_free(&written);
 	ice_file_list_free(list);
@@ -277,7 +277,7 @@ static void make(const char *dir)
 		append_rows(&tool, name, 0, 3000, 3400, "athlete"); /* cells of their own: the default spec */
 		for (uint64_t n = 0; n < 12; n++)
 			append_rows(&tool, name, 1, 4000 + n * 50, 4050 + n * 50,
-			        i == 1 && n == 7 ? "planted-subject" : "athlete");
+				i == 1 && n == 7 ? "planted-subject" : "athlete");
 		remove_files(&tool, name, 7, 6000, 200, false);
 		remove_files(&tool, name, 9, 0, 0, false);
 		append_rows(&tool, name, 0, 7000, 7100, "athlete");
@@ -307,7 +307,7 @@ static void put_decimal(struct weir_json *json, const struct weir_field *field, 
 }
 
 static void put_cell(
-        struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
+	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
 	char text[128];
 	if (!weir_column_is_valid(column, row)) {
@@ -414,7 +414,7 @@ int main(int argc, char **argv)
 	}
 	if (argc != 5) {
 		fprintf(stderr,
-		        "usage: ice_tool make DIR | dump DIR NS TABLE | metadata DIR NS TABLE | append DIR NS TABLE\n");
+			"usage: ice_tool make DIR | dump DIR NS TABLE | metadata DIR NS TABLE | append DIR NS TABLE\n");
 		return 2;
 	}
 	struct ice_name name = {weir_str_from(argv[3]), weir_str_from(argv[4])};

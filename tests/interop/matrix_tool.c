@@ -57,12 +57,12 @@ static void tool_open(struct tool *tool, const char *dir, const char *ns, const 
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	*tool = (struct tool){.arena = weir_arena_new(0),
-	        .cache = ice_cache_new(16U << 20),
-	        .name = {weir_str_from(ns), weir_str_from(table)},
-	        .now_ms = START_MS};
+		.cache = ice_cache_new(16U << 20),
+		.name = {weir_str_from(ns), weir_str_from(table)},
+		.now_ms = START_MS};
 	struct control_options options = {.url = weir_arena_printf(tool->arena, "%s/control.db", dir)};
 	need(store_local_open(weir_os_real(), weir_arena_printf(tool->arena, "%s/warehouse", dir), &tool->store, &err),
-	        &err);
+		&err);
 	need(control_open(&options, &tool->control, &err), &err);
 }
 
@@ -152,11 +152,11 @@ static void fill_cell(struct weir_arena *arena, struct weir_column *column, uint
 }
 
 static void fill_column(struct weir_arena *arena, const struct weir_field *field, json_t *const *values, uint32_t count,
-        struct weir_column *ret_column);
+	struct weir_column *ret_column);
 
 /* Lists and maps: the entries of all rows, one after the other, become the children. */
 static void fill_spans(struct weir_arena *arena, const struct weir_field *field, json_t *const *values, uint32_t count,
-        struct weir_column *column)
+	struct weir_column *column)
 {
 	struct weir_span *spans = weir_arena_calloc(arena, count, sizeof *spans);
 	uint32_t total = 0;
@@ -178,7 +178,7 @@ static void fill_spans(struct weir_arena *arena, const struct weir_field *field,
 }
 
 static void fill_group(struct weir_arena *arena, const struct weir_field *field, json_t *const *values, uint32_t count,
-        struct weir_column *column)
+	struct weir_column *column)
 {
 	json_t **inner = weir_arena_calloc(arena, count, sizeof *inner);
 	for (uint32_t c = 0; c < field->child_count; c++) {
@@ -191,16 +191,16 @@ static void fill_group(struct weir_arena *arena, const struct weir_field *field,
 
 /* values[r] NULL or JSON's null: the row is null. */
 static void fill_column(struct weir_arena *arena, const struct weir_field *field, json_t *const *values, uint32_t count,
-        struct weir_column *ret_column)
+	struct weir_column *ret_column)
 {
 	*ret_column = (struct weir_column){.type = field->type,
-	        .layout = weir_type_is_text(field->type)     ? WEIR_VIEW
-	                  : field->type == WEIR_STRUCT       ? WEIR_GROUP
-	                  : weir_type_is_nested(field->type) ? WEIR_SPAN
-	                                                     : WEIR_FLAT,
-	        .valid = weir_validity_new(arena, count),
-	        .child_count = field->child_count,
-	        .children = weir_arena_calloc(arena, field->child_count, sizeof *ret_column->children)};
+		.layout = weir_type_is_text(field->type)   ? WEIR_VIEW
+			: field->type == WEIR_STRUCT       ? WEIR_GROUP
+			: weir_type_is_nested(field->type) ? WEIR_SPAN
+							   : WEIR_FLAT,
+		.valid = weir_validity_new(arena, count),
+		.child_count = field->child_count,
+		.children = weir_arena_calloc(arena, field->child_count, sizeof *ret_column->children)};
 	if (field->type == WEIR_STRUCT)
 		fill_group(arena, field, values, count, ret_column);
 	else if (weir_type_is_nested(field->type))
@@ -222,8 +222,8 @@ static struct weir_batch *batch_of(struct weir_arena *arena, const struct weir_s
 	if (count > WEIR_BATCH_ROWS)
 		quit("more rows in one append than a batch holds");
 	*batch = (struct weir_batch){.schema = schema,
-	        .row_count = count,
-	        .columns = weir_arena_calloc(arena, schema->field_count, sizeof *batch->columns)};
+		.row_count = count,
+		.columns = weir_arena_calloc(arena, schema->field_count, sizeof *batch->columns)};
 	for (uint32_t c = 0; c < schema->field_count; c++) {
 		const char *name = weir_arena_printf(arena, "%.*s", WEIR_STR_ARG(schema->fields[c].name));
 		for (uint32_t r = 0; r < count; r++)
@@ -253,12 +253,12 @@ static struct ice_definition definition_of(struct tool *tool, const json_t *json
 	need(ice_metadata_parse(tool->arena, weir_str_from(text), WEIR_STR("the definition"), &metadata, &err), &err);
 	free(text);
 	return (struct ice_definition){.name = tool->name,
-	        .schema = ice_metadata_current_schema(metadata),
-	        .specs = metadata->specs,
-	        .spec_count = metadata->spec_count,
-	        .default_spec_id = metadata->default_spec_id,
-	        .location = weir_str_from(weir_arena_printf(
-	                tool->arena, "%.*s/%.*s", WEIR_STR_ARG(tool->name.ns), WEIR_STR_ARG(tool->name.table)))};
+		.schema = ice_metadata_current_schema(metadata),
+		.specs = metadata->specs,
+		.spec_count = metadata->spec_count,
+		.default_spec_id = metadata->default_spec_id,
+		.location = weir_str_from(weir_arena_printf(
+			tool->arena, "%.*s/%.*s", WEIR_STR_ARG(tool->name.ns), WEIR_STR_ARG(tool->name.table)))};
 }
 
 static struct weir_str new_prefix(struct tool *tool)
@@ -303,7 +303,7 @@ struct revision {
 };
 
 static int revise_table(void *context, struct weir_arena *arena, const struct ice_metadata *base,
-        struct ice_metadata *next, struct weir_error *err)
+	struct ice_metadata *next, struct weir_error *err)
 {
 	const struct revision *revision = context;
 	(void)err;
@@ -337,7 +337,7 @@ static void append(struct tool *tool, const json_t *rows, int32_t spec_id)
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_table *table = load(tool);
 	struct ice_write_options options = {
-	        .spec_id = spec_id, .prefix = new_prefix(tool), .codec = CODEC_ZSTD, .level = 1};
+		.spec_id = spec_id, .prefix = new_prefix(tool), .codec = CODEC_ZSTD, .level = 1};
 	struct ice_writer *writer;
 	struct ice_written written;
 	struct ice_prepared *prepared;
@@ -346,10 +346,10 @@ static void append(struct tool *tool, const json_t *rows, int32_t spec_id)
 	need(ice_writer_close(writer, &written, &err), &err);
 	need(store_barrier(tool->store, written.handles, written.count, &err), &err);
 	struct ice_edit edit = {.operation = ICE_OP_APPEND,
-	        .added = written.files,
-	        .added_count = written.count,
-	        .prefix = new_prefix(tool),
-	        .now_ms = tool->now_ms};
+		.added = written.files,
+		.added_count = written.count,
+		.prefix = new_prefix(tool),
+		.now_ms = tool->now_ms};
 	need(ice_prepare(table, &edit, &prepared, &err), &err);
 	stage(tool, prepared);
 	ice_written_free(&written);
@@ -393,10 +393,10 @@ static void put_hex(struct weir_json *json, struct weir_str bytes)
 }
 
 static void put_cell(
-        struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row);
+	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row);
 
 static void put_span(
-        struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
+	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
 	struct weir_span span = ((const struct weir_span *)column->values)[row];
 	weir_json_array(json);
@@ -412,7 +412,7 @@ static void put_span(
 }
 
 static void put_cell(
-        struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
+	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
 	char text[64];
 	if (!weir_column_is_valid(column, row)) {
@@ -468,7 +468,7 @@ static struct expr_value literal(struct weir_arena *arena, enum weir_type type, 
 	struct expr_value result = {.kind = EXPR_INTEGER};
 	if (type == WEIR_STRING) {
 		result = (struct expr_value){
-		        EXPR_TEXT, {.text = weir_arena_str(arena, weir_str_from(json_string_value(value)))}};
+			EXPR_TEXT, {.text = weir_arena_str(arena, weir_str_from(json_string_value(value)))}};
 	} else if (type == WEIR_FLOAT || type == WEIR_DOUBLE) {
 		result = (struct expr_value){EXPR_NUMBER, {.number = number(value)}};
 	} else if (type == WEIR_BOOL) {
@@ -589,7 +589,7 @@ static void print_files(struct tool *tool)
 
 /* Positions of the rows of one file that meet the filter, added to what is deleted of it already. */
 static struct ice_positions *positions_of(struct ice_table *table, const struct ice_data_file *file,
-        const struct expr_filter *filter, const struct weir_schema *projection, bool *ret_changed)
+	const struct expr_filter *filter, const struct weir_schema *projection, bool *ret_changed)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_positions *positions;
@@ -607,7 +607,7 @@ static struct ice_positions *positions_of(struct ice_table *table, const struct 
 		for (uint32_t row = 0; row < batch->row_count; row++)
 			if (truth[row] == EXPR_TRUE) {
 				int64_t position =
-				        weir_column_i64(&batch->columns[batch->schema->field_count - 1], row);
+					weir_column_i64(&batch->columns[batch->schema->field_count - 1], row);
 				ice_positions_add(positions, (uint64_t)position);
 				*ret_changed = true;
 			}
@@ -624,9 +624,9 @@ static void rewrite_rows(struct tool *tool, const json_t *where)
 	struct ice_table *table = load(tool);
 	struct expr_filter filter = filter_of(tool->arena, ice_table_schema(table), where);
 	struct ice_write_options options = {.spec_id = ice_table_metadata(table)->default_spec_id,
-	        .prefix = new_prefix(tool),
-	        .codec = CODEC_ZSTD,
-	        .level = 1};
+		.prefix = new_prefix(tool),
+		.codec = CODEC_ZSTD,
+		.level = 1};
 	struct ice_file_list *list;
 	struct ice_reader *reader;
 	struct ice_writer *writer;
@@ -658,12 +658,12 @@ static void rewrite_rows(struct tool *tool, const json_t *where)
 	need(ice_writer_close(writer, &written, &err), &err);
 	need(store_barrier(tool->store, written.handles, written.count, &err), &err);
 	struct ice_edit edit = {.operation = ICE_OP_OVERWRITE,
-	        .added = written.files,
-	        .added_count = written.count,
-	        .removed = removed,
-	        .removed_count = list->count,
-	        .prefix = new_prefix(tool),
-	        .now_ms = tool->now_ms};
+		.added = written.files,
+		.added_count = written.count,
+		.removed = removed,
+		.removed_count = list->count,
+		.prefix = new_prefix(tool),
+		.now_ms = tool->now_ms};
 	need(ice_prepare(table, &edit, &prepared, &err), &err);
 	stage(tool, prepared);
 	ice_written_free(&written);
@@ -684,10 +684,10 @@ static void delete_rows(struct tool *tool, const json_t *where)
 	const struct weir_schema *schema = ice_table_schema(table);
 	struct expr_filter filter = filter_of(tool->arena, schema, where);
 	struct weir_schema projection = {.field_count = schema->field_count + 1,
-	        .fields = weir_arena_calloc(tool->arena, schema->field_count + 1, sizeof *projection.fields)};
+		.fields = weir_arena_calloc(tool->arena, schema->field_count + 1, sizeof *projection.fields)};
 	memcpy(projection.fields, schema->fields, schema->field_count * sizeof *schema->fields);
 	projection.fields[schema->field_count] = (struct weir_field){
-	        .name = WEIR_STR("_pos"), .id = ICE_FIELD_POSITION, .type = WEIR_INT64, .required = true};
+		.name = WEIR_STR("_pos"), .id = ICE_FIELD_POSITION, .type = WEIR_INT64, .required = true};
 	struct ice_file_list *list;
 	need(ice_plan(table, -1, NULL, &list, &err), &err);
 	struct ice_vector *vectors = weir_arena_calloc(tool->arena, list->count, sizeof *vectors);
@@ -704,11 +704,11 @@ static void delete_rows(struct tool *tool, const json_t *where)
 			removed[removed_count++] = *list->files[i]->deletes[d];
 	}
 	struct ice_edit edit = {.operation = ICE_OP_DELETE,
-	        .prefix = new_prefix(tool),
-	        .now_ms = tool->now_ms,
-	        .added_count = count,
-	        .removed_deletes = removed,
-	        .removed_delete_count = removed_count};
+		.prefix = new_prefix(tool),
+		.now_ms = tool->now_ms,
+		.added_count = count,
+		.removed_deletes = removed,
+		.removed_delete_count = removed_count};
 	struct ice_prepared *prepared;
 	need(ice_vectors_write(table, vectors, count, edit.prefix, tool->arena, &added, &err), &err);
 	edit.added = added;
@@ -723,7 +723,7 @@ static void delete_rows(struct tool *tool, const json_t *where)
 static struct revision revision_of(struct tool *tool, const json_t *json)
 {
 	return (struct revision){.schema = definition_of(tool, json).schema,
-	        .last_column_id = (int32_t)json_integer_value(json_object_get(json, "last-column-id"))};
+		.last_column_id = (int32_t)json_integer_value(json_object_get(json, "last-column-id"))};
 }
 
 static void write_table(struct tool *tool)
@@ -740,12 +740,13 @@ static void write_table(struct tool *tool)
 			evolve(tool, json_object_get(step, "evolve"));
 		else if (json_object_get(step, "append") != NULL)
 			append(tool, json_object_get(step, "append"),
-			        (int32_t)json_integer_value(json_object_get(step, "spec")));
+				(int32_t)json_integer_value(json_object_get(step, "spec")));
 		else if (json_object_get(step, "revise") != NULL)
 			revise(tool, revision_of(tool, json_object_get(step, "revise")));
 		else if (json_object_get(step, "upgrade") != NULL)
-			revise(tool, (struct revision){.format_version = (int32_t)json_integer_value(
-			                                       json_object_get(step, "upgrade"))});
+			revise(tool,
+				(struct revision){.format_version = (int32_t)json_integer_value(
+							  json_object_get(step, "upgrade"))});
 		else if (json_object_get(step, "delete") != NULL)
 			delete_rows(tool, json_object_get(step, "delete"));
 		else
@@ -761,8 +762,9 @@ int main(int argc, char **argv)
 	struct tool tool;
 	bool writes = argc == 5 && strcmp(argv[1], "write") == 0, lists = argc == 5 && strcmp(argv[1], "files") == 0;
 	if (!writes && !lists && !((argc == 5 || argc == 6) && strcmp(argv[1], "rows") == 0)) {
-		fprintf(stderr, "usage: matrix_tool write DIR NS TABLE <STEPS | rows DIR NS TABLE [QUERY] |"
-		                " files DIR NS TABLE\n");
+		fprintf(stderr,
+			"usage: matrix_tool write DIR NS TABLE <STEPS | rows DIR NS TABLE [QUERY] |"
+			" files DIR NS TABLE\n");
 		return 2;
 	}
 	tool_open(&tool, argv[2], argv[3], argv[4]);

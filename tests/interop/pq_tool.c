@@ -13,8 +13,8 @@
 #include "base/time.h"
 #include "format/parquet/parquet.h"
 
-#define FILE_LIMIT ((size_t)1 << 30)
-#define SAMPLE_ROWS 5000
+#define FILE_LIMIT   ((size_t)1 << 30)
+#define SAMPLE_ROWS  5000
 #define SPLICED_ROWS 777
 
 static void die(const struct weir_error *err)
@@ -168,8 +168,8 @@ static int write_sample(const char *path, enum codec codec, uint32_t rows, uint3
 	struct weir_arena *arena = weir_arena_new(0);
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_buf bytes = WEIR_BUF_INIT;
-	struct pq_write_options options = {.codec = codec, .row_group_rows = 3000, .bloom_ids = blooms,
-		.bloom_count = 3};
+	struct pq_write_options options = {
+		.codec = codec, .row_group_rows = 3000, .bloom_ids = blooms, .bloom_count = 3};
 	struct pq_writer *writer;
 	struct pq_file_info info;
 	if (pq_writer_open(weir_sink_to_buf(&bytes), &sample_schema, &options, &writer, &err) != 0)
@@ -363,7 +363,8 @@ int main(int argc, char **argv)
 		return read_file(argv[2], true);
 	if (argc == 3 && strcmp(argv[1], "rows") == 0)
 		return read_file(argv[2], false);
-	fprintf(stderr, "usage: pq_tool write-sample FILE [CODEC] | write-small FILE [CODEC] | dump FILE |"
-			" rows FILE\n");
+	fprintf(stderr,
+		"usage: pq_tool write-sample FILE [CODEC] | write-small FILE [CODEC] | dump FILE |"
+		" rows FILE\n");
 	return 2;
 }

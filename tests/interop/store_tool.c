@@ -30,13 +30,13 @@ static int open_bucket(void *context, struct store **ret_store, struct weir_erro
 	struct bucket *bucket = context;
 	snprintf(bucket->below, sizeof bucket->below, "%.40s/%u", bucket->prefix, bucket->tests++);
 	struct store_s3_options options = {.bucket = bucket->name,
-	        .prefix = bucket->below,
-	        .endpoint = bucket->endpoint,
-	        .style = bucket->is_virtual ? STORE_S3_STYLE_VIRTUAL : STORE_S3_STYLE_BY_HOST,
-	        .access_key = getenv("AWS_ACCESS_KEY_ID"),
-	        .secret_key = getenv("AWS_SECRET_ACCESS_KEY"),
-	        .part_bytes = 5U << 20,
-	        .list_page = 2};
+		.prefix = bucket->below,
+		.endpoint = bucket->endpoint,
+		.style = bucket->is_virtual ? STORE_S3_STYLE_VIRTUAL : STORE_S3_STYLE_BY_HOST,
+		.access_key = getenv("AWS_ACCESS_KEY_ID"),
+		.secret_key = getenv("AWS_SECRET_ACCESS_KEY"),
+		.part_bytes = 5U << 20,
+		.list_page = 2};
 	if (bucket->is_patient) {
 		options.attempts = 60;
 		options.first_wait_ms = 2;
@@ -84,14 +84,14 @@ static void close_bucket(void *context, struct store *take_store)
 static int run_rules(struct bucket *bucket)
 {
 	struct store_kind kind = {.name = bucket->cache != NULL ? "s3, cached" : "s3",
-	        .open = open_bucket,
-	        .close = close_bucket,
-	        .context = bucket,
-	        .name_max = 900,
-	        .appears_whole = true,
-	        .ends_with_object = bucket->cache == NULL,
-	        .large_bytes = 10U << 20,
-	        .steps = bucket->is_patient ? 60 : 120};
+		.open = open_bucket,
+		.close = close_bucket,
+		.context = bucket,
+		.name_max = 900,
+		.appears_whole = true,
+		.ends_with_object = bucket->cache == NULL,
+		.large_bytes = 10U << 20,
+		.steps = bucket->is_patient ? 60 : 120};
 	return store_suite_run(&kind) == 0 ? 0 : 1;
 }
 
@@ -100,12 +100,12 @@ static int run_one(const struct bucket *bucket, char **words, struct weir_error 
 {
 	bool presigns = strcmp(words[0], "presign") == 0;
 	struct store_s3_options options = {.bucket = bucket->name,
-	        .prefix = bucket->prefix,
-	        .endpoint = bucket->endpoint,
-	        .access_key = getenv("AWS_ACCESS_KEY_ID"),
-	        .secret_key = getenv("AWS_SECRET_ACCESS_KEY"),
-	        .session_token = getenv("AWS_SESSION_TOKEN"),
-	        .uploads_directory = presigns ? NULL : words[1]};
+		.prefix = bucket->prefix,
+		.endpoint = bucket->endpoint,
+		.access_key = getenv("AWS_ACCESS_KEY_ID"),
+		.secret_key = getenv("AWS_SECRET_ACCESS_KEY"),
+		.session_token = getenv("AWS_SESSION_TOKEN"),
+		.uploads_directory = presigns ? NULL : words[1]};
 	struct weir_arena *arena = weir_arena_new(0);
 	struct store *store = NULL;
 	struct weir_str url = {0};
@@ -125,7 +125,7 @@ static int run_one(const struct bucket *bucket, char **words, struct weir_error 
 		status = store_put(store, words[1], "presigned\n", 10, err);
 		if (status == 0)
 			status = store_s3_presign(
-			        store, arena, "GET", weir_str_from(words[1]), (uint32_t)atoi(words[2]), &url, err);
+				store, arena, "GET", weir_str_from(words[1]), (uint32_t)atoi(words[2]), &url, err);
 		printf("%.*s\n", WEIR_STR_ARG(url));
 	}
 	store_close(store);

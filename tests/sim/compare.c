@@ -46,7 +46,8 @@ json_t *world_rows(struct world *world, const char *ns, const char *name, struct
 	WEIR_ASSERT(table != NULL);
 	int status = ice_plan(table, -1, &all, &files, err);
 	if (status == 0)
-		status = ice_reader_open(table, files->files, files->count, ice_table_schema(table), &all, &reader, err);
+		status =
+			ice_reader_open(table, files->files, files->count, ice_table_schema(table), &all, &reader, err);
 	while (status == 0 && (status = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
 		add_rows(rows, batch);
 		weir_batch_release(batch);
@@ -68,7 +69,8 @@ json_t *world_rows(struct world *world, const char *ns, const char *name, struct
 static size_t record_of(const struct world *world, const json_t *row)
 {
 	const char *trace = oracle_text(row, "trace_id");
-	size_t offset = trace != NULL && strlen(trace) == 12 && strncmp(trace, "00", 2) == 0 ? strtoull(trace, NULL, 16) : SIZE_MAX;
+	size_t offset = trace != NULL && strlen(trace) == 12 && strncmp(trace, "00", 2) == 0 ? strtoull(trace, NULL, 16)
+											     : SIZE_MAX;
 	return offset < world->oracle.record_count ? offset : SIZE_MAX;
 }
 
@@ -83,13 +85,14 @@ static bool same_event(const struct oracle_record *record, const json_t *row)
 	static const char *const members[] = {"visit_id", "customer_id", "page", "amount", "items", "is_return"};
 	const char *category = oracle_category(oracle_text(record->event, "page")), *is = oracle_text(row, "category");
 	for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
-		const json_t *want = json_object_get(record->event, members[i]), *got = json_object_get(row, members[i]);
+		const json_t *want = json_object_get(record->event, members[i]),
+			     *got = json_object_get(row, members[i]);
 		bool missing = want == NULL && (got == NULL || json_is_null(got));
 		if (!missing && !same_number(want, got) && !(want != NULL && json_equal(want, got)))
 			return false;
 	}
 	return (category == NULL ? is == NULL : is != NULL && strcmp(category, is) == 0) &&
-	       oracle_time(oracle_text(row, "visited_at")) == record->time_us;
+		oracle_time(oracle_text(row, "visited_at")) == record->time_us;
 }
 
 static struct gold_row *row_state(struct world *world, size_t record, unsigned purpose)
@@ -122,18 +125,20 @@ static bool check_gold_row(struct world *world, const json_t *row, size_t *ret_r
 	uint64_t lsn = (uint64_t)json_integer_value(json_object_get(row, "consent_lsn"));
 	unsigned version = (unsigned)json_integer_value(json_object_get(row, "consent_version"));
 	if (record == SIZE_MAX || oracle->records[record].fate != ORACLE_ACCEPTED || !purpose_of(row, ret_purpose))
-		return world_fail(world, "gold has a row %s that no accepted event explains", oracle_text(row, "trace_id"));
+		return world_fail(
+			world, "gold has a row %s that no accepted event explains", oracle_text(row, "trace_id"));
 	if (!same_event(&oracle->records[record], row))
 		return world_fail(world, "gold's row of offset %zu differs from its event", record);
 	if (lsn > oracle_head(oracle))
 		return world_fail(world, "gold's row of offset %zu has number %llu, the log ends at %llu", record,
 			(unsigned long long)lsn, (unsigned long long)oracle_head(oracle));
 	if (!oracle_permits(oracle, &oracle->records[record], *ret_purpose, lsn))
-		return world_fail(world, "gold has offset %zu for %s at number %llu, at which it was not permitted", record,
-			oracle_purposes[*ret_purpose], (unsigned long long)lsn);
+		return world_fail(world, "gold has offset %zu for %s at number %llu, at which it was not permitted",
+			record, oracle_purposes[*ret_purpose], (unsigned long long)lsn);
 	unsigned changes = oracle_changes_of(oracle, oracle_text(oracle->records[record].event, "customer_id"), lsn);
 	if (version != changes)
-		return world_fail(world, "gold's row of offset %zu has consent_version %u; its subject had %u changes at number %llu",
+		return world_fail(world,
+			"gold's row of offset %zu has consent_version %u; its subject had %u changes at number %llu",
 			record, version, changes, (unsigned long long)lsn);
 	return true;
 }
@@ -162,7 +167,8 @@ static bool look_at_row(struct world *world, const json_t *row, struct consent_f
 		return true;
 	}
 	if (!oracle_permits(&world->oracle, event, purpose, UINT64_MAX))
-		return world_fail(world, "offset %zu of %s is visible for %s at number %llu, though it is not permitted (its row: %llu)",
+		return world_fail(world,
+			"offset %zu of %s is visible for %s at number %llu, though it is not permitted (its row: %llu)",
 			record, subject, oracle_purposes[purpose], (unsigned long long)oracle_head(&world->oracle),
 			(unsigned long long)lsn);
 	state->lsn = lsn;
@@ -202,8 +208,7 @@ bool world_look(struct world *world, bool *ret_read)
 	*ret_read = rows != NULL;
 	if (rows == NULL)
 		good = world->armed || world_fail(world, "gold cannot be read: %s", err.message);
-	json_array_foreach(rows, i, row)
-		good = good && look_at_row(world, row, fence, &look);
+	json_array_foreach(rows, i, row) good = good && look_at_row(world, row, fence, &look);
 	for (size_t r = 0; r < world->row_count && good && rows != NULL; r++) {
 		world->rows[r].stays += world->rows[r].here && !look.seen[r];
 		world->rows[r].here = look.seen[r];
@@ -242,10 +247,12 @@ static bool check_layer(struct world *world, const char *ns)
 	unsigned *seen = calloc(oracle->record_count + 1, sizeof *seen);
 	bool silver = strcmp(ns, "silver") == 0, good = rows != NULL || world_fail(world, "%s: %s", ns, err.message);
 	size_t i;
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		size_t record = record_of(world, row);
 		if (good && (record == SIZE_MAX || oracle->records[record].fate != ORACLE_ACCEPTED))
-			good = world_fail(world, "%s has a row %s that no accepted event explains", ns, oracle_text(row, "trace_id"));
+			good = world_fail(world, "%s has a row %s that no accepted event explains", ns,
+				oracle_text(row, "trace_id"));
 		if (good && seen[record]++ > 0)
 			good = world_fail(world, "%s has offset %zu twice", ns, record);
 		if (good && silver && !same_event(&oracle->records[record], row))
@@ -264,20 +271,23 @@ static bool check_layer(struct world *world, const char *ns)
 
 static bool check_letters(struct world *world)
 {
-	static const char *const types[] = {[ORACLE_REFUSED] = "invalid", [ORACLE_AHEAD] = "ahead", [ORACLE_LATE] = "late"};
+	static const char *const types[] = {
+		[ORACLE_REFUSED] = "invalid", [ORACLE_AHEAD] = "ahead", [ORACLE_LATE] = "late"};
 	const struct oracle *oracle = &world->oracle;
 	struct weir_error err = WEIR_ERROR_INIT;
 	json_t *rows = world_rows(world, "bronze", "dead_letters", &err), *row;
 	unsigned *seen = calloc(oracle->record_count + 1, sizeof *seen);
 	bool good = rows != NULL || world_fail(world, "dead letters: %s", err.message);
 	size_t i;
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		size_t record = record_of(world, row);
 		if (good && (record == SIZE_MAX || oracle->records[record].fate < ORACLE_REFUSED))
-			good = world_fail(world, "there is a dead letter %s of no refused event", oracle_text(row, "trace_id"));
+			good = world_fail(
+				world, "there is a dead letter %s of no refused event", oracle_text(row, "trace_id"));
 		if (good && strcmp(oracle_text(row, "error_type"), types[oracle->records[record].fate]) != 0)
-			good = world_fail(world, "offset %zu became a letter \"%s\", not \"%s\"", record, oracle_text(row, "error_type"),
-				types[oracle->records[record].fate]);
+			good = world_fail(world, "offset %zu became a letter \"%s\", not \"%s\"", record,
+				oracle_text(row, "error_type"), types[oracle->records[record].fate]);
 		if (good && seen[record]++ > 0)
 			good = world_fail(world, "offset %zu has two dead letters", record);
 	}
@@ -297,17 +307,19 @@ static bool check_history(struct world *world)
 	bool good = rows != NULL || world_fail(world, "history: %s", err.message);
 	unsigned *found = calloc(world->row_count + PAIR_ROWS_MAX, sizeof *found);
 	size_t i, j;
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		size_t record;
 		unsigned purpose;
 		uint64_t granted = (uint64_t)json_integer_value(json_object_get(row, "granted_lsn"));
 		json_t *revoked = json_object_get(row, "revoked_lsn");
 		good = good && check_gold_row(world, row, &record, &purpose);
-		if (good && (granted != (uint64_t)json_integer_value(json_object_get(row, "consent_lsn")) ||
-				    (uint64_t)json_integer_value(revoked) <= granted ||
-				    (uint64_t)json_integer_value(revoked) > oracle_head(&world->oracle)))
-			good = world_fail(world, "history's row of offset %zu was granted at %llu and revoked at %lld", record,
-				(unsigned long long)granted, (long long)json_integer_value(revoked));
+		if (good &&
+			(granted != (uint64_t)json_integer_value(json_object_get(row, "consent_lsn")) ||
+				(uint64_t)json_integer_value(revoked) <= granted ||
+				(uint64_t)json_integer_value(revoked) > oracle_head(&world->oracle)))
+			good = world_fail(world, "history's row of offset %zu was granted at %llu and revoked at %lld",
+				record, (unsigned long long)granted, (long long)json_integer_value(revoked));
 		if (good)
 			found[row_state(world, record, purpose) - world->rows]++;
 		for (j = 0; j < i && good; j++) {
@@ -322,8 +334,9 @@ static bool check_history(struct world *world)
 	/* Between a restart and the look after it a stay may begin and end: then history alone saw it. */
 	for (i = 0; i < world->row_count && good; i++)
 		if (found[i] < world->rows[i].stays || found[i] > world->rows[i].stays + world->restarts)
-			good = world_fail(world, "offset %zu left gold for %s %u times; history has %u rows", world->rows[i].record,
-				oracle_purposes[world->rows[i].purpose], world->rows[i].stays, found[i]);
+			good = world_fail(world, "offset %zu left gold for %s %u times; history has %u rows",
+				world->rows[i].record, oracle_purposes[world->rows[i].purpose], world->rows[i].stays,
+				found[i]);
 	free(found);
 	json_decref(rows);
 	return good;
@@ -335,11 +348,13 @@ static bool check_counter(struct world *world, const char *result, uint64_t want
 	struct control_value values[] = {CONTROL_T(weir_str_from(result))};
 	int64_t count = 0;
 	int status = control_query_int(engine_control(world->engine),
-		"SELECT COALESCE(SUM(count), 0) FROM weir_counters WHERE stream = 'visits' AND result = ?1", values, 1, &count, &err);
+		"SELECT COALESCE(SUM(count), 0) FROM weir_counters WHERE stream = 'visits' AND result = ?1", values, 1,
+		&count, &err);
 	if (status != 0)
 		return world_fail(world, "counters: %s", err.message);
-	return (uint64_t)count == want || world_fail(world, "the counter of %s says %lld, not %llu", result, (long long)count,
-						  (unsigned long long)want);
+	return (uint64_t)count == want ||
+		world_fail(world, "the counter of %s says %lld, not %llu", result, (long long)count,
+			(unsigned long long)want);
 }
 
 static bool check_counters(struct world *world)
@@ -350,8 +365,8 @@ static bool check_counters(struct world *world)
 		late += world->oracle.records[i].fate == ORACLE_ACCEPTED && world->oracle.records[i].is_late;
 	}
 	return check_counter(world, "accepted", fates[ORACLE_ACCEPTED]) &&
-	       check_counter(world, "duplicate", fates[ORACLE_DUPLICATE]) && check_counter(world, "late", late) &&
-	       check_counter(world, "dead_letter", fates[ORACLE_REFUSED] + fates[ORACLE_AHEAD] + fates[ORACLE_LATE]);
+		check_counter(world, "duplicate", fates[ORACLE_DUPLICATE]) && check_counter(world, "late", late) &&
+		check_counter(world, "dead_letter", fates[ORACLE_REFUSED] + fates[ORACLE_AHEAD] + fates[ORACLE_LATE]);
 }
 
 /* Each answered query has its row (X2); one that failed may have one. */
@@ -363,12 +378,12 @@ static bool check_audit(struct world *world)
 	size_t i;
 	if (rows == NULL)
 		return world_fail(world, "the audit cannot be read: %s", err.message);
-	json_array_foreach(rows, i, row)
-		count += strcmp(oracle_text(row, "route"), "/api/query") == 0 && strcmp(oracle_text(row, "outcome"), "allowed") == 0;
+	json_array_foreach(rows, i, row) count += strcmp(oracle_text(row, "route"), "/api/query") == 0 &&
+		strcmp(oracle_text(row, "outcome"), "allowed") == 0;
 	json_decref(rows);
 	return (count >= world->audited && count <= world->audited + world->audited_perhaps) ||
-	       world_fail(world, "the audit has %u rows of %u queries (and %u that failed)", count, world->audited,
-		       world->audited_perhaps);
+		world_fail(world, "the audit has %u rows of %u queries (and %u that failed)", count, world->audited,
+			world->audited_perhaps);
 }
 
 /* ---- bytes: no file of gold holds the id of an event that is not in gold (G4) ---- */
@@ -426,6 +441,6 @@ bool world_compare(struct world *world)
 {
 	bool read;
 	return world_look(world, &read) && check_gold(world) && check_layer(world, "silver") &&
-	       check_layer(world, "bronze") && check_letters(world) && check_history(world) && check_counters(world) &&
-	       check_audit(world) && check_bytes(world);
+		check_layer(world, "bronze") && check_letters(world) && check_history(world) && check_counters(world) &&
+		check_audit(world) && check_bytes(world);
 }

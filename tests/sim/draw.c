@@ -24,11 +24,15 @@ void world_subject(struct weir_rng *rng, char *name)
 static char *draw_bad(struct weir_rng *rng)
 {
 	static const char *const bad[] = {
-		"{\"visit_id\":\"not a uuid\",\"customer_id\":\"customer-1\",\"visited_at\":\"2025-02-01T08:00:00Z\",\"page\":\"/\"}",
-		"{\"visit_id\":\"7b0e5d3c-92a4-4c4d-8f5a-2f4f5a6b7c8d\",\"customer_id\":\"customer-2\",\"page\":\"/checkout\"}",
-		"{\"visit_id\":\"7b0e5d3c-92a4-4c4d-8f5a-2f4f5a6b7c8d\",\"customer_id\":\"\",\"visited_at\":\"2025-02-01T08:00:00Z\","
+		"{\"visit_id\":\"not a "
+		"uuid\",\"customer_id\":\"customer-1\",\"visited_at\":\"2025-02-01T08:00:00Z\",\"page\":\"/\"}",
+		"{\"visit_id\":\"7b0e5d3c-92a4-4c4d-8f5a-2f4f5a6b7c8d\",\"customer_id\":\"customer-2\",\"page\":\"/"
+		"checkout\"}",
+		"{\"visit_id\":\"7b0e5d3c-92a4-4c4d-8f5a-2f4f5a6b7c8d\",\"customer_id\":\"\",\"visited_at\":\"2025-02-"
+		"01T08:00:00Z\","
 		"\"page\":\"/checkout\"}",
-		"{\"visit_id\":\"7b0e5d3c-92a4-4c4d-8f5a-2f4f5a6b7c8d\",\"customer_id\":\"customer-3\",\"visited_at\":\"2025-02-01T08:00:00\","
+		"{\"visit_id\":\"7b0e5d3c-92a4-4c4d-8f5a-2f4f5a6b7c8d\",\"customer_id\":\"customer-3\",\"visited_at\":"
+		"\"2025-02-01T08:00:00\","
 		"\"page\":\"/checkout\",\"amount\":-1}",
 	};
 	return strdup(pick(rng, bad, sizeof bad / sizeof bad[0]));
@@ -38,10 +42,10 @@ static int64_t draw_time(struct world *world, struct weir_rng *rng)
 {
 	uint64_t kind = weir_rng_below(rng, 20);
 	int64_t now_us = world->clock.time_us / 1000 * 1000;
-	int64_t back_us = kind == 0   ? 50 * WEIR_US_PER_HOUR                                     /* too late, mostly */
-			  : kind == 1 ? -(int64_t)weir_rng_below(rng, 10) * WEIR_US_PER_MINUTE    /* ahead */
-			  : kind < 5  ? (int64_t)weir_rng_below(rng, 25) * WEIR_US_PER_HOUR       /* late */
-				      : (int64_t)weir_rng_below(rng, 60000) * WEIR_US_PER_MS;
+	int64_t back_us = kind == 0 ? 50 * WEIR_US_PER_HOUR                                  /* too late, mostly */
+		: kind == 1         ? -(int64_t)weir_rng_below(rng, 10) * WEIR_US_PER_MINUTE /* ahead */
+		: kind < 5          ? (int64_t)weir_rng_below(rng, 25) * WEIR_US_PER_HOUR    /* late */
+				    : (int64_t)weir_rng_below(rng, 60000) * WEIR_US_PER_MS;
 	return now_us - back_us;
 }
 
@@ -63,8 +67,8 @@ char *draw_event(struct world *world, struct weir_rng *rng, bool *ret_valid)
 	weir_uuid_format(&uuid, id);
 	weir_time_format(draw_time(world, rng), time);
 	world_subject(rng, subject);
-	json_t *event = json_pack("{s:s,s:s,s:s,s:s}", "visit_id", id, "customer_id", subject, "visited_at", time, "page",
-		pick(rng, pages, 6));
+	json_t *event = json_pack("{s:s,s:s,s:s,s:s}", "visit_id", id, "customer_id", subject, "visited_at", time,
+		"page", pick(rng, pages, 6));
 	if (weir_rng_chance(rng, 0.7))
 		json_object_set_new(event, "amount", json_real((double)weir_rng_below(rng, 9) * 12.5));
 	if (weir_rng_chance(rng, 0.5))
@@ -101,10 +105,11 @@ static json_t *literal(struct weir_rng *rng, unsigned dimension)
 /* Sorts the ends of a BETWEEN, whose reverse is refused: the later one is made equal to the earlier one. */
 static void order_ends(json_t *values, unsigned dimension)
 {
-	json_t *low = json_object_get(json_array_get(values, 0), "value"), *high = json_object_get(json_array_get(values, 1), "value");
+	json_t *low = json_object_get(json_array_get(values, 0), "value"),
+	       *high = json_object_get(json_array_get(values, 1), "value");
 	bool reversed = dimension == 1 ? json_number_value(low) > json_number_value(high)
-			: dimension == 0 ? strcmp(json_string_value(low), json_string_value(high)) > 0
-					 : oracle_time(json_string_value(low)) > oracle_time(json_string_value(high));
+		: dimension == 0       ? strcmp(json_string_value(low), json_string_value(high)) > 0
+				       : oracle_time(json_string_value(low)) > oracle_time(json_string_value(high));
 	if (reversed)
 		json_array_set_new(values, 1, json_deep_copy(json_array_get(values, 0)));
 }
@@ -130,7 +135,8 @@ static json_t *draw_test(struct weir_rng *rng, unsigned dimension)
 static json_t *draw_purpose(struct weir_rng *rng, bool deny)
 {
 	static const char *const operators[] = {"IN", "EQUALS", "NOT_IN", "NOT_EQUALS"};
-	unsigned op = (unsigned)weir_rng_below(rng, deny ? 4 : 2), first = (unsigned)weir_rng_below(rng, ORACLE_PURPOSES);
+	unsigned op = (unsigned)weir_rng_below(rng, deny ? 4 : 2),
+		 first = (unsigned)weir_rng_below(rng, ORACLE_PURPOSES);
 	json_t *values = json_array();
 	json_array_append_new(values, json_pack("{s:s}", "value", oracle_purposes[first]));
 	if (op == 0 && weir_rng_chance(rng, 0.6))

@@ -6,12 +6,12 @@
 
 #include "sim/world.h"
 
-#define WINDOW          100 /* commits that are compared, first and last */
-#define WARM            20  /* commits before the first window: tables are made */
-#define SMALL_BYTES     (8 << 20)
-#define SMALL_FILES     20
-#define SNAPSHOTS       100
-#define METADATA_BYTES  (1U << 20)
+#define WINDOW         100 /* commits that are compared, first and last */
+#define WARM           20  /* commits before the first window: tables are made */
+#define SMALL_BYTES    (8 << 20)
+#define SMALL_FILES    20
+#define SNAPSHOTS      100
+#define METADATA_BYTES (1U << 20)
 
 /* Costs of the commits alone, compaction not counted. */
 struct cost {
@@ -49,7 +49,8 @@ static bool permit_all(struct world *world)
 		struct consent_changed changed;
 		const char *json = weir_arena_printf(arena,
 			"{\"userId\":\"customer-%u\",\"dimensions\":{\"purpose\":{\"operator\":\"IN\",\"values\":"
-			"[{\"value\":\"analytics\"},{\"value\":\"personalisation\"}]}}}", s);
+			"[{\"value\":\"analytics\"},{\"value\":\"personalisation\"}]}}}",
+			s);
 		status = consent_rule_parse(vocabulary, arena, weir_str_from(json), &rule, &problem, NULL);
 		struct consent_change change = {.kind = CONSENT_CHANGE_POST, .rule = &rule};
 		if (status == 0)
@@ -75,7 +76,8 @@ static bool check_metadata(struct world *world, struct ice_table *table, struct 
 	struct weir_str file;
 	uint64_t size = 0;
 	bool good = store_name_of(store, arena, ice_table_metadata_uri(table), &file, &err) == 0 &&
-		    store_size(store, file.data, &size, &err) == 0 && within("metadata.json bytes", name, size, METADATA_BYTES);
+		store_size(store, file.data, &size, &err) == 0 &&
+		within("metadata.json bytes", name, size, METADATA_BYTES);
 	weir_arena_free(arena);
 	return good;
 }
@@ -95,8 +97,8 @@ static bool check_files(struct ice_table *table, bool gold)
 		small[gold ? p : 0] += files->files[i]->size_bytes < SMALL_BYTES;
 	}
 	for (unsigned p = 0; p < (gold ? ORACLE_PURPOSES : 1) && good; p++)
-		good = within(gold ? "small files of a purpose" : "small files (not limited)", ice_table_name(table).ns, small[p],
-			gold ? SMALL_FILES : UINT32_MAX);
+		good = within(gold ? "small files of a purpose" : "small files (not limited)", ice_table_name(table).ns,
+			small[p], gold ? SMALL_FILES : UINT32_MAX);
 	ice_file_list_free(files);
 	return good;
 }
@@ -132,8 +134,9 @@ int run_epochs(const char *path, uint64_t count, uint64_t seed)
 		if (window != NULL)
 			*window = (struct cost){window->calls + cost.calls, window->bytes + cost.bytes};
 		if (i % 500 == 499)
-			fprintf(stderr, "  %llu epochs; the last commit: %llu calls, %llu bytes\n", (unsigned long long)i + 1,
-				(unsigned long long)cost.calls, (unsigned long long)cost.bytes);
+			fprintf(stderr, "  %llu epochs; the last commit: %llu calls, %llu bytes\n",
+				(unsigned long long)i + 1, (unsigned long long)cost.calls,
+				(unsigned long long)cost.bytes);
 	}
 	bool good = check_tables(world);
 	good = within("calls of 100 commits", WEIR_STR("all"), last.calls, first.calls + first.calls / 2) && good;

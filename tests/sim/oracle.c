@@ -6,12 +6,12 @@
 #include <string.h>
 #include <time.h>
 
-#define SECOND_US   1000000LL
-#define DAY_US      (86400LL * SECOND_US)
-#define DELAY_US    (60 * SECOND_US) /* lake.yaml: late.delay, late.allowed, late.max_ahead */
-#define ALLOWED_US  DAY_US
+#define SECOND_US    1000000LL
+#define DAY_US       (86400LL * SECOND_US)
+#define DELAY_US     (60 * SECOND_US) /* lake.yaml: late.delay, late.allowed, late.max_ahead */
+#define ALLOWED_US   DAY_US
 #define MAX_AHEAD_US (60 * SECOND_US)
-#define CHANGES_MAX 512
+#define CHANGES_MAX  512
 
 const char *const oracle_purposes[ORACLE_PURPOSES] = {"analytics", "personalisation"};
 
@@ -43,7 +43,8 @@ int64_t oracle_time(const char *text)
 {
 	struct tm tm = {0};
 	double seconds = 0;
-	int read = sscanf(text, "%d-%d-%dT%d:%d:%lfZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &seconds);
+	int read = sscanf(
+		text, "%d-%d-%dT%d:%d:%lfZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &seconds);
 	if (read != 3 && read != 6)
 		return -1;
 	tm.tm_year -= 1900;
@@ -68,8 +69,10 @@ static bool was_seen(const struct oracle *oracle, const json_t *event)
 {
 	for (size_t i = 0; i < oracle->record_count; i++)
 		if (oracle->records[i].event != NULL && oracle->records[i].fate != ORACLE_DUPLICATE &&
-			strcmp(oracle_text(oracle->records[i].event, "visit_id"), oracle_text(event, "visit_id")) == 0 &&
-			strcmp(oracle_text(oracle->records[i].event, "customer_id"), oracle_text(event, "customer_id")) == 0)
+			strcmp(oracle_text(oracle->records[i].event, "visit_id"), oracle_text(event, "visit_id")) ==
+				0 &&
+			strcmp(oracle_text(oracle->records[i].event, "customer_id"),
+				oracle_text(event, "customer_id")) == 0)
 			return true;
 	return false;
 }
@@ -132,7 +135,8 @@ unsigned oracle_changes_of(const struct oracle *oracle, const char *subject, uin
 }
 
 /* The rules of a subject as of a number: the last version of each rule id, unless it was removed after it. */
-static size_t rules_as_of(const struct oracle *oracle, const char *subject, uint64_t lsn, const struct oracle_change **rules)
+static size_t rules_as_of(
+	const struct oracle *oracle, const char *subject, uint64_t lsn, const struct oracle_change **rules)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < oracle->change_count && oracle->changes[i].lsn <= lsn; i++) {
@@ -210,9 +214,7 @@ static bool is_among(const struct value *value, const json_t *literals)
 {
 	size_t i;
 	const json_t *literal;
-	json_array_foreach(literals, i, literal)
-		if (compare(value, literal) == 0)
-			return true;
+	json_array_foreach(literals, i, literal) if (compare(value, literal) == 0) return true;
 	return false;
 }
 
@@ -225,13 +227,14 @@ static enum truth condition(const json_t *event, const char *dimension, const js
 		return value.kind != MISSING ? TRUE : FALSE;
 	if (value.kind == MISSING)
 		return UNKNOWN;
-	bool holds = strcmp(op, "IN") == 0 || strcmp(op, "EQUALS") == 0           ? is_among(&value, literals)
-		     : strcmp(op, "NOT_IN") == 0 || strcmp(op, "NOT_EQUALS") == 0 ? !is_among(&value, literals)
-		     : strcmp(op, "LT") == 0                                      ? compare(&value, first) < 0
-		     : strcmp(op, "LE") == 0                                      ? compare(&value, first) <= 0
-		     : strcmp(op, "GT") == 0                                      ? compare(&value, first) > 0
-		     : strcmp(op, "GE") == 0                                      ? compare(&value, first) >= 0
-			   : compare(&value, first) >= 0 && compare(&value, json_array_get(literals, 1)) <= 0;
+	bool holds = strcmp(op, "IN") == 0 || strcmp(op, "EQUALS") == 0      ? is_among(&value, literals)
+		: strcmp(op, "NOT_IN") == 0 || strcmp(op, "NOT_EQUALS") == 0 ? !is_among(&value, literals)
+		: strcmp(op, "LT") == 0                                      ? compare(&value, first) < 0
+		: strcmp(op, "LE") == 0                                      ? compare(&value, first) <= 0
+		: strcmp(op, "GT") == 0                                      ? compare(&value, first) > 0
+		: strcmp(op, "GE") == 0
+		? compare(&value, first) >= 0
+		: compare(&value, first) >= 0 && compare(&value, json_array_get(literals, 1)) <= 0;
 	return holds ? TRUE : FALSE;
 }
 
@@ -250,7 +253,8 @@ static enum truth conditions(const json_t *rule, const json_t *event)
 	enum truth all = TRUE;
 	const char *dimension;
 	json_t *test;
-	json_object_foreach(json_object_get(rule, "dimensions"), dimension, test) {
+	json_object_foreach(json_object_get(rule, "dimensions"), dimension, test)
+	{
 		if (strcmp(dimension, "purpose") == 0)
 			continue;
 		enum truth one = condition(event, dimension, test);
@@ -302,7 +306,8 @@ bool oracle_changes_nothing(const struct oracle *oracle, const struct oracle_cha
 		if (change->kind == ORACLE_POST && same_id) {
 			for (unsigned p = 0; p < ORACLE_PURPOSES && !is_deny(rule->rule); p++)
 				if (names_purpose(rule->rule, p) &&
-					withdrawn_at(oracle, change->subject, oracle_purposes[p], UINT64_MAX) > rule->lsn)
+					withdrawn_at(oracle, change->subject, oracle_purposes[p], UINT64_MAX) >
+						rule->lsn)
 					return false;
 			return true; /* whether it means the same, what follows will show: see oracle_respell */
 		}

@@ -120,7 +120,8 @@ static bool run_here(const struct story *story, char *failure, size_t size, bool
 	good = good && world_finish(&world, story->seed % 4 == 0);
 	snprintf(failure, size, "%.1500s (after %zu of %zu steps)", world.failure, at, story->count);
 	if (verbose)
-		fprintf(stderr, "  %zu records, %zu changes, %u restarts, %u failed starts, %u faults, %u races, %u queries\n",
+		fprintf(stderr,
+			"  %zu records, %zu changes, %u restarts, %u failed starts, %u faults, %u races, %u queries\n",
 			world.oracle.record_count, world.oracle.change_count, world.restarts, world.failed_starts,
 			world.faults_hit, world.races, world.audited);
 	if (good) {
@@ -203,7 +204,8 @@ static int run_seeds(const struct options *options, void (*draw)(uint64_t seed, 
 	story->lake = options->lake;
 	unsigned failed = 0, ran = 0;
 	double begin = seconds();
-	for (uint64_t i = 0; i < count && (options->seconds == 0 || seconds() - begin < (double)options->seconds); i++) {
+	for (uint64_t i = 0; i < count && (options->seconds == 0 || seconds() - begin < (double)options->seconds);
+		i++) {
 		char failure[2048];
 		draw(options->first + i, story);
 		ran++;
@@ -250,8 +252,10 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--no-shrink") == 0)
 			options.no_shrink = true;
 		else if (i + 1 == argc)
-			return fprintf(stderr, "usage: sim_lake [--seeds N|--cuts N|--epochs N|--story STEPS] [--first S] [--seconds T]"
-					       " [--lake DIR] [--no-shrink] [-v]\n"),
+			return fprintf(stderr,
+				       "usage: sim_lake [--seeds N|--cuts N|--epochs N|--story STEPS] [--first S] "
+				       "[--seconds T]"
+				       " [--lake DIR] [--no-shrink] [-v]\n"),
 			       2;
 		else if (strcmp(argv[i], "--seeds") == 0)
 			options.seeds = number, i++;

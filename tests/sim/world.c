@@ -9,12 +9,12 @@
 #include "column/row_json.h"
 #include "engine/engine_int.h"
 
-#define START_US    1738411200000000LL /* 2025-02-01T12:00:00Z */
+#define START_US    1738411200000000LL    /* 2025-02-01T12:00:00Z */
 #define STORY_US    (6 * WEIR_US_PER_DAY) /* within the window in which ids count (7 d) */
 #define WORK_ROUNDS 1000
 
-static const char *const names[STEP_KINDS] = {"post", "consent", "advance", "flush", "work", "settle", "query", "restart",
-	"cut", "cut-at", "fault", "kill", "race"};
+static const char *const names[STEP_KINDS] = {"post", "consent", "advance", "flush", "work", "settle", "query",
+	"restart", "cut", "cut-at", "fault", "kill", "race"};
 
 const char *step_name(enum step_kind kind)
 {
@@ -46,8 +46,8 @@ static void hook(struct world *world)
 	change_consent(world, &rng);
 }
 
-static int hooked_open(void *self, const char *path, enum weir_open_mode mode, struct weir_file **ret_file,
-	struct weir_error *err)
+static int hooked_open(
+	void *self, const char *path, enum weir_open_mode mode, struct weir_file **ret_file, struct weir_error *err)
 {
 	struct world *world = self;
 	const struct weir_os *disk = sim_os_table(world->disk);
@@ -61,8 +61,8 @@ static int hooked_close(void *self, struct weir_file *take_file, struct weir_err
 	return disk->close(disk->self, take_file, err);
 }
 
-static int hooked_read(void *self, struct weir_file *file, uint64_t offset, void *buffer, size_t size_bytes,
-	struct weir_error *err)
+static int hooked_read(
+	void *self, struct weir_file *file, uint64_t offset, void *buffer, size_t size_bytes, struct weir_error *err)
 {
 	const struct weir_os *disk = sim_os_table(((struct world *)self)->disk);
 	return disk->read(disk->self, file, offset, buffer, size_bytes, err);
@@ -152,8 +152,10 @@ static int hooked_list(void *self, const char *path, weir_dir_fn *entry, void *c
 
 static int start(struct world *world, struct weir_error *err)
 {
-	struct engine_options options = {.os = &world->os, .clock = weir_clock_manual(&world->clock),
-		.sqlite_vfs = sim_vfs_name(world->vfs), .no_background = true};
+	struct engine_options options = {.os = &world->os,
+		.clock = weir_clock_manual(&world->clock),
+		.sqlite_vfs = sim_vfs_name(world->vfs),
+		.no_background = true};
 	return engine_open(world->lake, &options, &world->engine, err);
 }
 
@@ -186,7 +188,8 @@ static bool settle_post(struct world *world)
 {
 	uint64_t next = bus_next_offset(world->engine->bus, WEIR_STR("visits"), 0), known = world->oracle.record_count;
 	if (next != known && next != known + world->posted_count)
-		return world_fail(world, "after the start the log ends at %llu; %llu were acknowledged and %zu in doubt",
+		return world_fail(world,
+			"after the start the log ends at %llu; %llu were acknowledged and %zu in doubt",
 			(unsigned long long)next, (unsigned long long)known, world->posted_count);
 	for (size_t i = 0; i < world->posted_count && next > known; i++)
 		oracle_add_record(&world->oracle, world->posted[i], world->posted_valid[i], world->posted_us);
@@ -204,7 +207,8 @@ static int settle_change(void *context, const struct control_value *values, unsi
 		struct oracle_change *change = &world->doubted[i];
 		if (change->lsn != 0 || !weir_str_equal(kinds[change->kind], values[1].text) ||
 			!weir_str_is(values[2].text, change->subject) ||
-			!weir_str_is(values[3].text, change->kind == ORACLE_WITHDRAW ? change->purpose : change->rule_id))
+			!weir_str_is(
+				values[3].text, change->kind == ORACLE_WITHDRAW ? change->purpose : change->rule_id))
 			continue;
 		change->lsn = (uint64_t)values[0].integer;
 		struct oracle_change known = *change;
@@ -212,7 +216,8 @@ static int settle_change(void *context, const struct control_value *values, unsi
 		oracle_add_change(&world->oracle, &known);
 		return 0;
 	}
-	world_fail(world, "after the start the consent log has change %lld that nobody made", (long long)values[0].integer);
+	world_fail(world, "after the start the consent log has change %lld that nobody made",
+		(long long)values[0].integer);
 	return 0;
 }
 
@@ -222,7 +227,8 @@ static bool settle_changes(struct world *world)
 	uint64_t known = oracle_head(&world->oracle);
 	struct control_value values[] = {CONTROL_I(known)};
 	if (control_query(engine_control(world->engine),
-		    "SELECT lsn, kind, subject, CASE kind WHEN 'withdraw' THEN purpose ELSE rule_id END FROM weir_consent_log"
+		    "SELECT lsn, kind, subject, CASE kind WHEN 'withdraw' THEN purpose ELSE rule_id END FROM "
+		    "weir_consent_log"
 		    " WHERE lsn > ?1 ORDER BY lsn",
 		    values, 1, settle_change, world, &err) != 0)
 		return world_fail(world, "the consent log cannot be read: %s", err.message);
@@ -270,7 +276,8 @@ static bool restart(struct world *world, bool clean)
 	world->restarts++;
 	disturb_start(world);
 	if (start(world, &err) != 0)
-		return world_fail(world, "the engine does not start again: %s", weir_error_text(&err, text, sizeof text));
+		return world_fail(
+			world, "the engine does not start again: %s", weir_error_text(&err, text, sizeof text));
 	bool good = settle_post(world) && settle_changes(world);
 	forget_doubts(world);
 	return good && world_look(world, &read);
@@ -338,7 +345,8 @@ static bool post(struct world *world, struct weir_rng *rng)
 			good = world_fail(world, "a post of %zu events was answered with %llu", count,
 				(unsigned long long)(result.accepted + result.duplicates + result.rejected));
 		else if (result.trace_count > 0 && !weir_str_is(result.trace_ids[0], trace))
-			good = world_fail(world, "a post was given the place %.*s, not %s", WEIR_STR_ARG(result.trace_ids[0]), trace);
+			good = world_fail(world, "a post was given the place %.*s, not %s",
+				WEIR_STR_ARG(result.trace_ids[0]), trace);
 		forget_post(world);
 		good = good && after_race(world);
 	}
@@ -359,8 +367,8 @@ static uint32_t draw_changes(struct world *world, struct weir_rng *rng, struct w
 		struct weir_error err = WEIR_ERROR_INIT;
 		*drawn = draw_change(rng);
 		changes[i] = (struct consent_change){.kind = (int)drawn->kind == ORACLE_POST ? CONSENT_CHANGE_POST
-					     : (int)drawn->kind == ORACLE_WITHDRAW   ? CONSENT_CHANGE_WITHDRAW
-										     : CONSENT_CHANGE_REMOVE,
+				: (int)drawn->kind == ORACLE_WITHDRAW                        ? CONSENT_CHANGE_WITHDRAW
+											     : CONSENT_CHANGE_REMOVE,
 			.rule = &rules[i],
 			.subject = weir_str_from(drawn->subject),
 			.rule_id = weir_str_from(drawn->rule_id),
@@ -369,8 +377,10 @@ static uint32_t draw_changes(struct world *world, struct weir_rng *rng, struct w
 		if (drawn->rule == NULL)
 			continue;
 		char *text = json_dumps(drawn->rule, JSON_COMPACT);
-		if (consent_rule_parse(vocabulary, arena, weir_arena_str(arena, weir_str_from(text)), &rules[i], &problem, &err) != 0)
-			world_fail(world, "a rule was refused: %s at %.*s in %s", problem.problem, WEIR_STR_ARG(problem.path), text);
+		if (consent_rule_parse(vocabulary, arena, weir_arena_str(arena, weir_str_from(text)), &rules[i],
+			    &problem, &err) != 0)
+			world_fail(world, "a rule was refused: %s at %.*s in %s", problem.problem,
+				WEIR_STR_ARG(problem.path), text);
 		free(text);
 	}
 	return count;
@@ -380,8 +390,8 @@ static bool fail_nothing(struct world *world, const struct oracle_change *change
 {
 	static const char *const kinds[] = {"rule", "withdrawal", "removal"};
 	char *rule = change->rule != NULL ? json_dumps(change->rule, JSON_COMPACT) : NULL;
-	world_fail(world, "a %s for %s was said to change nothing, and it does: %s", kinds[change->kind], change->subject,
-		rule != NULL ? rule : change->rule_id);
+	world_fail(world, "a %s for %s was said to change nothing, and it does: %s", kinds[change->kind],
+		change->subject, rule != NULL ? rule : change->rule_id);
 	free(rule);
 	return false;
 }
@@ -399,8 +409,8 @@ static bool note_changes(struct world *world, const struct consent_changed *chan
 			continue;
 		}
 		if (changed[i].lsn != oracle_head(&world->oracle) + 1)
-			return world_fail(world, "a change got number %llu after %llu", (unsigned long long)changed[i].lsn,
-				(unsigned long long)oracle_head(&world->oracle));
+			return world_fail(world, "a change got number %llu after %llu",
+				(unsigned long long)changed[i].lsn, (unsigned long long)oracle_head(&world->oracle));
 		change.lsn = changed[i].lsn;
 		json_incref(change.rule);
 		oracle_add_change(&world->oracle, &change);
@@ -422,7 +432,8 @@ static bool change_consent(struct world *world, struct weir_rng *rng)
 	weir_arena_free(arena);
 	if (status != 0) {
 		if (!world->armed)
-			world_fail(world, "a change of consent failed without cause: %s", weir_error_text(&err, text, sizeof text));
+			world_fail(world, "a change of consent failed without cause: %s",
+				weir_error_text(&err, text, sizeof text));
 		return false;
 	}
 	bool good = note_changes(world, changed, count);
@@ -483,8 +494,8 @@ static bool work(struct world *world, uint64_t rounds)
 /* A walk through pages of a query. */
 struct walk {
 	unsigned purpose;
-	bool *seen;                  /* by offset */
-	char last[200];              /* the key of the row before: subject, time, id */
+	bool *seen;     /* by offset */
+	char last[200]; /* the key of the row before: subject, time, id */
 	struct weir_buf cursor;
 };
 
@@ -520,8 +531,10 @@ static bool next_page(struct world *world, struct walk *walk, const char *limit,
 	struct access_identity identity = {.id = "sim", .role = ACCESS_CONSUMER, .consumer = "sim", .purposes = 3};
 	struct access_kv parameters[] = {{WEIR_STR("purpose"), weir_str_from(oracle_purposes[walk->purpose])},
 		{WEIR_STR("limit"), weir_str_from(limit)}, {WEIR_STR("cursor"), weir_buf_str(&walk->cursor)}};
-	struct access_request request = {.identity = &identity, .parameters = parameters,
-		.parameter_count = walk->cursor.size > 0 ? 3 : 2, .source = WEIR_STR("127.0.0.1")};
+	struct access_request request = {.identity = &identity,
+		.parameters = parameters,
+		.parameter_count = walk->cursor.size > 0 ? 3 : 2,
+		.source = WEIR_STR("127.0.0.1")};
 	struct access_answer *answer;
 	struct weir_batch *batch;
 	int status = access_query(engine_access(world->engine), &request, &answer, err);
@@ -551,7 +564,8 @@ static bool check_all_came(struct world *world, const struct walk *walk)
 		const char *subject = oracle_text(world->oracle.records[row->record].event, "customer_id");
 		if (row->purpose == walk->purpose && row->here && !walk->seen[row->record] &&
 			!consent_fence_hides(fence, weir_str_from(subject), row->purpose, row->lsn))
-			world_fail(world, "a query for %s lacks offset %zu", oracle_purposes[walk->purpose], row->record);
+			world_fail(
+				world, "a query for %s lacks offset %zu", oracle_purposes[walk->purpose], row->record);
 	}
 	consent_fence_unref(fence);
 	return world->failure[0] == '\0';
@@ -576,7 +590,8 @@ static bool query(struct world *world, struct weir_rng *rng)
 
 static void arm(struct world *world, const struct step *step, struct weir_rng *rng)
 {
-	static const enum sim_call kinds[] = {SIM_WRITE, SIM_SYNC, SIM_OPEN, SIM_SYNC_DIR, SIM_READ, SIM_UNLINK, SIM_ANY};
+	static const enum sim_call kinds[] = {
+		SIM_WRITE, SIM_SYNC, SIM_OPEN, SIM_SYNC_DIR, SIM_READ, SIM_UNLINK, SIM_ANY};
 	uint64_t nth = 1 + weir_rng_below(rng, 1ULL << weir_rng_below(rng, 9));
 	if (world->armed)
 		return; /* one at a time */
@@ -586,7 +601,8 @@ static void arm(struct world *world, const struct step *step, struct weir_rng *r
 	else if (step->kind == STEP_KILL)
 		sim_os_fail(world->disk, SIM_ANY, nth * 2, EIO, UINT64_MAX / 2);
 	else
-		sim_os_fail(world->disk, kinds[weir_rng_below(rng, 7)], 1 + nth / 4, weir_rng_chance(rng, 0.5) ? EIO : ENOSPC,
+		sim_os_fail(world->disk, kinds[weir_rng_below(rng, 7)], 1 + nth / 4,
+			weir_rng_chance(rng, 0.5) ? EIO : ENOSPC,
 			weir_rng_chance(rng, 0.5) ? 0 : weir_rng_below(rng, 20));
 }
 
@@ -677,11 +693,10 @@ bool world_finish(struct world *world, bool check)
 bool world_open(struct world *world, const struct lake *lake, uint64_t seed)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	*world = (struct world){.lake = lake, .clock = {START_US}, .started_us = START_US,
-		.seed = seed};
-	world->os = (struct weir_os){hooked_open, hooked_close, hooked_read, hooked_write, hooked_sync, hooked_start_writeback,
-		hooked_size, hooked_truncate, hooked_sync_dir, hooked_rename, hooked_unlink, hooked_mkdir, hooked_rmdir,
-		hooked_stat, hooked_list, world};
+	*world = (struct world){.lake = lake, .clock = {START_US}, .started_us = START_US, .seed = seed};
+	world->os = (struct weir_os){hooked_open, hooked_close, hooked_read, hooked_write, hooked_sync,
+		hooked_start_writeback, hooked_size, hooked_truncate, hooked_sync_dir, hooked_rename, hooked_unlink,
+		hooked_mkdir, hooked_rmdir, hooked_stat, hooked_list, world};
 	world->disk = sim_os_new(seed);
 	world->vfs = sim_vfs_new(world->disk);
 	oracle_init(&world->oracle);

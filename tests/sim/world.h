@@ -22,7 +22,7 @@ enum step_kind {
 	STEP_CONSENT,
 	STEP_ADVANCE,
 	STEP_FLUSH,
-	STEP_WORK,    /* engine_step, a few times */
+	STEP_WORK, /* engine_step, a few times */
 	STEP_SETTLE,
 	STEP_QUERY,
 	STEP_RESTART, /* clean */
@@ -40,11 +40,11 @@ struct step {
 };
 
 struct gold_row {
-	size_t record;   /* of the oracle */
+	size_t record; /* of the oracle */
 	unsigned purpose;
 	uint64_t lsn;
-	bool here;       /* in gold, when it was last looked at */
-	unsigned stays;  /* that ended */
+	bool here;      /* in gold, when it was last looked at */
+	unsigned stays; /* that ended */
 };
 
 struct world {
@@ -52,14 +52,14 @@ struct world {
 	uint64_t seed;
 	struct sim_os *disk;
 	struct sim_vfs *vfs;
-	struct weir_os os;         /* the disk's, with a hook and counters before it */
+	struct weir_os os; /* the disk's, with a hook and counters before it */
 	struct weir_manual_clock clock;
 	int64_t started_us;
-	struct engine *engine;     /* NULL: down */
+	struct engine *engine; /* NULL: down */
 	struct oracle oracle;
 	struct gold_row *rows;
 	size_t row_count, row_capacity;
-	bool armed;                /* a fault, a cut or a kill is on its way */
+	bool armed; /* a fault, a cut or a kill is on its way */
 	/* in doubt until the next start */
 	char **posted;
 	bool *posted_valid;

@@ -10,8 +10,8 @@ static int tell(struct hook_os *hook, const char *path, struct weir_error *err)
 	return status;
 }
 
-static int hook_open(void *self, const char *path, enum weir_open_mode mode, struct weir_file **ret_file,
-	struct weir_error *err)
+static int hook_open(
+	void *self, const char *path, enum weir_open_mode mode, struct weir_file **ret_file, struct weir_error *err)
 {
 	struct hook_os *hook = self;
 	int status = mode == WEIR_OPEN_READ ? 0 : tell(hook, path, err);

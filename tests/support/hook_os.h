@@ -15,7 +15,7 @@ typedef int hook_fn(void *context, const char *path, struct weir_error *err);
 struct hook_os {
 	struct weir_os os; /* give this one away */
 	const struct weir_os *below;
-	hook_fn *before;   /* NULL: nothing is told */
+	hook_fn *before; /* NULL: nothing is told */
 	void *context;
 	bool within;
 };

@@ -21,7 +21,7 @@ static unsigned free_port(void)
 	socklen_t size = sizeof address;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) != 0 ||
-	        getsockname(fd, (struct sockaddr *)&address, &size) != 0)
+		getsockname(fd, (struct sockaddr *)&address, &size) != 0)
 		stop_test("no port is free");
 	close(fd);
 	return ntohs(address.sin_port);
@@ -31,7 +31,7 @@ static int command(const struct test_postgres *server, const char *word, char *a
 {
 	char line[256];
 	snprintf(line, sizeof line, "PORT=%u DATA=%s FSYNC=%s tests/peers/postgres/postgres %s", server->port,
-	        server->data, getenv("WEIR_POSTGRES_FSYNC") != NULL ? "on" : "off", word);
+		server->data, getenv("WEIR_POSTGRES_FSYNC") != NULL ? "on" : "off", word);
 	FILE *pipe = popen(line, "r");
 	if (pipe == NULL)
 		stop_test("cannot run tests/peers/postgres/postgres");
@@ -102,7 +102,7 @@ void test_postgres_schema(struct test_postgres *server, char ret_schema[64], cha
 	if (!test_postgres_run(server->url, sql, message))
 		stop_test(message);
 	snprintf(ret_url, 512, "%s%soptions=-csearch_path%%3D%s", server->url,
-	        strchr(server->url, '?') != NULL ? "&" : "?", ret_schema);
+		strchr(server->url, '?') != NULL ? "&" : "?", ret_schema);
 }
 
 void test_postgres_drop_schema(const struct test_postgres *server, const char *schema)

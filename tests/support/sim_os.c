@@ -277,7 +277,7 @@ static void cut(struct sim_os *sim, uint64_t seed)
 static bool is_change(enum sim_call call)
 {
 	return call == SIM_WRITE || call == SIM_SYNC || call == SIM_TRUNCATE || call == SIM_SYNC_DIR ||
-	       call == SIM_RENAME || call == SIM_UNLINK || call == SIM_MKDIR || call == SIM_RMDIR;
+		call == SIM_RENAME || call == SIM_UNLINK || call == SIM_MKDIR || call == SIM_RMDIR;
 }
 
 /* Locks, counts, and says whether this call fails: 0 or an errno. */
@@ -288,7 +288,7 @@ static int enter(struct sim_os *sim, enum sim_call call)
 	sim->calls[SIM_ANY]++;
 	sim->calls[SIM_CHANGES] += is_change(call);
 	bool counts = sim->fail_kind == call || sim->fail_kind == SIM_ANY ||
-		      (sim->fail_kind == SIM_CHANGES && is_change(call));
+		(sim->fail_kind == SIM_CHANGES && is_change(call));
 	if (sim->cut_at != 0 && sim->calls[SIM_CHANGES] >= sim->cut_at) {
 		sim->cut_at = 0;
 		sim->off = true;

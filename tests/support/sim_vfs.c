@@ -373,7 +373,8 @@ static int vfs_open(sqlite3_vfs *base, const char *name, sqlite3_file *base_file
 		return SQLITE_CANTOPEN;
 	file->path = weir_strdup(name);
 	/* As SQLite's own: also where it is there already, for who made it may have died before it synced the directory. */
-	file->sync_directory = (flags & SQLITE_OPEN_CREATE) != 0 && (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
+	file->sync_directory =
+		(flags & SQLITE_OPEN_CREATE) != 0 && (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
 	file->delete_on_close = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0;
 	if (flags & SQLITE_OPEN_MAIN_DB)
 		file->shared = ref_shared(vfs, name);

@@ -38,33 +38,45 @@ void avro_writer_abandon(struct avro_writer *take_writer);
 
 /* ---- reading: generic, by the writer's schema ---- */
 enum avro_kind {
-	AVRO_NULL, AVRO_BOOL, AVRO_INT, AVRO_LONG, AVRO_FLOAT, AVRO_DOUBLE, AVRO_BYTES, AVRO_STRING, AVRO_FIXED,
-	AVRO_ENUM, AVRO_ARRAY, AVRO_MAP, AVRO_UNION, AVRO_RECORD,
+	AVRO_NULL,
+	AVRO_BOOL,
+	AVRO_INT,
+	AVRO_LONG,
+	AVRO_FLOAT,
+	AVRO_DOUBLE,
+	AVRO_BYTES,
+	AVRO_STRING,
+	AVRO_FIXED,
+	AVRO_ENUM,
+	AVRO_ARRAY,
+	AVRO_MAP,
+	AVRO_UNION,
+	AVRO_RECORD,
 };
 
 struct avro_type {
 	enum avro_kind kind;
-	struct weir_str name;          /* of a named type */
-	struct weir_str logical;       /* logicalType, "" where none */
+	struct weir_str name;    /* of a named type */
+	struct weir_str logical; /* logicalType, "" where none */
 	uint32_t fixed_size;
 	uint32_t precision, scale;
-	uint32_t field_count;          /* fields of a record; branches of a union; 1 of an array or map */
-	struct avro_field *fields;     /* array: the item; map: the value; union: branches (name "") */
-	struct weir_str *symbols;      /* enum */
+	uint32_t field_count;      /* fields of a record; branches of a union; 1 of an array or map */
+	struct avro_field *fields; /* array: the item; map: the value; union: branches (name "") */
+	struct weir_str *symbols;  /* enum */
 	uint32_t symbol_count;
 };
 
 struct avro_field {
 	struct weir_str name;
-	int32_t field_id;              /* "field-id", "element-id"; -1 where none */
-	int32_t key_id, value_id;      /* maps; -1 where none */
+	int32_t field_id;         /* "field-id", "element-id"; -1 where none */
+	int32_t key_id, value_id; /* maps; -1 where none */
 	const struct avro_type *type;
 };
 
 struct avro_reader;
 /* The whole file is read into memory (manifests are bounded: limit_bytes). */
-int avro_reader_open(struct weir_byte_source source, size_t limit_bytes, struct avro_reader **ret_reader,
-	struct weir_error *err);
+int avro_reader_open(
+	struct weir_byte_source source, size_t limit_bytes, struct avro_reader **ret_reader, struct weir_error *err);
 void avro_reader_close(struct avro_reader *reader);
 const struct avro_type *avro_reader_type(const struct avro_reader *reader);
 /* Metadata value by key; size 0 and data NULL where absent. */
@@ -72,7 +84,7 @@ struct weir_str avro_reader_metadata(const struct avro_reader *reader, const cha
 
 /* A decoded value: a view into the current record, valid until the next avro_reader_next. */
 struct avro_value {
-	const struct avro_type *type;  /* unions are resolved: the branch's type; AVRO_NULL for null */
+	const struct avro_type *type; /* unions are resolved: the branch's type; AVRO_NULL for null */
 	union {
 		bool boolean;
 		int64_t integer;       /* int, long, enum */

@@ -51,7 +51,7 @@ static int inflate_raw(struct weir_str block, struct weir_buf *out, struct weir_
 			break;
 		if (status != Z_OK || (stream.avail_in == 0 && stream.avail_out > 0)) {
 			code = weir_fail(err, WEIR_E_CORRUPT, "a deflate block is damaged: %s",
-			        stream.msg != NULL ? stream.msg : "it ends early");
+				stream.msg != NULL ? stream.msg : "it ends early");
 			break;
 		}
 		if (out->size - start > AVRO_BLOCK_BYTES_MAX) {
@@ -79,7 +79,7 @@ static int zstd_expand(struct weir_str block, struct weir_buf *out, struct weir_
 		out->size += piece.pos;
 		if (ZSTD_isError(status))
 			code = weir_fail(
-			        err, WEIR_E_CORRUPT, "a zstandard block is damaged: %s", ZSTD_getErrorName(status));
+				err, WEIR_E_CORRUPT, "a zstandard block is damaged: %s", ZSTD_getErrorName(status));
 		else if (status != 0 && piece.pos == 0 && in.pos == consumed)
 			code = weir_fail(err, WEIR_E_CORRUPT, "a zstandard block ends early");
 		else if (out->size - start > AVRO_BLOCK_BYTES_MAX)
@@ -120,15 +120,15 @@ int avro_block_decompress(struct weir_str codec, struct weir_str block, struct w
 	if (weir_str_is(codec, "snappy"))
 		return snappy_expand(block, out, err);
 	return weir_fail(err, WEIR_E_UNSUPPORTED,
-	        "Avro codec '%.*s' is not supported; use null, deflate, zstandard or snappy",
-	        (int)(codec.size < 40 ? codec.size : 40), codec.data);
+		"Avro codec '%.*s' is not supported; use null, deflate, zstandard or snappy",
+		(int)(codec.size < 40 ? codec.size : 40), codec.data);
 }
 
 static int deflate_raw(struct weir_str block, struct weir_buf *out, struct weir_error *err)
 {
 	z_stream stream = {0};
 	if (block.size > UINT32_MAX / 2 ||
-	        deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
 		return weir_fail(err, WEIR_E_NO_MEMORY, "a block of %zu bytes cannot be deflated", block.size);
 	uLong room = deflateBound(&stream, (uLong)block.size);
 	weir_buf_reserve(out, room);

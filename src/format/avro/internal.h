@@ -15,7 +15,7 @@
 
 /* The type of a schema document, in arena. object names the file in errors. */
 int avro_schema_parse(struct weir_arena *arena, struct weir_str json, struct weir_str object,
-        const struct avro_type **ret_type, struct weir_error *err);
+	const struct avro_type **ret_type, struct weir_error *err);
 
 /* Appends the decompressed block to out. codec is the value of avro.codec. */
 int avro_block_decompress(struct weir_str codec, struct weir_str block, struct weir_buf *out, struct weir_error *err);

@@ -91,7 +91,7 @@ static int read_header(struct avro_reader *reader, struct weir_error *err)
 	int64_t count;
 	if (reader->file_size < 4 || memcmp(reader->file, "Obj\1", 4) != 0)
 		return weir_fail_at(
-		        err, WEIR_E_CORRUPT, reader->name, 0, "this is not an Avro file: it does not begin with Obj");
+			err, WEIR_E_CORRUPT, reader->name, 0, "this is not an Avro file: it does not begin with Obj");
 	reader->metadata = weir_arena_calloc(reader->arena, AVRO_METADATA_KEYS_MAX, sizeof *reader->metadata);
 	do {
 		if (!take_count(&cursor, &count))
@@ -102,7 +102,7 @@ static int read_header(struct avro_reader *reader, struct weir_error *err)
 				goto damaged;
 			if (reader->metadata_count == AVRO_METADATA_KEYS_MAX)
 				return weir_fail_at(err, WEIR_E_LIMIT, reader->name, cursor.at,
-				        "the Avro header has more than %u metadata keys", AVRO_METADATA_KEYS_MAX);
+					"the Avro header has more than %u metadata keys", AVRO_METADATA_KEYS_MAX);
 			reader->metadata[reader->metadata_count++] = entry;
 		}
 	} while (count > 0);
@@ -121,12 +121,12 @@ damaged:
 }
 
 int avro_reader_open(
-        struct weir_byte_source source, size_t limit_bytes, struct avro_reader **ret_reader, struct weir_error *err)
+	struct weir_byte_source source, size_t limit_bytes, struct avro_reader **ret_reader, struct weir_error *err)
 {
 	if (source.size_bytes > limit_bytes)
 		return weir_fail_at(err, WEIR_E_LIMIT, source.name, WEIR_ERROR_NO_OFFSET,
-		        "an Avro file of %llu bytes is larger than the limit of %zu",
-		        (unsigned long long)source.size_bytes, limit_bytes);
+			"an Avro file of %llu bytes is larger than the limit of %zu",
+			(unsigned long long)source.size_bytes, limit_bytes);
 	struct avro_reader *reader = weir_zalloc(sizeof *reader);
 	reader->arena = weir_arena_new(0);
 	reader->record = weir_arena_new(0);
@@ -175,12 +175,12 @@ static int next_block(struct avro_reader *reader, struct weir_error *err)
 	int64_t count;
 	reader->block_offset = reader->at;
 	if (!take_long(&cursor, &count) || count < 0 || !take_sized(&cursor, &packed) ||
-	        !take_bytes(&cursor, AVRO_SYNC_BYTES, &sync))
+		!take_bytes(&cursor, AVRO_SYNC_BYTES, &sync))
 		return weir_fail_at(
-		        err, WEIR_E_CORRUPT, reader->name, cursor.at, "an Avro block is damaged or ends early");
+			err, WEIR_E_CORRUPT, reader->name, cursor.at, "an Avro block is damaged or ends early");
 	if (memcmp(sync.data, reader->sync, AVRO_SYNC_BYTES) != 0)
 		return weir_fail_at(err, WEIR_E_CORRUPT, reader->name, cursor.at - AVRO_SYNC_BYTES,
-		        "the marker behind an Avro block is not the file's: the file is damaged");
+			"the marker behind an Avro block is not the file's: the file is damaged");
 	reader->block.size = 0;
 	reader->block_at = 0;
 	int code = avro_block_decompress(reader->codec, packed, &reader->block, err);
@@ -190,18 +190,18 @@ static int next_block(struct avro_reader *reader, struct weir_error *err)
 	}
 	if ((uint64_t)count > reader->block.size) /* a record of no bytes says nothing */
 		return weir_fail_at(err, WEIR_E_CORRUPT, reader->name, reader->block_offset,
-		        "an Avro block of %zu bytes claims %lld records", reader->block.size, (long long)count);
+			"an Avro block of %zu bytes claims %lld records", reader->block.size, (long long)count);
 	reader->records_left = (uint64_t)count;
 	reader->at = cursor.at;
 	return 0;
 }
 
 static bool decode(struct avro_reader *reader, struct cursor *cursor, const struct avro_type *type, unsigned depth,
-        struct avro_value *ret_value);
+	struct avro_value *ret_value);
 
 /* Items come in blocks; `per_item` values each (2 for a map: key and value). */
 static bool decode_list(struct avro_reader *reader, struct cursor *cursor, const struct avro_type *type, unsigned depth,
-        struct avro_value *ret_value)
+	struct avro_value *ret_value)
 {
 	static const struct avro_type key_type = {.kind = AVRO_STRING};
 	bool is_map = type->kind == AVRO_MAP;
@@ -219,7 +219,7 @@ static bool decode_list(struct avro_reader *reader, struct cursor *cursor, const
 			uint32_t wanted = count + (uint32_t)more;
 			capacity = wanted > 2 * capacity ? wanted : 2 * capacity;
 			struct avro_value *grown =
-			        weir_arena_calloc(reader->record, (size_t)capacity * per_item, sizeof *grown);
+				weir_arena_calloc(reader->record, (size_t)capacity * per_item, sizeof *grown);
 			if (count > 0)
 				memcpy(grown, items, (size_t)count * per_item * sizeof *grown);
 			items = grown;
@@ -238,7 +238,7 @@ static bool decode_list(struct avro_reader *reader, struct cursor *cursor, const
 }
 
 static bool decode_record(struct avro_reader *reader, struct cursor *cursor, const struct avro_type *type,
-        unsigned depth, struct avro_value *ret_value)
+	unsigned depth, struct avro_value *ret_value)
 {
 	if (type->field_count > AVRO_RECORD_VALUES_MAX - reader->value_count)
 		return false;
@@ -269,7 +269,7 @@ static bool decode_number(struct cursor *cursor, const struct avro_type *type, s
 }
 
 static bool decode(struct avro_reader *reader, struct cursor *cursor, const struct avro_type *type, unsigned depth,
-        struct avro_value *ret_value)
+	struct avro_value *ret_value)
 {
 	struct weir_str byte;
 	int64_t branch;
@@ -286,12 +286,12 @@ static bool decode(struct avro_reader *reader, struct cursor *cursor, const stru
 		return true;
 	case AVRO_INT:
 		return take_long(cursor, &ret_value->u.integer) && ret_value->u.integer >= INT32_MIN &&
-		       ret_value->u.integer <= INT32_MAX;
+			ret_value->u.integer <= INT32_MAX;
 	case AVRO_LONG:
 		return take_long(cursor, &ret_value->u.integer);
 	case AVRO_ENUM:
 		return take_long(cursor, &ret_value->u.integer) && ret_value->u.integer >= 0 &&
-		       ret_value->u.integer < type->symbol_count;
+			ret_value->u.integer < type->symbol_count;
 	case AVRO_FLOAT:
 	case AVRO_DOUBLE:
 		return decode_number(cursor, type, ret_value);
@@ -305,7 +305,7 @@ static bool decode(struct avro_reader *reader, struct cursor *cursor, const stru
 		return decode_list(reader, cursor, type, depth, ret_value);
 	case AVRO_UNION:
 		return take_long(cursor, &branch) && branch >= 0 && branch < type->field_count &&
-		       decode(reader, cursor, type->fields[branch].type, depth + 1, ret_value);
+			decode(reader, cursor, type->fields[branch].type, depth + 1, ret_value);
 	case AVRO_RECORD:
 		return decode_record(reader, cursor, type, depth, ret_value);
 	}
@@ -317,8 +317,8 @@ int avro_reader_next(struct avro_reader *reader, const struct avro_value **ret_v
 	while (reader->records_left == 0) {
 		if (reader->block_at != reader->block.size)
 			return weir_fail_at(err, WEIR_E_CORRUPT, reader->name, reader->block_offset,
-			        "an Avro block has %zu bytes behind its last record",
-			        reader->block.size - reader->block_at);
+				"an Avro block has %zu bytes behind its last record",
+				reader->block.size - reader->block_at);
 		if (reader->at == reader->file_size) {
 			*ret_value = NULL;
 			return 0;
@@ -333,7 +333,7 @@ int avro_reader_next(struct avro_reader *reader, const struct avro_value **ret_v
 	struct cursor cursor = {(const uint8_t *)reader->block.data, reader->block.size, reader->block_at};
 	if (!decode(reader, &cursor, reader->type, 0, value))
 		return weir_fail_at(err, WEIR_E_CORRUPT, reader->name, reader->block_offset,
-		        "a record of the Avro block is damaged at its decompressed byte %zu", cursor.at);
+			"a record of the Avro block is damaged at its decompressed byte %zu", cursor.at);
 	reader->block_at = cursor.at;
 	reader->records_left--;
 	*ret_value = value;

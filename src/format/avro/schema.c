@@ -22,7 +22,7 @@ struct parser {
 };
 
 static int parse_type(struct parser *parser, const json_t *json, struct weir_str ns, unsigned depth,
-        const struct avro_type **ret_type);
+	const struct avro_type **ret_type);
 
 static struct weir_str text_of(const json_t *json)
 {
@@ -32,16 +32,16 @@ static struct weir_str text_of(const json_t *json)
 static int bad(struct parser *parser, const char *problem, struct weir_str value)
 {
 	return weir_fail_at(parser->err, WEIR_E_CORRUPT, parser->object, WEIR_ERROR_NO_OFFSET,
-	        "the Avro schema is not valid: %s '%.*s'", problem, (int)(value.size < 60 ? value.size : 60),
-	        value.size > 0 ? value.data : "");
+		"the Avro schema is not valid: %s '%.*s'", problem, (int)(value.size < 60 ? value.size : 60),
+		value.size > 0 ? value.data : "");
 }
 
 static int count_type(struct parser *parser, unsigned depth)
 {
 	if (depth > AVRO_SCHEMA_DEPTH_MAX || ++parser->type_count > AVRO_SCHEMA_TYPES_MAX)
 		return weir_fail_at(parser->err, WEIR_E_LIMIT, parser->object, WEIR_ERROR_NO_OFFSET,
-		        "the Avro schema has more than %u types or %u levels", AVRO_SCHEMA_TYPES_MAX,
-		        AVRO_SCHEMA_DEPTH_MAX);
+			"the Avro schema has more than %u types or %u levels", AVRO_SCHEMA_TYPES_MAX,
+			AVRO_SCHEMA_DEPTH_MAX);
 	return 0;
 }
 
@@ -51,14 +51,14 @@ static bool primitive_kind(struct weir_str name, enum avro_kind *ret_kind)
 		const char *name;
 		enum avro_kind kind;
 	} kinds[] = {
-	        {"null", AVRO_NULL},
-	        {"boolean", AVRO_BOOL},
-	        {"int", AVRO_INT},
-	        {"long", AVRO_LONG},
-	        {"float", AVRO_FLOAT},
-	        {"double", AVRO_DOUBLE},
-	        {"bytes", AVRO_BYTES},
-	        {"string", AVRO_STRING},
+		{"null", AVRO_NULL},
+		{"boolean", AVRO_BOOL},
+		{"int", AVRO_INT},
+		{"long", AVRO_LONG},
+		{"float", AVRO_FLOAT},
+		{"double", AVRO_DOUBLE},
+		{"bytes", AVRO_BYTES},
+		{"string", AVRO_STRING},
 	};
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
 		if (weir_str_is(name, kinds[i].name)) {
@@ -85,7 +85,7 @@ static const struct avro_type *find_named(const struct parser *parser, struct we
 }
 
 static int parse_name(struct parser *parser, struct weir_str name, struct weir_str ns, struct avro_type *type,
-        const struct avro_type **ret_type)
+	const struct avro_type **ret_type)
 {
 	if (primitive_kind(name, &type->kind)) {
 		*ret_type = type;
@@ -117,7 +117,7 @@ static struct avro_field *fields_new(struct parser *parser, struct avro_type *ty
 }
 
 static int parse_record(
-        struct parser *parser, const json_t *json, struct weir_str ns, unsigned depth, struct avro_type *type)
+	struct parser *parser, const json_t *json, struct weir_str ns, unsigned depth, struct avro_type *type)
 {
 	const json_t *list = json_object_get(json, "fields");
 	if (!json_is_array(list) || json_array_size(list) > AVRO_SCHEMA_TYPES_MAX)
@@ -150,7 +150,7 @@ static int parse_enum(struct parser *parser, const json_t *json, struct avro_typ
 
 /* record, enum and fixed: the types that have a name. */
 static int parse_named(
-        struct parser *parser, const json_t *json, struct weir_str ns, unsigned depth, struct avro_type *type)
+	struct parser *parser, const json_t *json, struct weir_str ns, unsigned depth, struct avro_type *type)
 {
 	struct weir_str own_ns = text_of(json_object_get(json, "namespace"));
 	struct weir_str name = text_of(json_object_get(json, "name"));
@@ -180,7 +180,7 @@ static int parse_named(
 }
 
 static int parse_object(struct parser *parser, const json_t *json, struct weir_str ns, unsigned depth,
-        struct avro_type *type, const struct avro_type **ret_type)
+	struct avro_type *type, const struct avro_type **ret_type)
 {
 	const json_t *kind = json_object_get(json, "type");
 	struct weir_str name = text_of(kind);
@@ -207,13 +207,13 @@ static int parse_object(struct parser *parser, const json_t *json, struct weir_s
 		field->key_id = id_of(json, "key-id");
 		field->value_id = id_of(json, "value-id");
 		return parse_type(
-		        parser, json_object_get(json, is_map ? "values" : "items"), ns, depth + 1, &field->type);
+			parser, json_object_get(json, is_map ? "values" : "items"), ns, depth + 1, &field->type);
 	}
 	return parse_name(parser, name, ns, type, ret_type);
 }
 
 static int parse_union(
-        struct parser *parser, const json_t *json, struct weir_str ns, unsigned depth, struct avro_type *type)
+	struct parser *parser, const json_t *json, struct weir_str ns, unsigned depth, struct avro_type *type)
 {
 	type->kind = AVRO_UNION;
 	if (json_array_size(json) == 0 || json_array_size(json) > AVRO_SCHEMA_TYPES_MAX)
@@ -230,7 +230,7 @@ static int parse_union(
 }
 
 static int parse_type(struct parser *parser, const json_t *json, struct weir_str ns, unsigned depth,
-        const struct avro_type **ret_type)
+	const struct avro_type **ret_type)
 {
 	int code = count_type(parser, depth);
 	if (code != 0)
@@ -247,13 +247,13 @@ static int parse_type(struct parser *parser, const json_t *json, struct weir_str
 }
 
 int avro_schema_parse(struct weir_arena *arena, struct weir_str json, struct weir_str object,
-        const struct avro_type **ret_type, struct weir_error *err)
+	const struct avro_type **ret_type, struct weir_error *err)
 {
 	json_error_t problem;
 	json_t *document = json_loadb(json.data, json.size, JSON_DECODE_ANY, &problem);
 	if (document == NULL)
 		return weir_fail_at(err, WEIR_E_CORRUPT, object, WEIR_ERROR_NO_OFFSET,
-		        "avro.schema is not JSON at its line %d, column %d", problem.line, problem.column);
+			"avro.schema is not JSON at its line %d, column %d", problem.line, problem.column);
 	struct parser parser = {.arena = arena, .object = object, .err = err};
 	int code = parse_type(&parser, document, WEIR_STR(""), 0, ret_type);
 	free(parser.named);

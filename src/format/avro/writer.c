@@ -51,12 +51,12 @@ static int write_block(struct avro_writer *writer, struct weir_error *err)
 }
 
 int avro_writer_open(struct weir_byte_sink sink, struct weir_str schema_json, const struct avro_metadata *metadata,
-        uint32_t metadata_count, enum codec codec, struct avro_writer **ret_writer, struct weir_error *err)
+	uint32_t metadata_count, enum codec codec, struct avro_writer **ret_writer, struct weir_error *err)
 {
 	const char *name = avro_codec_name(codec);
 	if (name == NULL)
 		return weir_fail(
-		        err, WEIR_E_UNSUPPORTED, "Avro has no codec for %s; use none, gzip or zstd", codec_name(codec));
+			err, WEIR_E_UNSUPPORTED, "Avro has no codec for %s; use none, gzip or zstd", codec_name(codec));
 	struct avro_writer *writer = weir_zalloc(sizeof *writer);
 	writer->sink = sink;
 	writer->codec = codec;

@@ -17,7 +17,7 @@ struct csv_reader;
 
 /* Reads the header, whose names must be there, differ and be UTF-8. from is borrowed until the reader is closed. */
 int csv_reader_open(
-        struct weir_byte_reader from, struct weir_str name, struct csv_reader **ret_reader, struct weir_error *err);
+	struct weir_byte_reader from, struct weir_str name, struct csv_reader **ret_reader, struct weir_error *err);
 const struct weir_schema *csv_reader_schema(const struct csv_reader *reader); /* all string, optional */
 /*
  * Bad rows are left out of the batch and reported by csv_reader_problems until the next call. NULL at the

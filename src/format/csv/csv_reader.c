@@ -180,11 +180,11 @@ static int check_limits(const struct csv_reader *reader, struct weir_error *err)
 	const struct row *row = &reader->row;
 	if (row->text.size - row->field_start > CSV_MAX_FIELD_BYTES)
 		return weir_fail_at(err, WEIR_E_LIMIT, reader->name, row->offset,
-		        "a field of line %llu is larger than 1 MiB: is a quote not closed?",
-		        (unsigned long long)row->line);
+			"a field of line %llu is larger than 1 MiB: is a quote not closed?",
+			(unsigned long long)row->line);
 	if (row->size_bytes > CSV_MAX_ROW_BYTES)
 		return weir_fail_at(err, WEIR_E_LIMIT, reader->name, row->offset, "line %llu is larger than 16 MiB",
-		        (unsigned long long)row->line);
+			(unsigned long long)row->line);
 	return 0;
 }
 
@@ -246,7 +246,7 @@ static int skip_byte_order_mark(struct csv_reader *reader, struct weir_error *er
 	while (reader->block_size > 0 && reader->block_size < 3 && reader->block[0] == '\xef') {
 		size_t more = 0;
 		code = reader->from.read(reader->from.self, reader->block + reader->block_size,
-		        CSV_BLOCK_BYTES - reader->block_size, &more, err);
+			CSV_BLOCK_BYTES - reader->block_size, &more, err);
 		if (code != 0)
 			return code;
 		if (more == 0)
@@ -273,7 +273,7 @@ static int read_header(struct csv_reader *reader, struct weir_error *err)
 		return weir_fail_at(err, WEIR_E_INPUT, reader->name, 0, "is empty: the first line names the columns");
 	if (row->problem != NULL)
 		return weir_fail_at(
-		        err, WEIR_E_INPUT, reader->name, row->offset, "the header is broken: %s", row->problem);
+			err, WEIR_E_INPUT, reader->name, row->offset, "the header is broken: %s", row->problem);
 	if (row->count > CSV_MAX_COLUMNS)
 		return weir_fail_at(err, WEIR_E_LIMIT, reader->name, row->offset, "has more than 4,096 columns");
 	reader->schema.field_count = row->count;
@@ -282,12 +282,12 @@ static int read_header(struct csv_reader *reader, struct weir_error *err)
 		struct weir_str name = weir_arena_str(reader->arena, row_field(row, i));
 		if (name.size == 0 || !weir_utf8_valid(name))
 			return weir_fail_at(err, WEIR_E_INPUT, reader->name, row->offset,
-			        "column %u has %s: give each column a name", i + 1,
-			        name.size == 0 ? "no name" : "a name that is not UTF-8");
+				"column %u has %s: give each column a name", i + 1,
+				name.size == 0 ? "no name" : "a name that is not UTF-8");
 		reader->schema.field_count = i;
 		if (weir_schema_find(&reader->schema, name) != WEIR_NO_FIELD)
 			return weir_fail_at(err, WEIR_E_INPUT, reader->name, row->offset,
-			        "column %u has the name of another: rename one of them", i + 1);
+				"column %u has the name of another: rename one of them", i + 1);
 		reader->schema.fields[i] = (struct weir_field){.name = name, .type = WEIR_STRING};
 	}
 	reader->schema.field_count = row->count;
@@ -295,7 +295,7 @@ static int read_header(struct csv_reader *reader, struct weir_error *err)
 }
 
 int csv_reader_open(
-        struct weir_byte_reader from, struct weir_str name, struct csv_reader **ret_reader, struct weir_error *err)
+	struct weir_byte_reader from, struct weir_str name, struct csv_reader **ret_reader, struct weir_error *err)
 {
 	struct csv_reader *reader = weir_zalloc(sizeof *reader);
 	reader->from = from;
@@ -340,16 +340,16 @@ static void keep_row(struct csv_reader *reader)
 	struct row *row = &reader->row;
 	if (row->problem == NULL && row->count != reader->schema.field_count)
 		row->problem = row->count < reader->schema.field_count ? "has fewer fields than the header"
-		                                                       : "has more fields than the header";
+								       : "has more fields than the header";
 	if (row->problem == NULL && !weir_utf8_valid(weir_buf_str(&row->text)))
 		row->problem = "is not UTF-8";
 	if (row->problem != NULL) {
 		struct weir_str raw = {row->raw, row->raw_size};
 		while (row->size_bytes == raw.size && raw.size > 0 && strchr("\r\n", raw.data[raw.size - 1]) != NULL &&
-		        raw.data[raw.size - 1] != '\0')
+			raw.data[raw.size - 1] != '\0')
 			raw.size--, row->size_bytes--;
 		reader->problems[reader->problem_count++] = (struct csv_problem){
-		        row->line, row->offset, row->problem, weir_arena_str(reader->problem_arena, raw)};
+			row->line, row->offset, row->problem, weir_arena_str(reader->problem_arena, raw)};
 		return;
 	}
 	for (uint32_t i = 0; i < row->count; i++) {
@@ -383,7 +383,7 @@ int csv_reader_next(struct csv_reader *reader, struct weir_batch **ret_batch, st
 	reader->problem_count = 0;
 	weir_arena_reset(reader->problem_arena);
 	while (!weir_builder_full(reader->builder) && reader->problem_count < WEIR_BATCH_ROWS &&
-	        bytes < CSV_BATCH_BYTES) {
+		bytes < CSV_BATCH_BYTES) {
 		int code = scan_row(reader, &there, err);
 		if (code != 0)
 			return code;

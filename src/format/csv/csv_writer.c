@@ -8,7 +8,7 @@
 static bool needs_quotes(struct weir_str text)
 {
 	if (text.size == 0 || text.data[0] == ' ' || text.data[text.size - 1] == ' ' ||
-	        (unsigned char)text.data[0] == 0xef)
+		(unsigned char)text.data[0] == 0xef)
 		return true;
 	for (size_t i = 0; i < text.size; i++)
 		if (text.data[i] == ',' || text.data[i] == '"' || text.data[i] == '\n' || text.data[i] == '\r')

@@ -7,25 +7,25 @@
 
 /* Never written: struct weir_schema has no const fields, because schemas are built in place elsewhere. */
 static struct weir_field point_fields[DEVICE_COLUMNS] = {
-        [DEVICE_ORDINAL] = {.name = {"ordinal", 7}, .type = WEIR_INT64, .required = true},
-        [DEVICE_TIMESTAMP] = {.name = {"timestamp", 9}, .type = WEIR_TIMESTAMPTZ},
-        [DEVICE_SPORT] = {.name = {"sport", 5}, .type = WEIR_STRING},
-        [DEVICE_SUB_SPORT] = {.name = {"sub_sport", 9}, .type = WEIR_STRING},
-        [DEVICE_LAT] = {.name = {"lat", 3}, .type = WEIR_DOUBLE},
-        [DEVICE_LON] = {.name = {"lon", 3}, .type = WEIR_DOUBLE},
-        [DEVICE_ALTITUDE] = {.name = {"altitude", 8}, .type = WEIR_DOUBLE},
-        [DEVICE_HEART_RATE] = {.name = {"heart_rate", 10}, .type = WEIR_DOUBLE},
-        [DEVICE_CADENCE] = {.name = {"cadence", 7}, .type = WEIR_DOUBLE},
-        [DEVICE_POWER] = {.name = {"power", 5}, .type = WEIR_DOUBLE},
-        [DEVICE_SPEED] = {.name = {"speed", 5}, .type = WEIR_DOUBLE},
-        [DEVICE_DISTANCE] = {.name = {"distance", 8}, .type = WEIR_DOUBLE},
-        [DEVICE_TEMPERATURE] = {.name = {"temperature", 11}, .type = WEIR_DOUBLE},
-        [DEVICE_RESPIRATION] = {.name = {"respiration", 11}, .type = WEIR_DOUBLE},
-        [DEVICE_CORE_TEMPERATURE] = {.name = {"core_temperature", 16}, .type = WEIR_DOUBLE},
-        [DEVICE_LAP] = {.name = {"lap", 3}, .type = WEIR_INT32},
-        [DEVICE_MANUFACTURER] = {.name = {"manufacturer", 12}, .type = WEIR_STRING},
-        [DEVICE_PRODUCT] = {.name = {"product", 7}, .type = WEIR_STRING},
-        [DEVICE_SERIAL] = {.name = {"serial", 6}, .type = WEIR_STRING},
+	[DEVICE_ORDINAL] = {.name = {"ordinal", 7}, .type = WEIR_INT64, .required = true},
+	[DEVICE_TIMESTAMP] = {.name = {"timestamp", 9}, .type = WEIR_TIMESTAMPTZ},
+	[DEVICE_SPORT] = {.name = {"sport", 5}, .type = WEIR_STRING},
+	[DEVICE_SUB_SPORT] = {.name = {"sub_sport", 9}, .type = WEIR_STRING},
+	[DEVICE_LAT] = {.name = {"lat", 3}, .type = WEIR_DOUBLE},
+	[DEVICE_LON] = {.name = {"lon", 3}, .type = WEIR_DOUBLE},
+	[DEVICE_ALTITUDE] = {.name = {"altitude", 8}, .type = WEIR_DOUBLE},
+	[DEVICE_HEART_RATE] = {.name = {"heart_rate", 10}, .type = WEIR_DOUBLE},
+	[DEVICE_CADENCE] = {.name = {"cadence", 7}, .type = WEIR_DOUBLE},
+	[DEVICE_POWER] = {.name = {"power", 5}, .type = WEIR_DOUBLE},
+	[DEVICE_SPEED] = {.name = {"speed", 5}, .type = WEIR_DOUBLE},
+	[DEVICE_DISTANCE] = {.name = {"distance", 8}, .type = WEIR_DOUBLE},
+	[DEVICE_TEMPERATURE] = {.name = {"temperature", 11}, .type = WEIR_DOUBLE},
+	[DEVICE_RESPIRATION] = {.name = {"respiration", 11}, .type = WEIR_DOUBLE},
+	[DEVICE_CORE_TEMPERATURE] = {.name = {"core_temperature", 16}, .type = WEIR_DOUBLE},
+	[DEVICE_LAP] = {.name = {"lap", 3}, .type = WEIR_INT32},
+	[DEVICE_MANUFACTURER] = {.name = {"manufacturer", 12}, .type = WEIR_STRING},
+	[DEVICE_PRODUCT] = {.name = {"product", 7}, .type = WEIR_STRING},
+	[DEVICE_SERIAL] = {.name = {"serial", 6}, .type = WEIR_STRING},
 };
 
 static const struct weir_schema point_schema = {.field_count = DEVICE_COLUMNS, .fields = point_fields};
@@ -43,12 +43,12 @@ const struct weir_schema *device_schema(void)
 }
 
 int device_reader_open(enum device_format format, struct weir_byte_source source, struct device_reader **ret_reader,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct fit_reader *fit = NULL;
 	struct xml_reader *xml = NULL;
 	int code =
-	        format == DEVICE_FIT ? fit_reader_open(source, &fit, err) : xml_reader_open(format, source, &xml, err);
+		format == DEVICE_FIT ? fit_reader_open(source, &fit, err) : xml_reader_open(format, source, &xml, err);
 	if (code != 0)
 		return code;
 	struct device_reader *reader = weir_zalloc(sizeof *reader);
@@ -62,7 +62,7 @@ int device_reader_next(struct device_reader *reader, struct weir_batch **ret_bat
 	if (reader->failed)
 		return weir_fail(err, WEIR_E_INPUT, "the device file failed before: open it anew");
 	int code = reader->fit != NULL ? fit_reader_fill(reader->fit, reader->builder, err)
-	                               : xml_reader_fill(reader->xml, reader->builder, err);
+				       : xml_reader_fill(reader->xml, reader->builder, err);
 	reader->failed = code != 0;
 	if (code != 0)
 		return code;

@@ -50,7 +50,7 @@ struct device_reader;
  * calendar: such points have no timestamp.
  */
 int device_reader_open(enum device_format format, struct weir_byte_source source, struct device_reader **ret_reader,
-        struct weir_error *err);
+	struct weir_error *err);
 /* The next batch of points, owned by itself; NULL at the end. */
 int device_reader_next(struct device_reader *reader, struct weir_batch **ret_batch, struct weir_error *err);
 void device_reader_close(struct device_reader *reader);

@@ -13,7 +13,7 @@ void fit_reader_close(struct fit_reader *reader);
 
 struct xml_reader;
 int xml_reader_open(enum device_format format, struct weir_byte_source source, struct xml_reader **ret_reader,
-        struct weir_error *err);
+	struct weir_error *err);
 int xml_reader_fill(struct xml_reader *reader, struct weir_builder *builder, struct weir_error *err);
 void xml_reader_close(struct xml_reader *reader);
 

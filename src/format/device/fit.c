@@ -92,12 +92,12 @@ struct fit_reader {
 static int corrupt(const struct fit_reader *reader, uint64_t offset, struct weir_error *err, const char *problem)
 {
 	return weir_fail_at(
-	        err, WEIR_E_CORRUPT, reader->source.name, offset, "%s: upload the file again from the device", problem);
+		err, WEIR_E_CORRUPT, reader->source.name, offset, "%s: upload the file again from the device", problem);
 }
 
 /* size bytes at offset, contiguous in the window; the caller knows that they are within the source. */
 static int fetch(
-        struct fit_reader *reader, uint64_t offset, size_t size, const uint8_t **ret_bytes, struct weir_error *err)
+	struct fit_reader *reader, uint64_t offset, size_t size, const uint8_t **ret_bytes, struct weir_error *err)
 {
 	WEIR_ASSERT(size <= FIT_WINDOW_BYTES && offset + size <= reader->source.size_bytes);
 	if (offset < reader->window_begin || offset + size > reader->window_begin + reader->window_size) {
@@ -162,7 +162,7 @@ static bool get_number(const struct fit_data *data, uint8_t number, double *ret_
 		const struct fit_field *field = &data->definition->fields[i];
 		if (field->number == number)
 			return fit_value_read(
-			        p, field->size, field->base_type, data->definition->big_endian, ret_value);
+				p, field->size, field->base_type, data->definition->big_endian, ret_value);
 		p += field->size;
 	}
 	return false;
@@ -280,10 +280,10 @@ static int check_part(struct fit_reader *reader, uint64_t *offset, struct weir_e
 		return weir_fail_at(err, WEIR_E_LIMIT, reader->source.name, begin, "more than 65,536 chained parts");
 	WEIR_GROW(reader->parts, reader->part_count, reader->part_capacity);
 	reader->parts[reader->part_count++] = (struct fit_part){.data_begin = begin + header_size,
-	        .data_end = data_end,
-	        .manufacturer = -1,
-	        .product = -1,
-	        .serial = -1};
+		.data_end = data_end,
+		.manufacturer = -1,
+		.product = -1,
+		.serial = -1};
 	*offset = data_end + 2;
 	return 0;
 }
@@ -318,7 +318,7 @@ static int gather(struct fit_reader *reader, const struct fit_data *data, struct
 		return 0;
 	if (reader->session_count >= FIT_MAX_SPANS || reader->lap_count >= FIT_MAX_SPANS)
 		return weir_fail_at(
-		        err, WEIR_E_LIMIT, reader->source.name, data->offset, "more than 65,536 sessions or laps");
+			err, WEIR_E_LIMIT, reader->source.name, data->offset, "more than 65,536 sessions or laps");
 	uint32_t start = (uint32_t)get_integer(data, 2, 0), part = (uint32_t)reader->part;
 	if (message == FIT_LAP) {
 		WEIR_GROW(reader->laps, reader->lap_count, reader->lap_capacity);
@@ -326,7 +326,7 @@ static int gather(struct fit_reader *reader, const struct fit_data *data, struct
 	} else {
 		WEIR_GROW(reader->sessions, reader->session_count, reader->session_capacity);
 		reader->sessions[reader->session_count++] = (struct fit_session){
-		        part, start, (int32_t)get_integer(data, 5, -1), (int32_t)get_integer(data, 6, -1)};
+			part, start, (int32_t)get_integer(data, 5, -1), (int32_t)get_integer(data, 6, -1)};
 	}
 	return 0;
 }
@@ -413,7 +413,7 @@ static ptrdiff_t find_span(const struct fit_reader *reader, const void *spans, s
 static const struct fit_session *find_session(const struct fit_reader *reader, bool has_time, uint32_t time)
 {
 	ptrdiff_t index = find_span(
-	        reader, reader->sessions, reader->session_count, sizeof *reader->sessions, has_time ? time : 0);
+		reader, reader->sessions, reader->session_count, sizeof *reader->sessions, has_time ? time : 0);
 	return index >= 0 ? &reader->sessions[index] : NULL;
 }
 
@@ -440,7 +440,7 @@ static void put_device(const struct fit_part *part, struct weir_builder *builder
 	char buffer[24];
 	if (part->manufacturer >= 0)
 		weir_builder_str(
-		        builder, DEVICE_MANUFACTURER, fit_manufacturer_name((uint32_t)part->manufacturer, buffer));
+			builder, DEVICE_MANUFACTURER, fit_manufacturer_name((uint32_t)part->manufacturer, buffer));
 	if (part->product_name[0] != '\0') {
 		weir_builder_str(builder, DEVICE_PRODUCT, weir_str_from(part->product_name));
 	} else if (part->product >= 0) {
@@ -455,7 +455,7 @@ static void put_device(const struct fit_part *part, struct weir_builder *builder
 
 /* Field 8: twelve bits of speed (/100 m/s), then twelve bits of distance (/16 m) that grow and wrap around. */
 static void put_compressed(struct fit_reader *reader, const struct fit_data *data, bool need_speed, bool need_distance,
-        struct weir_builder *builder)
+	struct weir_builder *builder)
 {
 	const uint8_t *p = data->bytes;
 	for (uint32_t i = 0; i < data->definition->field_count; i++) {
@@ -467,7 +467,7 @@ static void put_compressed(struct fit_reader *reader, const struct fit_data *dat
 		if (p[0] == 0xff && p[1] == 0xff && p[2] == 0xff)
 			return;
 		uint32_t speed = (uint32_t)p[0] | (uint32_t)(p[1] & 15) << 8,
-		         distance = (uint32_t)p[1] >> 4 | (uint32_t)p[2] << 4;
+			 distance = (uint32_t)p[1] >> 4 | (uint32_t)p[2] << 4;
 		reader->distance_sum += (distance - reader->distance_raw) & 0xfff;
 		reader->distance_raw = distance;
 		if (need_speed && speed != 0xfff)
@@ -480,7 +480,7 @@ static void put_compressed(struct fit_reader *reader, const struct fit_data *dat
 
 /* value = raw / divisor - offset, from the first field that has a valid value. */
 static bool put_scaled(const struct fit_data *data, uint8_t first, uint8_t second, double divisor, double offset,
-        uint32_t column, struct weir_builder *builder)
+	uint32_t column, struct weir_builder *builder)
 {
 	double value;
 	if (!get_number(data, first, &value) && !get_number(data, second, &value))
@@ -501,7 +501,7 @@ static void put_point(struct fit_reader *reader, const struct fit_data *data, st
 	put_scaled(data, 3, 3, 1, 0, DEVICE_HEART_RATE, builder);
 	if (get_number(data, 4, &value))
 		weir_builder_double(
-		        builder, DEVICE_CADENCE, value + (get_number(data, 53, &fraction) ? fraction / 128 : 0));
+			builder, DEVICE_CADENCE, value + (get_number(data, 53, &fraction) ? fraction / 128 : 0));
 	put_scaled(data, 7, 7, 1, 0, DEVICE_POWER, builder);
 	bool has_speed = put_scaled(data, 73, 6, 1000, 0, DEVICE_SPEED, builder);
 	bool has_distance = put_scaled(data, 5, 5, 100, 0, DEVICE_DISTANCE, builder);

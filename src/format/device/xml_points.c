@@ -52,20 +52,20 @@ struct element_name {
 };
 
 static const struct element_name tcx_names[] = {{"Activity", ELEMENT_TRACK}, {"Lap", ELEMENT_LAP},
-        {"Trackpoint", ELEMENT_POINT}, {"Creator", ELEMENT_CREATOR}, {"HeartRateBpm", ELEMENT_HEART_RATE_BPM},
-        {"Value", ELEMENT_VALUE}, {"Time", ELEMENT_TIME}, {"LatitudeDegrees", ELEMENT_LAT},
-        {"LongitudeDegrees", ELEMENT_LON}, {"AltitudeMeters", ELEMENT_ALTITUDE}, {"DistanceMeters", ELEMENT_DISTANCE},
-        {"Cadence", ELEMENT_CADENCE}, {"RunCadence", ELEMENT_RUN_CADENCE}, {"Speed", ELEMENT_SPEED},
-        {"Watts", ELEMENT_POWER}, {"Name", ELEMENT_NAME}, {"UnitId", ELEMENT_UNIT_ID}};
+	{"Trackpoint", ELEMENT_POINT}, {"Creator", ELEMENT_CREATOR}, {"HeartRateBpm", ELEMENT_HEART_RATE_BPM},
+	{"Value", ELEMENT_VALUE}, {"Time", ELEMENT_TIME}, {"LatitudeDegrees", ELEMENT_LAT},
+	{"LongitudeDegrees", ELEMENT_LON}, {"AltitudeMeters", ELEMENT_ALTITUDE}, {"DistanceMeters", ELEMENT_DISTANCE},
+	{"Cadence", ELEMENT_CADENCE}, {"RunCadence", ELEMENT_RUN_CADENCE}, {"Speed", ELEMENT_SPEED},
+	{"Watts", ELEMENT_POWER}, {"Name", ELEMENT_NAME}, {"UnitId", ELEMENT_UNIT_ID}};
 
 /* gpxtpx 1 and 2, Garmin's and Strava's power, Cluetrust's gpxdata, and plain names of other writers. */
 static const struct element_name gpx_names[] = {{"gpx", ELEMENT_GPX}, {"trk", ELEMENT_TRACK}, {"trkpt", ELEMENT_POINT},
-        {"time", ELEMENT_TIME}, {"ele", ELEMENT_ALTITUDE}, {"hr", ELEMENT_HEART_RATE},
-        {"heartrate", ELEMENT_HEART_RATE}, {"cad", ELEMENT_CADENCE}, {"cadence", ELEMENT_CADENCE},
-        {"atemp", ELEMENT_TEMPERATURE}, {"temp", ELEMENT_TEMPERATURE}, {"speed", ELEMENT_SPEED},
-        {"distance", ELEMENT_DISTANCE}, {"power", ELEMENT_POWER}, {"watts", ELEMENT_POWER},
-        {"PowerInWatts", ELEMENT_POWER}, {"respiration", ELEMENT_RESPIRATION},
-        {"core_temperature", ELEMENT_CORE_TEMPERATURE}, {"type", ELEMENT_TYPE}};
+	{"time", ELEMENT_TIME}, {"ele", ELEMENT_ALTITUDE}, {"hr", ELEMENT_HEART_RATE},
+	{"heartrate", ELEMENT_HEART_RATE}, {"cad", ELEMENT_CADENCE}, {"cadence", ELEMENT_CADENCE},
+	{"atemp", ELEMENT_TEMPERATURE}, {"temp", ELEMENT_TEMPERATURE}, {"speed", ELEMENT_SPEED},
+	{"distance", ELEMENT_DISTANCE}, {"power", ELEMENT_POWER}, {"watts", ELEMENT_POWER},
+	{"PowerInWatts", ELEMENT_POWER}, {"respiration", ELEMENT_RESPIRATION},
+	{"core_temperature", ELEMENT_CORE_TEMPERATURE}, {"type", ELEMENT_TYPE}};
 
 struct xml_device {
 	struct weir_str product, serial;
@@ -115,7 +115,7 @@ static enum element look_up(const struct xml_reader *reader, const char *name)
 {
 	const struct element_name *names = reader->format == DEVICE_TCX ? tcx_names : gpx_names;
 	size_t count = reader->format == DEVICE_TCX ? sizeof tcx_names / sizeof tcx_names[0]
-	                                            : sizeof gpx_names / sizeof gpx_names[0];
+						    : sizeof gpx_names / sizeof gpx_names[0];
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(names[i].name, name) == 0)
 			return names[i].element;
@@ -221,7 +221,7 @@ static void begin_gpx(struct xml_reader *reader, const char **attributes)
 		return;
 	WEIR_GROW(reader->devices, reader->device_count, reader->device_capacity);
 	reader->devices[reader->device_count++] = (struct xml_device){
-	        .product = weir_arena_str(reader->arena, weir_str_from(creator != NULL ? creator : ""))};
+		.product = weir_arena_str(reader->arena, weir_str_from(creator != NULL ? creator : ""))};
 }
 
 static void XMLCALL on_start(void *context, const char *name, const char **attributes)
@@ -239,7 +239,7 @@ static void XMLCALL on_start(void *context, const char *name, const char **attri
 		const char *root = reader->format == DEVICE_TCX ? "TrainingCenterDatabase" : "gpx";
 		if (strcmp(local, root) != 0) {
 			stop(reader, WEIR_E_INPUT,
-			        reader->format == DEVICE_TCX ? "this is no TCX file" : "this is no GPX file");
+				reader->format == DEVICE_TCX ? "this is no TCX file" : "this is no GPX file");
 			return;
 		}
 	}
@@ -273,10 +273,10 @@ static void set_value(struct xml_reader *reader, enum element element, enum elem
 		enum element element;
 		enum device_column column;
 	} columns[] = {{ELEMENT_LAT, DEVICE_LAT}, {ELEMENT_LON, DEVICE_LON}, {ELEMENT_ALTITUDE, DEVICE_ALTITUDE},
-	        {ELEMENT_HEART_RATE, DEVICE_HEART_RATE}, {ELEMENT_CADENCE, DEVICE_CADENCE},
-	        {ELEMENT_RUN_CADENCE, DEVICE_CADENCE}, {ELEMENT_POWER, DEVICE_POWER}, {ELEMENT_SPEED, DEVICE_SPEED},
-	        {ELEMENT_DISTANCE, DEVICE_DISTANCE}, {ELEMENT_TEMPERATURE, DEVICE_TEMPERATURE},
-	        {ELEMENT_RESPIRATION, DEVICE_RESPIRATION}, {ELEMENT_CORE_TEMPERATURE, DEVICE_CORE_TEMPERATURE}};
+		{ELEMENT_HEART_RATE, DEVICE_HEART_RATE}, {ELEMENT_CADENCE, DEVICE_CADENCE},
+		{ELEMENT_RUN_CADENCE, DEVICE_CADENCE}, {ELEMENT_POWER, DEVICE_POWER}, {ELEMENT_SPEED, DEVICE_SPEED},
+		{ELEMENT_DISTANCE, DEVICE_DISTANCE}, {ELEMENT_TEMPERATURE, DEVICE_TEMPERATURE},
+		{ELEMENT_RESPIRATION, DEVICE_RESPIRATION}, {ELEMENT_CORE_TEMPERATURE, DEVICE_CORE_TEMPERATURE}};
 	if (element == ELEMENT_TIME && parent == ELEMENT_POINT)
 		reader->has_time = weir_time_parse(text, WEIR_ZONE_UTC, &reader->time_us);
 	if (element == ELEMENT_VALUE && parent == ELEMENT_HEART_RATE_BPM)
@@ -342,7 +342,7 @@ static void XMLCALL on_end(void *context, const char *name)
 }
 
 static void XMLCALL on_entity(void *context, const char *name, int is_parameter, const char *value, int size,
-        const char *base, const char *system, const char *public, const char *notation)
+	const char *base, const char *system, const char *public, const char *notation)
 {
 	(void)name, (void)is_parameter, (void)value, (void)size, (void)base, (void)system, (void)public, (void)notation;
 	stop(context, WEIR_E_CORRUPT, "the file declares an entity, which is not accepted");
@@ -371,9 +371,9 @@ static int parser_failure(struct xml_reader *reader, struct weir_error *err)
 {
 	if (reader->code != 0)
 		return weir_fail_at(
-		        err, reader->code, reader->source.name, reader->code_offset, "%s", reader->code_problem);
+			err, reader->code, reader->source.name, reader->code_offset, "%s", reader->code_problem);
 	return weir_fail_at(err, WEIR_E_CORRUPT, reader->source.name, (uint64_t)XML_GetCurrentByteIndex(reader->parser),
-	        "the XML is broken: %s", XML_ErrorString(XML_GetErrorCode(reader->parser)));
+		"the XML is broken: %s", XML_ErrorString(XML_GetErrorCode(reader->parser)));
 }
 
 /* Parses until the end, a full batch, or a failure. */
@@ -393,7 +393,7 @@ static int run(struct xml_reader *reader, struct weir_error *err)
 			if (chunk == NULL)
 				return weir_fail(err, WEIR_E_NO_MEMORY, "no memory for an XML parser");
 			int code = size > 0 ? reader->source.read(reader->source.self, reader->offset, chunk, size, err)
-			                    : 0;
+					    : 0;
 			if (code != 0)
 				return code;
 			reader->offset += size;
@@ -410,7 +410,7 @@ static int run(struct xml_reader *reader, struct weir_error *err)
 }
 
 int xml_reader_open(enum device_format format, struct weir_byte_source source, struct xml_reader **ret_reader,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct xml_reader *reader = weir_zalloc(sizeof *reader);
 	reader->format = format;

@@ -21,13 +21,13 @@ const char *json_expected_type(const struct json_rule *rule, struct weir_arena *
 		unsigned bit;
 		const char *name;
 	} names[] = {{JSON_T_STRING, "text"}, {JSON_T_NUMBER, "a number"}, {JSON_T_INTEGER, "a whole number"},
-	        {JSON_T_BOOLEAN, "true or false"}, {JSON_T_OBJECT, "an object"}, {JSON_T_ARRAY, "an array"},
-	        {JSON_T_NULL, "null"}};
+		{JSON_T_BOOLEAN, "true or false"}, {JSON_T_OBJECT, "an object"}, {JSON_T_ARRAY, "an array"},
+		{JSON_T_NULL, "null"}};
 	const char *text = "send";
 	bool first = true;
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		if ((rule->types & names[i].bit) == 0 ||
-		        (names[i].bit == JSON_T_INTEGER && (rule->types & JSON_T_NUMBER) != 0))
+			(names[i].bit == JSON_T_INTEGER && (rule->types & JSON_T_NUMBER) != 0))
 			continue;
 		text = weir_arena_printf(arena, "%s%s%s", text, first ? " " : " or ", names[i].name);
 		first = false;
@@ -36,7 +36,7 @@ const char *json_expected_type(const struct json_rule *rule, struct weir_arena *
 }
 
 static const char *check_choices(const struct json_rule *rule, const struct json_token *token, double number,
-        struct weir_arena *arena, const char **ret_remedy)
+	struct weir_arena *arena, const char **ret_remedy)
 {
 	const char *list = "send one of";
 	for (uint32_t i = 0; i < rule->choice_count; i++) {
@@ -44,9 +44,9 @@ static const char *check_choices(const struct json_rule *rule, const struct json
 		if (choice->type != token->type)
 			continue;
 		if (token->type == JSON_T_NULL ||
-		        (token->type == JSON_T_STRING && weir_str_equal(choice->text, token->string.text)) ||
-		        (token->type == JSON_T_NUMBER && choice->number == number) ||
-		        (token->type == JSON_T_BOOLEAN && (choice->number != 0) == token->truth))
+			(token->type == JSON_T_STRING && weir_str_equal(choice->text, token->string.text)) ||
+			(token->type == JSON_T_NUMBER && choice->number == number) ||
+			(token->type == JSON_T_BOOLEAN && (choice->number != 0) == token->truth))
 			return NULL;
 	}
 	for (uint32_t i = 0; i < rule->choice_count && i < 20; i++) {
@@ -58,16 +58,16 @@ static const char *check_choices(const struct json_rule *rule, const struct json
 			list = weir_arena_printf(arena, "%s%s %g", list, comma, choice->number);
 		else
 			list = weir_arena_printf(arena, "%s%s %s", list, comma,
-			        choice->type == JSON_T_NULL ? "null"
-			        : choice->number != 0       ? "true"
-			                                    : "false");
+				choice->type == JSON_T_NULL   ? "null"
+					: choice->number != 0 ? "true"
+							      : "false");
 	}
 	*ret_remedy = list;
 	return "is not among the permitted values";
 }
 
 static const char *check_number(
-        const struct json_rule *rule, double value, struct weir_arena *arena, const char **ret_remedy)
+	const struct json_rule *rule, double value, struct weir_arena *arena, const char **ret_remedy)
 {
 	if ((rule->checks & JSON_CHECK_MINIMUM) != 0 && !(value >= rule->minimum)) {
 		*ret_remedy = weir_arena_printf(arena, "send %.17g or more", rule->minimum);
@@ -109,15 +109,15 @@ static const char *check_format(enum json_format format, struct weir_str text, c
 }
 
 static const char *check_string(
-        const struct json_rule *rule, struct weir_str text, struct weir_arena *arena, const char **ret_remedy)
+	const struct json_rule *rule, struct weir_str text, struct weir_arena *arena, const char **ret_remedy)
 {
 	if ((rule->checks & JSON_CHECK_LENGTH) != 0) {
 		uint64_t length = count_code_points(text);
 		if (length < rule->min_length || length > rule->max_length) {
 			bool small = length < rule->min_length;
 			*ret_remedy =
-			        weir_arena_printf(arena, "send %s %llu characters", small ? "at least" : "at most",
-			                (unsigned long long)(small ? rule->min_length : rule->max_length));
+				weir_arena_printf(arena, "send %s %llu characters", small ? "at least" : "at most",
+					(unsigned long long)(small ? rule->min_length : rule->max_length));
 			return small ? "is too short" : "is too long";
 		}
 	}
@@ -131,7 +131,7 @@ static const char *check_string(
 }
 
 const char *json_rule_check(
-        const struct json_rule *rule, const struct json_token *token, struct weir_arena *arena, const char **ret_remedy)
+	const struct json_rule *rule, const struct json_token *token, struct weir_arena *arena, const char **ret_remedy)
 {
 	double number = 0;
 	const char *problem = NULL;

@@ -43,7 +43,7 @@ static struct weir_str path_text(const struct path *path, struct weir_arena *are
 }
 
 static void note(
-        struct decode *d, const struct path *path, struct weir_str value, const char *problem, const char *remedy)
+	struct decode *d, const struct path *path, struct weir_str value, const char *problem, const char *remedy)
 {
 	if (d->problem.problem != NULL)
 		return;
@@ -79,7 +79,7 @@ static inline bool scan_token(struct json_cursor *cursor, struct json_token *ret
 	default:
 		if (*start != '-' && (unsigned char)(*start - '0') > 9)
 			return json_wrong(
-			        cursor, start, "not a value: expected text, number, true, false, null, { or [");
+				cursor, start, "not a value: expected text, number, true, false, null, { or [");
 		ret_token->type = JSON_T_NUMBER;
 		fine = json_scan_number(cursor, &ret_token->number);
 	}
@@ -143,22 +143,22 @@ static bool refuse_nested(struct decode *d, const struct json_rule *rule, const 
 	if (!json_skip_value(&d->cursor, depth))
 		return false;
 	note(d, path, (struct weir_str){start, (size_t)(d->cursor.at - start)},
-	        rule->never ? "is not permitted"
-	        : object    ? "is an object"
-	                    : "is an array",
-	        rule->never ? "leave it out" : json_expected_type(rule, d->arena));
+		rule->never      ? "is not permitted"
+			: object ? "is an object"
+				 : "is an array",
+		rule->never ? "leave it out" : json_expected_type(rule, d->arena));
 	return true;
 }
 
 static void check_property_count(
-        struct decode *d, const struct json_rule *rule, const struct path *path, uint64_t count)
+	struct decode *d, const struct json_rule *rule, const struct path *path, uint64_t count)
 {
 	if (count < rule->min_properties)
 		note(d, path, (struct weir_str){0}, "has too few properties",
-		        weir_arena_printf(d->arena, "send at least %llu", (unsigned long long)rule->min_properties));
+			weir_arena_printf(d->arena, "send at least %llu", (unsigned long long)rule->min_properties));
 	if (count > rule->max_properties)
 		note(d, path, (struct weir_str){0}, "has too many properties",
-		        weir_arena_printf(d->arena, "send at most %llu", (unsigned long long)rule->max_properties));
+			weir_arena_printf(d->arena, "send at most %llu", (unsigned long long)rule->max_properties));
 }
 
 static bool check_object(struct decode *d, const struct json_rule *rule, const struct path *path, unsigned depth)
@@ -203,16 +203,16 @@ static bool check_array(struct decode *d, const struct json_rule *rule, const st
 	struct path inner = {path, {0}, 0};
 	for (bool more = scan_open(&d->cursor, ']'); more; inner.index++) {
 		if (rule->items != NULL ? !check_value(d, rule->items, &inner, depth)
-		                        : !json_skip_value(&d->cursor, depth))
+					: !json_skip_value(&d->cursor, depth))
 			return false;
 		if (!scan_separator(&d->cursor, ']', &more))
 			return false;
 	}
 	if ((uint64_t)inner.index < rule->min_items || (uint64_t)inner.index > rule->max_items)
 		note(d, path, (struct weir_str){0},
-		        (uint64_t)inner.index < rule->min_items ? "has too few elements" : "has too many elements",
-		        weir_arena_printf(d->arena, "send from %llu to %llu", (unsigned long long)rule->min_items,
-		                (unsigned long long)rule->max_items));
+			(uint64_t)inner.index < rule->min_items ? "has too few elements" : "has too many elements",
+			weir_arena_printf(d->arena, "send from %llu to %llu", (unsigned long long)rule->min_items,
+				(unsigned long long)rule->max_items));
 	return true;
 }
 
@@ -240,7 +240,7 @@ static bool check_value(struct decode *d, const struct json_rule *rule, const st
 static bool decode_map(struct decode *d, const struct json_field *field, uint32_t index)
 {
 	static const struct json_rule scalar = {
-	        .types = JSON_T_STRING | JSON_T_NUMBER | JSON_T_INTEGER | JSON_T_BOOLEAN};
+		.types = JSON_T_STRING | JSON_T_NUMBER | JSON_T_INTEGER | JSON_T_BOOLEAN};
 	const struct json_rule *rule = field->rule->additional != NULL ? field->rule->additional : &scalar;
 	struct json_cursor *cursor = &d->cursor;
 	struct path up = {NULL, field->name, 0};
@@ -271,7 +271,7 @@ static bool decode_map(struct decode *d, const struct json_field *field, uint32_
 				note(d, &path, token.raw, problem, remedy);
 			else if (token.type != JSON_T_NULL)
 				weir_builder_map_entry(d->builder, index, path.name,
-				        token.type == JSON_T_STRING ? token.string.text : token.raw);
+					token.type == JSON_T_STRING ? token.string.text : token.raw);
 		}
 		if (!scan_separator(cursor, '}', &more))
 			return false;
@@ -306,12 +306,12 @@ static inline bool time_fast(const char *p, size_t size, int64_t *ret_us)
 	static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	unsigned fraction = 0;
 	if ((size != 20 && size != 24 && size != 27) || p[4] != '-' || p[7] != '-' || p[10] != 'T' || p[13] != ':' ||
-	        p[16] != ':' || p[size - 1] != 'Z')
+		p[16] != ':' || p[size - 1] != 'Z')
 		return false;
 	unsigned century = pair(p), years = pair(p + 2), month = pair(p + 5), day = pair(p + 8);
 	unsigned hour = pair(p + 11), minute = pair(p + 14), second = pair(p + 17);
 	if (century > 99 || years > 99 || month - 1 > 11 || hour > 23 || minute > 59 || second > 59 || day < 1 ||
-	        (day > days[month - 1] && !(month == 2 && day == 29 && years % 4 == 0 && years != 0)))
+		(day > days[month - 1] && !(month == 2 && day == 29 && years % 4 == 0 && years != 0)))
 		return false;
 	if (size > 20) {
 		if (p[19] != '.')
@@ -326,7 +326,7 @@ static inline bool time_fast(const char *p, size_t size, int64_t *ret_us)
 	}
 	int64_t days_since = weir_day_from_civil((int)(century * 100 + years), (int)month, (int)day);
 	*ret_us = days_since * WEIR_US_PER_DAY + (int64_t)(hour * 3600 + minute * 60 + second) * WEIR_US_PER_SECOND +
-	          fraction;
+		fraction;
 	return true;
 }
 
@@ -337,7 +337,7 @@ bool json_time_parse(struct weir_str text, int64_t *ret_us)
 
 /* Puts a token that has the field's type into the row; what it would not take is a problem. */
 static const char *store(struct decode *d, const struct json_field *field, uint32_t index,
-        const struct json_token *token, const char **ret_remedy)
+	const struct json_token *token, const char **ret_remedy)
 {
 	struct weir_uuid uuid;
 	int64_t whole;
@@ -397,7 +397,7 @@ static inline void decode_token(struct decode *d, uint32_t index, const struct j
 {
 	/* The type of the token that a kind of column takes without asking the rule. */
 	static const unsigned plain_type[] = {JSON_T_STRING, JSON_T_STRING, JSON_T_STRING, JSON_T_STRING, JSON_T_NUMBER,
-	        JSON_T_NUMBER, JSON_T_BOOLEAN, 0, 0};
+		JSON_T_NUMBER, JSON_T_BOOLEAN, 0, 0};
 	const struct json_field *field = &d->decoder->fields[index];
 	const char *problem = NULL, *remedy = "";
 	if (index == d->decoder->id_field)
@@ -432,7 +432,7 @@ static inline bool scan_field_name(struct decode *d, uint32_t guess, uint32_t *r
 		const struct json_field *field = &d->decoder->fields[guess];
 		size_t size = field->name.size;
 		if (field->plain && (size_t)(cursor->end - cursor->at) > size + 3 && cursor->at[0] == '"' &&
-		        cursor->at[size + 1] == '"' && memcmp(cursor->at + 1, field->name.data, size) == 0) {
+			cursor->at[size + 1] == '"' && memcmp(cursor->at + 1, field->name.data, size) == 0) {
 			cursor->at += size + 2;
 			json_skip_space(cursor);
 			if (cursor->at >= cursor->end || *cursor->at != ':')
@@ -457,7 +457,7 @@ static bool decode_unknown(struct decode *d, struct json_keys *keys, struct weir
 		return json_wrong(&d->cursor, start, "the name comes twice in its object");
 	if (rule->closed)
 		note(d, &path, (struct weir_str){0}, "is not among the properties",
-		        "leave it out, or add it to the schema");
+			"leave it out, or add it to the schema");
 	if (rule->additional != NULL)
 		return check_value(d, rule->additional, &path, 1);
 	return json_skip_value(&d->cursor, 1);
@@ -477,7 +477,7 @@ static bool decode_event(struct decode *d)
 		if (!json_skip_value(cursor, 0))
 			return false;
 		note(d, NULL, (struct weir_str){start, (size_t)(cursor->at - start)}, "is not an object",
-		        "send each event as a JSON object");
+			"send each event as a JSON object");
 		return true;
 	}
 	for (bool more = scan_open(cursor, '}'); more; count++) {
@@ -503,7 +503,7 @@ static bool decode_event(struct decode *d)
 		uint64_t missing = decoder->required[word] & ~seen[word];
 		if (missing != 0) {
 			struct path path = {
-			        NULL, decoder->fields[word * 64 + (uint32_t)__builtin_ctzll(missing)].name, 0};
+				NULL, decoder->fields[word * 64 + (uint32_t)__builtin_ctzll(missing)].name, 0};
 			note(d, &path, (struct weir_str){0}, "is missing", "send it with every event");
 			break;
 		}
@@ -513,13 +513,13 @@ static bool decode_event(struct decode *d)
 }
 
 static struct decode decode_start(const struct json_decoder *decoder, struct weir_str bytes,
-        struct weir_builder *builder, struct weir_arena *arena)
+	struct weir_builder *builder, struct weir_arena *arena)
 {
 	return (struct decode){
-	        .cursor = {bytes.data, bytes.data, bytes.data + bytes.size, arena, NULL, NULL, true},
-	        .decoder = decoder,
-	        .builder = builder,
-	        .arena = arena,
+		.cursor = {bytes.data, bytes.data, bytes.data + bytes.size, arena, NULL, NULL, true},
+		.decoder = decoder,
+		.builder = builder,
+		.arena = arena,
 	};
 }
 
@@ -531,7 +531,7 @@ static void note_broken(struct decode *d, struct weir_str payload)
 	d->problem.field = WEIR_STR("");
 	d->problem.value = weir_arena_str(d->arena, (struct weir_str){at, left < 20 ? left : 20});
 	d->problem.problem = weir_arena_printf(
-	        d->arena, "is not JSON: %s (at byte %llu)", d->cursor.wrong, (unsigned long long)(at - payload.data));
+		d->arena, "is not JSON: %s (at byte %llu)", d->cursor.wrong, (unsigned long long)(at - payload.data));
 	d->problem.remedy = "send JSON as RFC 8259 has it";
 }
 
@@ -550,7 +550,7 @@ static bool decode_alone(struct decode *d, struct weir_str bytes)
 }
 
 int json_decode_one(const struct json_decoder *decoder, struct weir_str payload, struct weir_builder *builder,
-        struct weir_arena *arena, struct json_problem *ret_problem, struct weir_error *err)
+	struct weir_arena *arena, struct json_problem *ret_problem, struct weir_error *err)
 {
 	struct decode d = decode_start(decoder, payload, builder, arena);
 	if (decode_alone(&d, payload))
@@ -561,11 +561,11 @@ int json_decode_one(const struct json_decoder *decoder, struct weir_str payload,
 	if (d.cursor.wrong != NULL)
 		return json_cursor_fail(&d.cursor, err);
 	return weir_fail_at(err, WEIR_E_INPUT, decoder->name, WEIR_ERROR_NO_OFFSET, "field \"%.*s\" %s: %s",
-	        WEIR_STR_ARG(d.problem.field), d.problem.problem, d.problem.remedy);
+		WEIR_STR_ARG(d.problem.field), d.problem.problem, d.problem.remedy);
 }
 
 void json_field_decode(const struct json_decoder *decoder, uint32_t index, struct weir_str text,
-        struct weir_builder *builder, struct weir_arena *arena, struct json_problem *problem)
+	struct weir_builder *builder, struct weir_arena *arena, struct json_problem *problem)
 {
 	const struct json_field *field = &decoder->fields[index];
 	struct decode d = decode_start(decoder, text, builder, arena);
@@ -590,7 +590,7 @@ void json_field_decode(const struct json_decoder *decoder, uint32_t index, struc
 }
 
 void json_map_decode(const struct json_decoder *decoder, uint32_t index, struct weir_str key, struct weir_str text,
-        struct weir_builder *builder, struct weir_arena *arena, struct json_problem *problem)
+	struct weir_builder *builder, struct weir_arena *arena, struct json_problem *problem)
 {
 	const struct json_field *field = &decoder->fields[index];
 	struct path up = {NULL, field->name, 0}, path = {&up, key, 0};
@@ -604,7 +604,7 @@ void json_map_decode(const struct json_decoder *decoder, uint32_t index, struct 
 	} else if (field->rule->additional != NULL) {
 		/* What looks like a number or a truth value is one, unless the schema asks for text. */
 		bool scanned = text.size > 0 && text.data[0] != '"' && text.data[0] != 'n' && !is_nested(&d.cursor) &&
-		               scan_token(&d.cursor, &token) && d.cursor.at == d.cursor.end;
+			scan_token(&d.cursor, &token) && d.cursor.at == d.cursor.end;
 		wrong = scanned ? json_rule_check(field->rule->additional, &token, arena, &remedy) : "";
 		if (wrong != NULL) {
 			token = (struct json_token){.type = JSON_T_STRING, .raw = text, .string = {text, text}};
@@ -650,7 +650,7 @@ static struct weir_str trimmed(struct weir_str text)
 }
 
 static int decode_lines(const struct json_decoder *decoder, struct weir_str document, struct weir_arena *arena,
-        struct delivery *to, struct weir_error *err)
+	struct delivery *to, struct weir_error *err)
 {
 	const char *at = document.data, *end = at + document.size;
 	while (at < end) {
@@ -672,7 +672,7 @@ static int decode_lines(const struct json_decoder *decoder, struct weir_str docu
 
 /* The document is known to be JSON and to begin with '['. */
 static int decode_array(const struct json_decoder *decoder, struct weir_str document, struct weir_arena *arena,
-        struct delivery *to, struct weir_error *err)
+	struct delivery *to, struct weir_error *err)
 {
 	struct decode d = decode_start(decoder, document, to->builder, arena);
 	json_skip_space(&d.cursor);
@@ -693,7 +693,7 @@ static int decode_array(const struct json_decoder *decoder, struct weir_str docu
 }
 
 static int decode_single(const struct json_decoder *decoder, struct weir_str document, struct weir_arena *arena,
-        struct delivery *to, struct weir_error *err)
+	struct delivery *to, struct weir_error *err)
 {
 	struct decode d = decode_start(decoder, document, to->builder, arena);
 	if (!decode_alone(&d, document) && d.cursor.wrong != NULL) {
@@ -710,7 +710,7 @@ static enum json_framing detect(struct weir_str document, struct weir_arena *are
 	if (document.size > 0 && document.data[0] == '[')
 		return JSON_FRAME_ARRAY;
 	struct json_cursor cursor = {
-	        document.data, document.data, document.data + document.size, arena, NULL, NULL, true};
+		document.data, document.data, document.data + document.size, arena, NULL, NULL, true};
 	const char *line_end = memchr(document.data, '\n', document.size);
 	if (line_end == NULL)
 		return JSON_FRAME_ONE;
@@ -723,8 +723,8 @@ static enum json_framing detect(struct weir_str document, struct weir_arena *are
 }
 
 int json_decode(const struct json_decoder *decoder, struct weir_str document, enum json_framing framing,
-        struct weir_builder *builder, struct weir_arena *arena, json_event_fn *event, void *context,
-        struct weir_error *err)
+	struct weir_builder *builder, struct weir_arena *arena, json_event_fn *event, void *context,
+	struct weir_error *err)
 {
 	struct delivery to = {event, context, builder, 0};
 	struct weir_str inner = trimmed(document);

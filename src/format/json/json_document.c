@@ -149,7 +149,7 @@ static struct weir_batch *null_batch(struct weir_arena *arena, const struct weir
 }
 
 int json_document_rows(struct weir_str document, struct weir_arena *arena, const struct weir_schema **ret_schema,
-        struct weir_batch ***ret_batches, uint32_t *ret_count, struct weir_error *err)
+	struct weir_batch ***ret_batches, uint32_t *ret_count, struct weir_error *err)
 {
 	struct names names = {.arena = arena};
 	uint64_t rows = 0;
@@ -159,7 +159,7 @@ int json_document_rows(struct weir_str document, struct weir_arena *arena, const
 	if (code != 0)
 		return code;
 	struct json_cursor cursor = {
-	        document.data, document.data, document.data + document.size, arena, NULL, NULL, true};
+		document.data, document.data, document.data + document.size, arena, NULL, NULL, true};
 	if (!scan_rows(&cursor, &names, NULL, &rows))
 		return json_cursor_fail(&cursor, err);
 	struct weir_schema *schema = weir_arena_zalloc(arena, sizeof *schema);
@@ -172,11 +172,11 @@ int json_document_rows(struct weir_str document, struct weir_arena *arena, const
 	/* Each cell is a view: a wide and sparse document could ask for far more memory than it has bytes. */
 	if (rows * names.count > JSON_MAX_STRING_BYTES / sizeof(struct weir_view) * 4)
 		return weir_fail(err, WEIR_E_LIMIT,
-		        "%llu rows of %u columns are too many cells: send the document's parts",
-		        (unsigned long long)rows, names.count);
+			"%llu rows of %u columns are too many cells: send the document's parts",
+			(unsigned long long)rows, names.count);
 	for (uint32_t i = 0; i < count; i++)
 		batches[i] = null_batch(arena, schema,
-		        i + 1 < count ? WEIR_BATCH_ROWS : (uint32_t)(rows - (uint64_t)i * WEIR_BATCH_ROWS));
+			i + 1 < count ? WEIR_BATCH_ROWS : (uint32_t)(rows - (uint64_t)i * WEIR_BATCH_ROWS));
 	cursor.at = document.data;
 	if (!scan_rows(&cursor, &names, batches, &rows))
 		return json_cursor_fail(&cursor, err);

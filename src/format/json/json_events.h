@@ -54,7 +54,7 @@ int json_validate(struct weir_str document, bool unique_keys, uint64_t *ret_offs
 
 /* schema_json is compiled; fields get Iceberg ids from 1 in order. Errors name the JSON pointer. */
 int json_decoder_new(struct weir_str schema_json, struct weir_str name, const char *id_field,
-        struct json_decoder **ret_decoder, struct weir_error *err);
+	struct json_decoder **ret_decoder, struct weir_error *err);
 void json_decoder_free(struct json_decoder *decoder);
 /* Columns of an event; lives with the decoder. Column i of every batch is field i. */
 const struct weir_schema *json_decoder_schema(const struct json_decoder *decoder);
@@ -73,7 +73,7 @@ enum json_framing {
  * or drops it) when problem is NULL; otherwise nothing was filled. payload is the event's own bytes.
  */
 typedef int json_event_fn(
-        void *context, struct weir_str payload, const struct json_problem *problem, struct weir_error *err);
+	void *context, struct weir_str payload, const struct json_problem *problem, struct weir_error *err);
 
 /*
  * Decodes a whole document in memory. All problems of an event are found where they are independent; the
@@ -82,13 +82,13 @@ typedef int json_event_fn(
  * Nesting is limited to 64, duplicate keys are refused, numbers must be finite, text must be UTF-8.
  */
 int json_decode(const struct json_decoder *decoder, struct weir_str document, enum json_framing framing,
-        struct weir_builder *builder, struct weir_arena *arena, json_event_fn *event, void *context,
-        struct weir_error *err);
+	struct weir_builder *builder, struct weir_arena *arena, json_event_fn *event, void *context,
+	struct weir_error *err);
 
 /* Decode one event that is known to be one object (from the log): fills the builder's current row. 0, or
  * WEIR_E_INPUT with *ret_problem. */
 int json_decode_one(const struct json_decoder *decoder, struct weir_str payload, struct weir_builder *builder,
-        struct weir_arena *arena, struct json_problem *ret_problem, struct weir_error *err);
+	struct weir_arena *arena, struct json_problem *ret_problem, struct weir_error *err);
 
 /*
  * Validate a row of a batch (from CSV, Parquet or an input's SQL) whose columns are matched by name, and
@@ -97,19 +97,19 @@ int json_decode_one(const struct json_decoder *decoder, struct weir_str payload,
  * extra_to is a map field.
  */
 int json_decode_row(const struct json_decoder *decoder, const struct weir_batch *batch, uint32_t row,
-        struct weir_builder *builder, struct weir_arena *arena, struct json_problem *ret_problem,
-        struct weir_error *err);
+	struct weir_builder *builder, struct weir_arena *arena, struct json_problem *ret_problem,
+	struct weir_error *err);
 
 /* The event as canonical JSON (fields in schema order, nulls left out), appended to out: the payload of events that
  * did not come as JSON. */
 void json_encode_row(
-        const struct json_decoder *decoder, const struct weir_batch *batch, uint32_t row, struct weir_buf *out);
+	const struct json_decoder *decoder, const struct weir_batch *batch, uint32_t row, struct weir_buf *out);
 
 /* Any document (providers' files) as a relation with one row a top-level object or array element:
  * columns by the first level's names, nested values as JSON text, so that SQL can pick them apart: all columns string.
  * limit_bytes bounds the document. */
 int json_document_rows(struct weir_str document, struct weir_arena *arena, const struct weir_schema **ret_schema,
-        struct weir_batch ***ret_batches, uint32_t *ret_count, struct weir_error *err);
+	struct weir_batch ***ret_batches, uint32_t *ret_count, struct weir_error *err);
 
 /* Splits a stream of NDJSON or of one JSON array into documents of at most block_bytes that end at event
  * boundaries, so that files of any size are decoded in bounded memory. */
@@ -122,6 +122,6 @@ void json_splitter_free(struct json_splitter *splitter);
  * max_event_bytes is WEIR_E_LIMIT with its offset.
  */
 int json_splitter_next(
-        struct json_splitter *splitter, struct weir_str *ret_piece, uint64_t *ret_offset, struct weir_error *err);
+	struct json_splitter *splitter, struct weir_str *ret_piece, uint64_t *ret_offset, struct weir_error *err);
 
 #endif

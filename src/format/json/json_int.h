@@ -34,7 +34,7 @@ static inline bool json_wrong(struct json_cursor *cursor, const char *at, const 
 static inline void json_skip_space(struct json_cursor *cursor)
 {
 	while (cursor->at < cursor->end && (unsigned char)*cursor->at <= ' ' &&
-	        (*cursor->at == ' ' || *cursor->at == '\n' || *cursor->at == '\r' || *cursor->at == '\t'))
+		(*cursor->at == ' ' || *cursor->at == '\n' || *cursor->at == '\r' || *cursor->at == '\t'))
 		cursor->at++;
 }
 
@@ -77,8 +77,8 @@ static inline bool json_scan_string(struct json_cursor *cursor, struct json_stri
 	for (; cursor->end - p >= 16; p += 16) {
 		__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
 		__m128i special =
-		        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, escape)),
-		                _mm_cmplt_epi8(bytes, space));
+			_mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, escape)),
+				_mm_cmplt_epi8(bytes, space));
 		unsigned mask = (unsigned)_mm_movemask_epi8(special);
 		if (mask == 0)
 			continue;
@@ -136,7 +136,7 @@ enum json_check {
 	JSON_CHECK_PATTERN = 64,
 	JSON_CHECK_FORMAT = 128,
 };
-#define JSON_CHECKS_NUMBER                                                                                             \
+#define JSON_CHECKS_NUMBER \
 	(JSON_CHECK_MINIMUM | JSON_CHECK_MAXIMUM | JSON_CHECK_ABOVE | JSON_CHECK_BELOW | JSON_CHECK_CHOICES)
 #define JSON_CHECKS_STRING (JSON_CHECK_LENGTH | JSON_CHECK_CHOICES | JSON_CHECK_PATTERN | JSON_CHECK_FORMAT)
 
@@ -218,14 +218,14 @@ uint32_t json_decoder_find(const struct json_decoder *decoder, struct weir_str n
  * their grammar, maps and nested values as JSON. Notes the first problem; never ends the row.
  */
 void json_field_decode(const struct json_decoder *decoder, uint32_t index, struct weir_str text,
-        struct weir_builder *builder, struct weir_arena *arena, struct json_problem *problem);
+	struct weir_builder *builder, struct weir_arena *arena, struct json_problem *problem);
 /* One entry of a map field, by the rule of its values. */
 void json_map_decode(const struct json_decoder *decoder, uint32_t index, struct weir_str key, struct weir_str text,
-        struct weir_builder *builder, struct weir_arena *arena, struct json_problem *problem);
+	struct weir_builder *builder, struct weir_arena *arena, struct json_problem *problem);
 
 /* Patterns: a row of character classes with counts, anchored at both ends (json_pattern.c). */
 int json_pattern_compile(struct weir_str text, struct weir_arena *arena, const struct json_pattern **ret_pattern,
-        struct weir_error *err);
+	struct weir_error *err);
 bool json_pattern_match(const struct json_pattern *pattern, struct weir_str text);
 
 /* A scanned value that is no object or array. */
@@ -239,7 +239,7 @@ struct json_token {
 
 /* NULL where the token fits the rule, else what is wrong with it. Texts live in arena. */
 const char *json_rule_check(const struct json_rule *rule, const struct json_token *token, struct weir_arena *arena,
-        const char **ret_remedy);
+	const char **ret_remedy);
 const char *json_expected_type(const struct json_rule *rule, struct weir_arena *arena);
 
 /* The common formats of timestamps by fixed positions; others by weir_time_parse. */

@@ -190,11 +190,11 @@ static bool is_exact(const struct json_pattern *pattern)
 }
 
 int json_pattern_compile(
-        struct weir_str text, struct weir_arena *arena, const struct json_pattern **ret_pattern, struct weir_error *err)
+	struct weir_str text, struct weir_arena *arena, const struct json_pattern **ret_pattern, struct weir_error *err)
 {
 	struct json_pattern *pattern = weir_arena_zalloc(arena, sizeof *pattern);
 	bool fine = text.size >= 2 && text.data[0] == '^' && text.data[text.size - 1] == '$' &&
-	            (text.size < 3 || text.data[text.size - 2] != '\\');
+		(text.size < 3 || text.data[text.size - 2] != '\\');
 	struct weir_str inner = {text.data + 1, text.size - 2};
 	for (size_t at = 0; fine && at < inner.size;) {
 		fine = pattern->count < PATTERN_ITEMS && parse_item(inner, &at, &pattern->items[pattern->count]);
@@ -202,10 +202,10 @@ int json_pattern_compile(
 	}
 	if (!fine || !is_exact(pattern))
 		return weir_fail(err, WEIR_E_UNSUPPORTED,
-		        "pattern \"%.*s\" is not enforced: write ^...$ with characters, classes [a-z] and counts "
-		        "{n,m}, "
-		        "without groups, where no repeated class shares a character with what follows it",
-		        WEIR_STR_ARG(text));
+			"pattern \"%.*s\" is not enforced: write ^...$ with characters, classes [a-z] and counts "
+			"{n,m}, "
+			"without groups, where no repeated class shares a character with what follows it",
+			WEIR_STR_ARG(text));
 	*ret_pattern = pattern;
 	return 0;
 }

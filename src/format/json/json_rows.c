@@ -47,18 +47,18 @@ static void decode_map_column(struct row_decode *d, uint32_t index, const struct
 	for (uint64_t k = span->offset; k < span->offset + span->length; k++)
 		if (weir_column_is_valid(&column->children[1], (uint32_t)k))
 			decode_entry(d, index, weir_column_text(NULL, &column->children[0], (uint32_t)k, key),
-			        weir_column_text(NULL, &column->children[1], (uint32_t)k, value));
+				weir_column_text(NULL, &column->children[1], (uint32_t)k, value));
 }
 
 /* A column of the field's own type, whose values the rule does not look at; text is checked for UTF-8 still. */
 static bool is_plain_copy(const struct json_field *field, const struct weir_column *column, enum weir_type type)
 {
 	return column->type == type && !weir_type_is_nested(type) && !weir_type_is_text(type) &&
-	       (field->rule->checks & ~(unsigned)JSON_CHECK_FORMAT) == 0;
+		(field->rule->checks & ~(unsigned)JSON_CHECK_FORMAT) == 0;
 }
 
 static void decode_column(struct row_decode *d, uint32_t index, const struct weir_field *from,
-        const struct weir_column *column, uint32_t row)
+	const struct weir_column *column, uint32_t row)
 {
 	const struct json_field *field = &d->decoder->fields[index];
 	enum weir_type type = d->decoder->schema->fields[index].type;
@@ -66,14 +66,14 @@ static void decode_column(struct row_decode *d, uint32_t index, const struct wei
 	if (!weir_column_is_valid(column, row))
 		return;
 	struct weir_str text =
-	        weir_type_is_nested(column->type) ? (struct weir_str){0} : weir_column_text(from, column, row, buffer);
+		weir_type_is_nested(column->type) ? (struct weir_str){0} : weir_column_text(from, column, row, buffer);
 	if (index == d->decoder->id_field)
 		d->problem.event_id = weir_arena_str(d->arena, text);
 	if (weir_type_is_text(column->type) && text.size == 0 && type != WEIR_STRING)
 		return;
 	d->seen[index / 64] |= 1ULL << (index % 64);
 	if (column->type == WEIR_TIMESTAMP &&
-	        field->kind == JSON_COLUMN_TIMESTAMP) /* a typed time without zone is UTC */
+		field->kind == JSON_COLUMN_TIMESTAMP) /* a typed time without zone is UTC */
 		weir_builder_i64(d->builder, index, weir_column_i64(column, row));
 	else if (is_plain_copy(field, column, type))
 		weir_builder_copy(d->builder, index, column, row);
@@ -100,7 +100,7 @@ static uint32_t find_map(const struct json_decoder *decoder, struct weir_str nam
 }
 
 static void decode_other(
-        struct row_decode *d, const struct weir_field *from, const struct weir_column *column, uint32_t row)
+	struct row_decode *d, const struct weir_field *from, const struct weir_column *column, uint32_t row)
 {
 	char buffer[WEIR_VALUE_TEXT];
 	struct weir_str key;
@@ -143,16 +143,16 @@ static struct weir_str foreign_row_json(const struct weir_batch *batch, uint32_t
 }
 
 int json_decode_row(const struct json_decoder *decoder, const struct weir_batch *batch, uint32_t row,
-        struct weir_builder *builder, struct weir_arena *arena, struct json_problem *ret_problem,
-        struct weir_error *err)
+	struct weir_builder *builder, struct weir_arena *arena, struct json_problem *ret_problem,
+	struct weir_error *err)
 {
 	struct row_decode d = {.decoder = decoder, .builder = builder, .arena = arena, .map_field = WEIR_NO_FIELD};
 	WEIR_ASSERT(row < batch->row_count);
 	for (uint32_t i = 0; i < batch->schema->field_count; i++) {
 		const struct weir_field *from = &batch->schema->fields[i];
 		uint32_t index = i < decoder->field_count && weir_str_equal(decoder->fields[i].name, from->name)
-		                         ? i
-		                         : json_decoder_find(decoder, from->name);
+			? i
+			: json_decoder_find(decoder, from->name);
 		if (index != WEIR_NO_FIELD)
 			decode_column(&d, index, from, &batch->columns[i], row);
 		else
@@ -165,7 +165,7 @@ int json_decode_row(const struct json_decoder *decoder, const struct weir_batch 
 	d.problem.payload = foreign_row_json(batch, row, arena);
 	*ret_problem = d.problem;
 	return weir_fail_at(err, WEIR_E_INPUT, decoder->name, WEIR_ERROR_NO_OFFSET, "field \"%.*s\" %s: %s",
-	        WEIR_STR_ARG(d.problem.field), d.problem.problem, d.problem.remedy);
+		WEIR_STR_ARG(d.problem.field), d.problem.problem, d.problem.remedy);
 }
 
 /* True where text, written without quotes, is read back as the same map value. */
@@ -181,11 +181,11 @@ static bool is_bare_value(const struct json_rule *values, struct weir_str text)
 	if (!json_scan_number(&cursor, &number) || cursor.at != cursor.end)
 		return false;
 	return (types & JSON_T_NUMBER) != 0 ||
-	       ((types & JSON_T_INTEGER) != 0 && memchr(text.data, '.', text.size) == NULL);
+		((types & JSON_T_INTEGER) != 0 && memchr(text.data, '.', text.size) == NULL);
 }
 
 static void encode_map(
-        const struct json_rule *values, const struct weir_column *column, uint32_t row, struct weir_json *json)
+	const struct json_rule *values, const struct weir_column *column, uint32_t row, struct weir_json *json)
 {
 	const struct weir_span *span = (const struct weir_span *)column->values + row;
 	weir_json_object(json);
@@ -201,7 +201,7 @@ static void encode_map(
 }
 
 void json_encode_row(
-        const struct json_decoder *decoder, const struct weir_batch *batch, uint32_t row, struct weir_buf *out)
+	const struct json_decoder *decoder, const struct weir_batch *batch, uint32_t row, struct weir_buf *out)
 {
 	struct weir_json json = weir_json_to(out);
 	char buffer[WEIR_VALUE_TEXT];

@@ -223,7 +223,7 @@ bool json_scan_number(struct json_cursor *cursor, struct json_number *ret_number
 bool json_number_double(const struct json_number *number, double *ret_value)
 {
 	static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
-	        1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+		1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 	double value;
 	/* Both the mantissa and the power are exact doubles, so one operation rounds once (Clinger's fast path). */
 	if (number->exact && number->mantissa <= 1ULL << 53 && number->exponent >= -22 && number->exponent <= 22) {
@@ -401,7 +401,7 @@ bool json_skip_value(struct json_cursor *cursor, unsigned depth)
 int json_cursor_fail(const struct json_cursor *cursor, struct weir_error *err)
 {
 	return weir_fail_at(err, WEIR_E_INPUT, (struct weir_str){0}, (uint64_t)(cursor->wrong_at - cursor->begin),
-	        "is not JSON: %s", cursor->wrong);
+		"is not JSON: %s", cursor->wrong);
 }
 
 int json_validate(struct weir_str document, bool unique_keys, uint64_t *ret_offset, struct weir_error *err)
@@ -409,7 +409,7 @@ int json_validate(struct weir_str document, bool unique_keys, uint64_t *ret_offs
 	int code = 0;
 	struct weir_arena *arena = weir_arena_new(0);
 	struct json_cursor cursor = {
-	        document.data, document.data, document.data + document.size, arena, NULL, NULL, unique_keys};
+		document.data, document.data, document.data + document.size, arena, NULL, NULL, unique_keys};
 	json_skip_space(&cursor);
 	if (json_skip_value(&cursor, 0)) {
 		json_skip_space(&cursor);

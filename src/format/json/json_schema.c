@@ -36,7 +36,7 @@ static int refuse(const struct compile *compile, const struct place *place, cons
 	while (count > 0)
 		weir_buf_printf(&pointer, "/%s", steps[--count]->step);
 	int code = weir_fail_at(compile->err, WEIR_E_UNSUPPORTED, compile->name, WEIR_ERROR_NO_OFFSET, "%s: %s",
-	        weir_buf_cstr(&pointer), problem);
+		weir_buf_cstr(&pointer), problem);
 	weir_buf_done(&pointer);
 	return code;
 }
@@ -49,8 +49,8 @@ static struct place step_into(const struct place *up, const char *step)
 static bool is_annotation(const char *key)
 {
 	static const char *const names[] = {"$schema", "$id", "$comment", "$defs", "definitions", "$anchor", "title",
-	        "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "contentEncoding",
-	        "contentMediaType"};
+		"description", "default", "examples", "deprecated", "readOnly", "writeOnly", "contentEncoding",
+		"contentMediaType"};
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		if (strcmp(key, names[i]) == 0)
 			return true;
@@ -68,8 +68,8 @@ static unsigned type_bit(json_t *name)
 		const char *name;
 		unsigned bits;
 	} types[] = {{"null", JSON_T_NULL}, {"boolean", JSON_T_BOOLEAN}, {"integer", JSON_T_INTEGER},
-	        {"number", JSON_T_NUMBER | JSON_T_INTEGER}, {"string", JSON_T_STRING}, {"object", JSON_T_OBJECT},
-	        {"array", JSON_T_ARRAY}};
+		{"number", JSON_T_NUMBER | JSON_T_INTEGER}, {"string", JSON_T_STRING}, {"object", JSON_T_OBJECT},
+		{"array", JSON_T_ARRAY}};
 	for (size_t i = 0; json_is_string(name) && i < sizeof types / sizeof types[0]; i++)
 		if (strcmp(json_string_value(name), types[i].name) == 0)
 			return types[i].bits;
@@ -84,14 +84,14 @@ static int compile_type(struct compile *compile, json_t *value, const struct pla
 		unsigned bits = type_bit(json_is_array(value) ? json_array_get(value, index) : value);
 		if (bits == 0)
 			return refuse(compile, place,
-			        "unknown type: use null, boolean, integer, number, string, object or array");
+				"unknown type: use null, boolean, integer, number, string, object or array");
 		rule->types |= bits;
 	}
 	return rule->types != 0 ? 0 : refuse(compile, place, "an empty list of types permits nothing");
 }
 
 static int compile_choices(
-        struct compile *compile, json_t *value, bool list, const struct place *place, struct json_rule *rule)
+	struct compile *compile, json_t *value, bool list, const struct place *place, struct json_rule *rule)
 {
 	size_t count = list ? json_array_size(value) : 1;
 	if (list && (!json_is_array(value) || count == 0))
@@ -122,10 +122,10 @@ static int compile_choices(
 static int compile_format(struct compile *compile, json_t *value, const struct place *place, struct json_rule *rule)
 {
 	const char *name = json_is_string(value) ? json_string_value(value) : "";
-	rule->format = strcmp(name, "uuid") == 0        ? JSON_FORMAT_UUID
-	               : strcmp(name, "date-time") == 0 ? JSON_FORMAT_TIMESTAMP
-	               : strcmp(name, "date") == 0      ? JSON_FORMAT_DATE
-	                                                : JSON_FORMAT_NONE;
+	rule->format = strcmp(name, "uuid") == 0 ? JSON_FORMAT_UUID
+		: strcmp(name, "date-time") == 0 ? JSON_FORMAT_TIMESTAMP
+		: strcmp(name, "date") == 0      ? JSON_FORMAT_DATE
+						 : JSON_FORMAT_NONE;
 	rule->checks |= JSON_CHECK_FORMAT;
 	if (rule->format == JSON_FORMAT_NONE)
 		return refuse(compile, place, "this format is not enforced: use uuid, date-time or date, or a pattern");
@@ -133,7 +133,7 @@ static int compile_format(struct compile *compile, json_t *value, const struct p
 }
 
 static int compile_rule(
-        struct compile *compile, json_t *schema, const struct place *place, const struct json_rule **ret_rule);
+	struct compile *compile, json_t *schema, const struct place *place, const struct json_rule **ret_rule);
 
 static int compile_properties(struct compile *compile, json_t *value, const struct place *place, struct json_rule *rule)
 {
@@ -165,7 +165,7 @@ static int compile_required(struct compile *compile, json_t *value, const struct
 		json_t *name = json_array_get(value, i);
 		uint32_t k = 0;
 		while (json_is_string(name) && k < rule->property_count &&
-		        !weir_str_is(properties[k].name, json_string_value(name)))
+			!weir_str_is(properties[k].name, json_string_value(name)))
 			k++;
 		if (!json_is_string(name) || k == rule->property_count)
 			return refuse(compile, place, "a required name is not among the properties");
@@ -187,7 +187,7 @@ static int compile_additional(struct compile *compile, json_t *value, const stru
 
 /* A number that is a bound, or a count where whole. */
 static int compile_bound(
-        struct compile *compile, json_t *value, bool whole, const struct place *place, double *ret_bound)
+	struct compile *compile, json_t *value, bool whole, const struct place *place, double *ret_bound)
 {
 	if (!json_is_number(value) || (whole && (!json_is_integer(value) || json_integer_value(value) < 0)))
 		return refuse(compile, place, whole ? "needs a whole number from 0" : "needs a number");
@@ -196,7 +196,7 @@ static int compile_bound(
 }
 
 static int compile_limit(struct compile *compile, const char *key, json_t *value, const struct place *place,
-        struct json_rule *rule, bool *ret_known)
+	struct json_rule *rule, bool *ret_known)
 {
 	const struct {
 		const char *key;
@@ -204,16 +204,16 @@ static int compile_limit(struct compile *compile, const char *key, json_t *value
 		uint64_t *count;
 		unsigned check;
 	} limits[] = {
-	        {"minimum", &rule->minimum, NULL, JSON_CHECK_MINIMUM},
-	        {"maximum", &rule->maximum, NULL, JSON_CHECK_MAXIMUM},
-	        {"exclusiveMinimum", &rule->above, NULL, JSON_CHECK_ABOVE},
-	        {"exclusiveMaximum", &rule->below, NULL, JSON_CHECK_BELOW},
-	        {"minLength", NULL, &rule->min_length, JSON_CHECK_LENGTH},
-	        {"maxLength", NULL, &rule->max_length, JSON_CHECK_LENGTH},
-	        {"minProperties", NULL, &rule->min_properties, 0},
-	        {"maxProperties", NULL, &rule->max_properties, 0},
-	        {"minItems", NULL, &rule->min_items, 0},
-	        {"maxItems", NULL, &rule->max_items, 0},
+		{"minimum", &rule->minimum, NULL, JSON_CHECK_MINIMUM},
+		{"maximum", &rule->maximum, NULL, JSON_CHECK_MAXIMUM},
+		{"exclusiveMinimum", &rule->above, NULL, JSON_CHECK_ABOVE},
+		{"exclusiveMaximum", &rule->below, NULL, JSON_CHECK_BELOW},
+		{"minLength", NULL, &rule->min_length, JSON_CHECK_LENGTH},
+		{"maxLength", NULL, &rule->max_length, JSON_CHECK_LENGTH},
+		{"minProperties", NULL, &rule->min_properties, 0},
+		{"maxProperties", NULL, &rule->max_properties, 0},
+		{"minItems", NULL, &rule->min_items, 0},
+		{"maxItems", NULL, &rule->max_items, 0},
 	};
 	for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
 		double bound = 0;
@@ -235,7 +235,7 @@ static int compile_limit(struct compile *compile, const char *key, json_t *value
 
 /* One keyword of a schema object; required waits for properties. */
 static int compile_keyword(
-        struct compile *compile, const char *key, json_t *value, const struct place *place, struct json_rule *rule)
+	struct compile *compile, const char *key, json_t *value, const struct place *place, struct json_rule *rule)
 {
 	struct place inner = step_into(place, key);
 	bool known = false;
@@ -265,13 +265,13 @@ static int compile_keyword(
 		return 0;
 	}
 	return refuse(compile, &inner,
-	        "this keyword is not enforced, so the schema is refused: leave it out, or "
-	        "check it in the stream's SQL");
+		"this keyword is not enforced, so the schema is refused: leave it out, or "
+		"check it in the stream's SQL");
 }
 
 /* "#/$defs/NAME" */
 static int compile_reference(
-        struct compile *compile, json_t *schema, const struct place *place, const struct json_rule **ret_rule)
+	struct compile *compile, json_t *schema, const struct place *place, const struct json_rule **ret_rule)
 {
 	static const char prefix[] = "#/$defs/";
 	json_t *reference = json_object_get(schema, "$ref");
@@ -286,16 +286,16 @@ static int compile_reference(
 	for (void *at = json_object_iter(schema); at != NULL && code == 0; at = json_object_iter_next(schema, at))
 		if (strcmp(json_object_iter_key(at), "$ref") != 0 && !is_annotation(json_object_iter_key(at)))
 			code = refuse(compile, &inner,
-			        "assertions beside $ref are not enforced: put them into the definition");
+				"assertions beside $ref are not enforced: put them into the definition");
 	return code != 0 ? code : compile_rule(compile, target, &inner, ret_rule);
 }
 
 static int compile_rule(
-        struct compile *compile, json_t *schema, const struct place *place, const struct json_rule **ret_rule)
+	struct compile *compile, json_t *schema, const struct place *place, const struct json_rule **ret_rule)
 {
 	struct json_rule *rule = weir_arena_zalloc(compile->arena, sizeof *rule);
 	*rule = (struct json_rule){
-	        .types = JSON_T_ANY, .max_length = UINT64_MAX, .max_properties = UINT64_MAX, .max_items = UINT64_MAX};
+		.types = JSON_T_ANY, .max_length = UINT64_MAX, .max_properties = UINT64_MAX, .max_items = UINT64_MAX};
 	if (place->depth > SCHEMA_DEPTH)
 		return refuse(compile, place, "nested too deep, or a definition refers to itself");
 	*ret_rule = rule;
@@ -320,21 +320,21 @@ static int compile_rule(
 
 /* The one type of a column; null beside it makes it optional. */
 static int column_kind(struct compile *compile, const struct place *place, const struct json_rule *rule,
-        enum json_column_kind *ret_kind)
+	enum json_column_kind *ret_kind)
 {
 	unsigned types = rule->types & ~(unsigned)JSON_T_NULL;
 	if (rule->types == JSON_T_ANY && rule->choice_count > 0) {
 		types = 0;
 		for (uint32_t i = 0; i < rule->choice_count; i++)
 			types |= rule->choices[i].type == JSON_T_NUMBER ? JSON_T_NUMBER | JSON_T_INTEGER
-			                                                : rule->choices[i].type;
+									: rule->choices[i].type;
 		types &= ~(unsigned)JSON_T_NULL;
 	}
 	if (types == JSON_T_STRING)
-		*ret_kind = rule->format == JSON_FORMAT_UUID        ? JSON_COLUMN_UUID
-		            : rule->format == JSON_FORMAT_TIMESTAMP ? JSON_COLUMN_TIMESTAMP
-		            : rule->format == JSON_FORMAT_DATE      ? JSON_COLUMN_DATE
-		                                                    : JSON_COLUMN_STRING;
+		*ret_kind = rule->format == JSON_FORMAT_UUID    ? JSON_COLUMN_UUID
+			: rule->format == JSON_FORMAT_TIMESTAMP ? JSON_COLUMN_TIMESTAMP
+			: rule->format == JSON_FORMAT_DATE      ? JSON_COLUMN_DATE
+								: JSON_COLUMN_STRING;
 	else if (types == JSON_T_INTEGER)
 		*ret_kind = JSON_COLUMN_LONG;
 	else if (types == (JSON_T_INTEGER | JSON_T_NUMBER))
@@ -353,21 +353,21 @@ static int column_kind(struct compile *compile, const struct place *place, const
 static void make_column(struct json_decoder *decoder, uint32_t index, bool required, int32_t *next_child_id)
 {
 	static const enum weir_type types[] = {WEIR_STRING, WEIR_UUID, WEIR_TIMESTAMPTZ, WEIR_DATE, WEIR_INT64,
-	        WEIR_DOUBLE, WEIR_BOOL, WEIR_MAP, WEIR_STRING};
+		WEIR_DOUBLE, WEIR_BOOL, WEIR_MAP, WEIR_STRING};
 	struct json_field *field = &decoder->fields[index];
 	struct weir_field *column = &decoder->schema->fields[index];
 	*column = (struct weir_field){.name = field->name,
-	        .id = (int32_t)index + 1,
-	        .type = types[field->kind],
-	        .required = required && (field->rule->types & JSON_T_NULL) == 0};
+		.id = (int32_t)index + 1,
+		.type = types[field->kind],
+		.required = required && (field->rule->types & JSON_T_NULL) == 0};
 	if (field->kind != JSON_COLUMN_MAP)
 		return;
 	column->child_count = 2;
 	column->children = weir_arena_calloc(decoder->arena, 2, sizeof *column->children);
 	column->children[0] = (struct weir_field){
-	        .name = WEIR_STR("key"), .id = (*next_child_id)++, .type = WEIR_STRING, .required = true};
+		.name = WEIR_STR("key"), .id = (*next_child_id)++, .type = WEIR_STRING, .required = true};
 	column->children[1] =
-	        (struct weir_field){.name = WEIR_STR("value"), .id = (*next_child_id)++, .type = WEIR_STRING};
+		(struct weir_field){.name = WEIR_STR("value"), .id = (*next_child_id)++, .type = WEIR_STRING};
 }
 
 static void make_slots(struct json_decoder *decoder)
@@ -414,7 +414,7 @@ static int make_columns(struct compile *compile, struct json_decoder *decoder, c
 		*field = (struct json_field){.name = property->name, .rule = property->rule, .plain = true};
 		for (size_t k = 0; k < field->name.size; k++)
 			field->plain = field->plain && (unsigned char)field->name.data[k] >= ' ' &&
-			               field->name.data[k] != '"' && field->name.data[k] != '\\';
+				field->name.data[k] != '"' && field->name.data[k] != '\\';
 		struct place inner = step_into(&properties, weir_arena_cstr(decoder->arena, field->name));
 		int code = column_kind(compile, &inner, field->rule, &field->kind);
 		if (code != 0)
@@ -427,19 +427,19 @@ static int make_columns(struct compile *compile, struct json_decoder *decoder, c
 	decoder->id_field = id_field != NULL ? json_decoder_find(decoder, weir_str_from(id_field)) : WEIR_NO_FIELD;
 	if (id_field != NULL && decoder->id_field == WEIR_NO_FIELD)
 		return weir_fail_at(compile->err, WEIR_E_INPUT, compile->name, WEIR_ERROR_NO_OFFSET,
-		        "the id field \"%s\" is not among the schema's properties", id_field);
+			"the id field \"%s\" is not among the schema's properties", id_field);
 	return 0;
 }
 
 int json_decoder_new(struct weir_str schema_json, struct weir_str name, const char *id_field,
-        struct json_decoder **ret_decoder, struct weir_error *err)
+	struct json_decoder **ret_decoder, struct weir_error *err)
 {
 	json_error_t why;
 	json_t *root = json_loadb(schema_json.data, schema_json.size, JSON_REJECT_DUPLICATES, &why);
 	if (root == NULL)
 		return weir_fail_at(err, WEIR_E_INPUT, name,
-		        why.position < 0 ? WEIR_ERROR_NO_OFFSET : (uint64_t)why.position, "the schema is not JSON: %s",
-		        why.text);
+			why.position < 0 ? WEIR_ERROR_NO_OFFSET : (uint64_t)why.position, "the schema is not JSON: %s",
+			why.text);
 	struct json_decoder *decoder = weir_zalloc(sizeof *decoder);
 	decoder->arena = weir_arena_new(16 * 1024);
 	decoder->name = weir_arena_str(decoder->arena, name);

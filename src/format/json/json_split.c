@@ -181,8 +181,8 @@ static void scan_lines(struct json_splitter *splitter)
 	while (splitter->scanned < splitter->buf.size || splitter->ended) {
 		const char *from = splitter->buf.data + splitter->scanned;
 		const char *end = splitter->scanned < splitter->buf.size
-		                          ? memchr(from, '\n', splitter->buf.size - splitter->scanned)
-		                          : NULL;
+			? memchr(from, '\n', splitter->buf.size - splitter->scanned)
+			: NULL;
 		size_t stop = end != NULL ? (size_t)(end - splitter->buf.data) : splitter->buf.size;
 		if (!check_event(splitter, stop))
 			return;
@@ -234,15 +234,15 @@ static size_t piece_size(const struct json_splitter *splitter)
 }
 
 int json_splitter_next(
-        struct json_splitter *splitter, struct weir_str *ret_piece, uint64_t *ret_offset, struct weir_error *err)
+	struct json_splitter *splitter, struct weir_str *ret_piece, uint64_t *ret_offset, struct weir_error *err)
 {
 	shift(splitter);
 	while (!splitter->ended && splitter->failure == 0 &&
-	        (splitter->boundary == 0 || splitter->buf.size < splitter->block_bytes)) {
+		(splitter->boundary == 0 || splitter->buf.size < splitter->block_bytes)) {
 		size_t got = 0, room = splitter->block_bytes > 4096 ? splitter->block_bytes : 4096;
 		weir_buf_reserve(&splitter->buf, room);
 		int code = splitter->from.read(
-		        splitter->from.self, splitter->buf.data + splitter->buf.size, room, &got, err);
+			splitter->from.self, splitter->buf.data + splitter->buf.size, room, &got, err);
 		if (code != 0)
 			return code;
 		splitter->ended = got == 0;
@@ -251,11 +251,11 @@ int json_splitter_next(
 	}
 	if (splitter->failure != 0 && splitter->boundary == 0)
 		return splitter->failure == WEIR_E_LIMIT
-		               ? weir_fail_at(err, WEIR_E_LIMIT, (struct weir_str){0}, splitter->failure_at,
-		                         "%s of %zu bytes: raise it, or send the event in parts",
-		                         splitter->failure_problem, splitter->max_event_bytes)
-		               : weir_fail_at(err, splitter->failure, (struct weir_str){0}, splitter->failure_at,
-		                         "is not JSON: %s", splitter->failure_problem);
+			? weir_fail_at(err, WEIR_E_LIMIT, (struct weir_str){0}, splitter->failure_at,
+				  "%s of %zu bytes: raise it, or send the event in parts", splitter->failure_problem,
+				  splitter->max_event_bytes)
+			: weir_fail_at(err, splitter->failure, (struct weir_str){0}, splitter->failure_at,
+				  "is not JSON: %s", splitter->failure_problem);
 	size_t size = piece_size(splitter);
 	splitter->given = size;
 	*ret_piece = (struct weir_str){splitter->buf.data, size};

@@ -8,7 +8,7 @@
 #include "format/parquet/parquet_int.h"
 
 #define VALUE_LIMIT ((uint32_t)256 << 20)
-#define ROW_LIMIT ((uint64_t)1 << 30) /* texts of one row of one leaf, in lists; a page is an int32 */
+#define ROW_LIMIT   ((uint64_t)1 << 30) /* texts of one row of one leaf, in lists; a page is an int32 */
 /* A dictionary larger than this, or one that saves less than a fifth after so many values, is given up. */
 #define DICTIONARY_BYTES ((size_t)1 << 20)
 #define DICTIONARY_TRIAL 1024
@@ -354,8 +354,8 @@ static uint32_t *reserve_codes(struct pq_column_writer *column, uint32_t count)
 }
 
 /* The batch's codes become ours by a table, so that each of its values is hashed once. */
-static void add_codes(struct pq_column_writer *column, const struct weir_column *from, const uint32_t *picks,
-	uint32_t count)
+static void add_codes(
+	struct pq_column_writer *column, const struct weir_column *from, const uint32_t *picks, uint32_t count)
 {
 	uint32_t *codes = reserve_codes(column, count);
 	const uint32_t *source = from->values;
@@ -379,8 +379,8 @@ static void add_codes(struct pq_column_writer *column, const struct weir_column 
 }
 
 /* The texts in PLAIN, bytes in all with their lengths. */
-static void put_plain_texts(struct weir_buf *out, const struct weir_column *from, const uint32_t *picks, uint32_t count,
-	uint64_t bytes)
+static void put_plain_texts(
+	struct weir_buf *out, const struct weir_column *from, const uint32_t *picks, uint32_t count, uint64_t bytes)
 {
 	const struct weir_view *views = from->layout == WEIR_DICT ? from->dict->values : from->values;
 	const uint32_t *codes = from->layout == WEIR_DICT ? from->values : NULL;
@@ -413,8 +413,8 @@ static void add_text(struct pq_column_writer *column, const struct weir_column *
 			const struct weir_view *view = &views[picks[i]];
 			/* The same bits are the same text; neighbours often are. */
 			codes[i] = last != NULL && memcmp(view, last, sizeof *view) == 0
-					   ? codes[i - 1]
-					   : pq_dictionary_add_text(&column->dictionary, view);
+				? codes[i - 1]
+				: pq_dictionary_add_text(&column->dictionary, view);
 			last = view;
 		}
 	}
@@ -448,7 +448,7 @@ static bool dictionary_pays(const struct pq_column_writer *column)
 	if (column->dictionary.bytes.size > DICTIONARY_BYTES)
 		return false;
 	return column->value_count < DICTIONARY_TRIAL ||
-	       column->dictionary.bytes.size + column->value_count <= column->text_bytes / 5 * 4;
+		column->dictionary.bytes.size + column->value_count <= column->text_bytes / 5 * 4;
 }
 
 static int add_values(struct pq_column_writer *column, struct pq_scratch *scratch, const struct weir_column *from,
@@ -471,8 +471,7 @@ static int add_values(struct pq_column_writer *column, struct pq_scratch *scratc
 	case WEIR_DECIMAL:
 		return add_decimals(column, from, picks, count, err);
 	default:
-		gather(&column->plain, from->values, picks, count, column->leaf->width,
-			scratch->contiguous);
+		gather(&column->plain, from->values, picks, count, column->leaf->width, scratch->contiguous);
 		return 0;
 	}
 }

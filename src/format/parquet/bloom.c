@@ -10,10 +10,10 @@
 #define WORDS 8
 /* 12 bits a value let about 1 in 150 absent values through. */
 #define BITS_PER_VALUE 12
-#define MAX_BLOCKS (1U << 17) /* 4 MiB */
+#define MAX_BLOCKS     (1U << 17) /* 4 MiB */
 
-static const uint32_t salts[WORDS] = {0x47b6137bU, 0x44974d91U, 0x8824ad5bU, 0xa2b7289dU, 0x705495c7U, 0x2df1424bU,
-	0x9efc4947U, 0x5c6bfb31U};
+static const uint32_t salts[WORDS] = {
+	0x47b6137bU, 0x44974d91U, 0x8824ad5bU, 0xa2b7289dU, 0x705495c7U, 0x2df1424bU, 0x9efc4947U, 0x5c6bfb31U};
 
 void pq_bloom_init(struct pq_bloom *bloom, uint64_t distinct)
 {

@@ -10,9 +10,9 @@
 
 #include "format/parquet/parquet_int.h"
 
-#define TRIAL_VALUES 1024
-#define MAX_CODES 65536
-#define SMALLEST_TO_COMPRESS 64
+#define TRIAL_VALUES            1024
+#define MAX_CODES               65536
+#define SMALLEST_TO_COMPRESS    64
 #define COMPRESSION_TRIAL_BYTES 4096
 
 struct plan {
@@ -35,14 +35,21 @@ struct making {
 
 int32_t pq_codec_number(enum codec codec)
 {
-	static const int8_t numbers[] = {[CODEC_NONE] = 0, [CODEC_SNAPPY] = 1, [CODEC_GZIP] = 2, [CODEC_BROTLI] = 4,
-		[CODEC_LZ4_HADOOP] = 5, [CODEC_ZSTD] = 6, [CODEC_LZ4_RAW] = 7};
+	static const int8_t numbers[] = {[CODEC_NONE] = 0,
+		[CODEC_SNAPPY] = 1,
+		[CODEC_GZIP] = 2,
+		[CODEC_BROTLI] = 4,
+		[CODEC_LZ4_HADOOP] = 5,
+		[CODEC_ZSTD] = 6,
+		[CODEC_LZ4_RAW] = 7};
 	return numbers[codec];
 }
 
 void pq_scratch_init(struct pq_scratch *scratch, const struct pq_write_options *options)
 {
-	*scratch = (struct pq_scratch){.codec = codec_state_new(), .kind = options->codec, .level = options->level,
+	*scratch = (struct pq_scratch){.codec = codec_state_new(),
+		.kind = options->codec,
+		.level = options->level,
 		.may_split = options->byte_stream_split};
 	for (unsigned i = 0; i < 3; i++)
 		pq_dictionary_init(&scratch->dictionaries[i], 4U << i);
@@ -102,8 +109,8 @@ void pq_column_writer_begin_page(struct pq_column_writer *column, uint64_t first
 	if (column->page_count > 0 && column->pages[column->page_count - 1].first_row == first_row)
 		return;
 	WEIR_GROW(column->pages, column->page_count, column->page_capacity);
-	column->pages[column->page_count++] = (struct pq_page_mark){first_row, column->entry_count,
-		column->value_count, column->plain.size};
+	column->pages[column->page_count++] =
+		(struct pq_page_mark){first_row, column->entry_count, column->value_count, column->plain.size};
 }
 
 /* The end of page i, as a mark. */
@@ -130,8 +137,8 @@ static uint64_t coded_bytes(const struct pq_dictionary *dictionary, uint64_t val
 
 static void plan_dictionary(struct making *making, const struct pq_dictionary *dictionary, const uint32_t *codes)
 {
-	making->plan = (struct plan){PQ_RLE_DICTIONARY, dictionary, codes,
-		pq_bit_width(dictionary->count > 0 ? dictionary->count - 1 : 0)};
+	making->plan = (struct plan){
+		PQ_RLE_DICTIONARY, dictionary, codes, pq_bit_width(dictionary->count > 0 ? dictionary->count - 1 : 0)};
 }
 
 static void plan_text(struct making *making)
@@ -156,8 +163,8 @@ static bool try_dictionary(struct making *making, struct pq_dictionary *dictiona
 		return false;
 	reserve_u32(&scratch->codes, &scratch->code_capacity, count);
 	return pq_dictionary_add_fixed(dictionary, column->plain.data, trial, trial / 2, scratch->codes) &&
-	       pq_dictionary_add_fixed(dictionary, column->plain.data + (size_t)trial * dictionary->width,
-		       count - trial, most, scratch->codes + trial);
+		pq_dictionary_add_fixed(dictionary, column->plain.data + (size_t)trial * dictionary->width,
+			count - trial, most, scratch->codes + trial);
 }
 
 static void put_deltas(const struct making *making, struct weir_buf *out, uint64_t from, uint64_t to)
@@ -227,8 +234,8 @@ static void plan_fixed(struct making *making)
 		uint64_t end = page_end(making, 0).first_value;
 		making->scratch->tail.size = 0;
 		put_deltas(making, &making->scratch->tail, 0, end);
-		if (end > 0 && (double)making->scratch->tail.size / (double)end * (double)column->value_count <
-				       (double)best)
+		if (end > 0 &&
+			(double)making->scratch->tail.size / (double)end * (double)column->value_count < (double)best)
 			making->plan = (struct plan){.encoding = PQ_DELTA_BINARY_PACKED};
 	}
 }
@@ -275,8 +282,8 @@ static void put_values(const struct making *making, struct weir_buf *out, const 
 }
 
 /* The page's values as they lie in the column, where that is how they are written; else without data. */
-static struct weir_str plain_values(const struct making *making, const struct pq_page_mark *from,
-	const struct pq_page_mark *to)
+static struct weir_str plain_values(
+	const struct making *making, const struct pq_page_mark *from, const struct pq_page_mark *to)
 {
 	const struct pq_column_writer *column = making->column;
 	uint32_t width = column->leaf->width;
@@ -284,8 +291,8 @@ static struct weir_str plain_values(const struct making *making, const struct pq
 		return (struct weir_str){NULL, 0};
 	if (width == 0)
 		return (struct weir_str){column->plain.data + from->first_byte, to->first_byte - from->first_byte};
-	return (struct weir_str){column->plain.data + from->first_value * width,
-		(to->first_value - from->first_value) * width};
+	return (struct weir_str){
+		column->plain.data + from->first_value * width, (to->first_value - from->first_value) * width};
 }
 
 /* plain as a page at the end of the row group. */
@@ -317,8 +324,8 @@ static int put_page(struct making *making, struct pq_page_header *header, struct
 static int put_dictionary(struct making *making)
 {
 	const struct pq_dictionary *dictionary = making->plan.dictionary;
-	struct pq_page_header header = {.type = PQ_DICTIONARY_PAGE, .value_count = (int32_t)dictionary->count,
-		.encoding = PQ_PLAIN};
+	struct pq_page_header header = {
+		.type = PQ_DICTIONARY_PAGE, .value_count = (int32_t)dictionary->count, .encoding = PQ_PLAIN};
 	making->chunk->has_dictionary = true;
 	making->chunk->dictionary_offset = making->group->bytes.size;
 	return put_page(making, &header, weir_buf_str(&dictionary->bytes));
@@ -343,8 +350,8 @@ static int put_data_page(struct making *making, uint32_t page)
 		put_values(making, body, from, &to);
 		plain = weir_buf_str(body);
 	}
-	struct pq_page_header header = {.type = PQ_DATA_PAGE, .value_count = (int32_t)entries,
-		.encoding = making->plan.encoding};
+	struct pq_page_header header = {
+		.type = PQ_DATA_PAGE, .value_count = (int32_t)entries, .encoding = making->plan.encoding};
 	info->offset = making->group->bytes.size;
 	info->first_row = from->first_row;
 	info->null_count = entries - (to.first_value - from->first_value);
@@ -378,8 +385,8 @@ static int put_all(struct making *making)
 		first++;
 	}
 	uint64_t packed = making->group->bytes.size - making->start;
-	if (chunk->codec != 0 && (packed > chunk->plain_size - chunk->plain_size / 10 ||
-					 chunk->plain_size < SMALLEST_TO_COMPRESS)) {
+	if (chunk->codec != 0 &&
+		(packed > chunk->plain_size - chunk->plain_size / 10 || chunk->plain_size < SMALLEST_TO_COMPRESS)) {
 		making->group->bytes.size = making->start;
 		chunk->plain_size = 0;
 		chunk->codec = 0;
@@ -411,8 +418,8 @@ static struct pq_bounds text_page_bounds(struct making *making, uint32_t page)
 	return bounds;
 }
 
-static void merge_bounds(const struct pq_leaf *leaf, struct weir_arena *arena, struct pq_bounds *all,
-	const struct pq_bounds *page)
+static void merge_bounds(
+	const struct pq_leaf *leaf, struct weir_arena *arena, struct pq_bounds *all, const struct pq_bounds *page)
 {
 	all->nan_count += page->nan_count;
 	if (!page->has)
@@ -459,10 +466,10 @@ static void set_statistics(struct making *making, const struct pq_bounds *all)
 	chunk->stats.max_exact = all->max.size <= PQ_BOUND_LIMIT;
 	struct weir_arena *arena = making->group->arena;
 	chunk->stats.min = chunk->stats.min_exact ? all->min : pq_bound_cut_lower(all->min, PQ_INDEX_BOUND_LIMIT, utf8);
-	chunk->stats.max = chunk->stats.max_exact ? all->max
-						  : pq_bound_cut_upper(arena, all->max, PQ_INDEX_BOUND_LIMIT, utf8);
+	chunk->stats.max =
+		chunk->stats.max_exact ? all->max : pq_bound_cut_upper(arena, all->max, PQ_INDEX_BOUND_LIMIT, utf8);
 	chunk->has_bounds = chunk->stats.min_exact && chunk->stats.max_exact &&
-			    pq_bound_value(leaf, all->min, &chunk->min) && pq_bound_value(leaf, all->max, &chunk->max);
+		pq_bound_value(leaf, all->min, &chunk->min) && pq_bound_value(leaf, all->max, &chunk->max);
 }
 
 static void measure(struct making *making)
@@ -490,8 +497,8 @@ static void measure(struct making *making)
 		merge_bounds(leaf, arena, &all, &page);
 		if (page.has) {
 			bool cut = is_text(leaf);
-			chunk->pages[i].min = weir_arena_str(arena,
-				cut ? pq_bound_cut_lower(page.min, PQ_INDEX_BOUND_LIMIT, utf8) : page.min);
+			chunk->pages[i].min = weir_arena_str(
+				arena, cut ? pq_bound_cut_lower(page.min, PQ_INDEX_BOUND_LIMIT, utf8) : page.min);
 			chunk->pages[i].max = weir_arena_str(arena,
 				cut ? pq_bound_cut_upper(arena, page.max, PQ_INDEX_BOUND_LIMIT, utf8) : page.max);
 		} else if (to.first_value > from.first_value) {
@@ -529,8 +536,8 @@ static void make_bloom(struct making *making)
 int pq_column_writer_finish(struct pq_column_writer *column, struct pq_scratch *scratch, uint64_t rows,
 	struct pq_row_group *group, struct pq_chunk *ret_chunk, struct weir_error *err)
 {
-	struct making making = {column, scratch, group, ret_chunk, {.encoding = PQ_PLAIN}, rows, group->bytes.size,
-		err};
+	struct making making = {
+		column, scratch, group, ret_chunk, {.encoding = PQ_PLAIN}, rows, group->bytes.size, err};
 	*ret_chunk = (struct pq_chunk){.physical = column->leaf->physical, .value_count = column->entry_count};
 	ret_chunk->page_count = column->page_count;
 	ret_chunk->pages = weir_arena_calloc(group->arena, column->page_count, sizeof *ret_chunk->pages);

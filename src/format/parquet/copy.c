@@ -48,12 +48,13 @@ static struct weir_str copy_bound(struct weir_arena *arena, struct weir_str boun
 	return bound.data != NULL ? weir_arena_str(arena, bound) : bound;
 }
 
-static int copy_bloom(const struct pq_file *file, struct weir_arena *arena, struct pq_chunk *chunk,
-	struct weir_error *err)
+static int copy_bloom(
+	const struct pq_file *file, struct weir_arena *arena, struct pq_chunk *chunk, struct weir_error *err)
 {
 	bool there = chunk->bloom_offset > 0 && chunk->bloom_size > 0;
-	if (there && (chunk->bloom_size > PQ_INDEX_LIMIT || chunk->bloom_offset > file->footer_offset ||
-			     chunk->bloom_size > file->footer_offset - chunk->bloom_offset))
+	if (there &&
+		(chunk->bloom_size > PQ_INDEX_LIMIT || chunk->bloom_offset > file->footer_offset ||
+			chunk->bloom_size > file->footer_offset - chunk->bloom_offset))
 		return weir_fail_at(err, WEIR_E_CORRUPT, file->source.name, chunk->bloom_offset,
 			"a bloom filter is not within the file");
 	if (there) {
@@ -68,8 +69,8 @@ static int copy_bloom(const struct pq_file *file, struct weir_arena *arena, stru
 	return 0;
 }
 
-static bool copy_value(struct weir_arena *arena, const struct pq_node *node, struct weir_str bytes,
-	struct expr_value *ret_value)
+static bool copy_value(
+	struct weir_arena *arena, const struct pq_node *node, struct weir_str bytes, struct expr_value *ret_value)
 {
 	if (!pq_bound_decode(node, bytes, ret_value))
 		return false;
@@ -104,13 +105,13 @@ static int copy_chunk(const struct pq_file *file, struct weir_arena *arena, uint
 	chunk->stats.min = copy_bound(arena, chunk->stats.min);
 	chunk->stats.max = copy_bound(arena, chunk->stats.max);
 	chunk->has_bounds = file->tree.leaves[leaf].max_rep == 0 && chunk->stats.min_exact && chunk->stats.max_exact &&
-			    copy_value(arena, node, chunk->stats.min, &chunk->min) &&
-			    copy_value(arena, node, chunk->stats.max, &chunk->max);
+		copy_value(arena, node, chunk->stats.min, &chunk->min) &&
+		copy_value(arena, node, chunk->stats.max, &chunk->max);
 	return 0;
 }
 
-int pq_file_row_group_copy(const struct pq_file *file, uint32_t row_group, struct pq_row_group **ret_group,
-	struct weir_error *err)
+int pq_file_row_group_copy(
+	const struct pq_file *file, uint32_t row_group, struct pq_row_group **ret_group, struct weir_error *err)
 {
 	struct extent extent;
 	if (row_group >= file->meta.group_count)

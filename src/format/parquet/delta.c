@@ -13,7 +13,7 @@
 #include "format/parquet/thrift_int.h"
 
 #define BLOCK 128
-#define MINI 32
+#define MINI  32
 #define MINIS (BLOCK / MINI)
 
 static unsigned width_of(uint64_t value)
@@ -173,8 +173,8 @@ bool pq_delta_read(struct pq_delta *delta, uint32_t count, int64_t *to)
 			return false;
 		unsigned width = delta->widths[delta->mini_at];
 		while (i < count && delta->mini_left > 0) {
-			delta->last += delta->min_delta + unpack_one(delta->mini + delta->bit / 8, delta->end,
-								  delta->bit % 8, width);
+			delta->last += delta->min_delta +
+				unpack_one(delta->mini + delta->bit / 8, delta->end, delta->bit % 8, width);
 			to[i++] = (int64_t)delta->last;
 			delta->bit += width;
 			delta->mini_left--;

@@ -4,13 +4,18 @@
  */
 #include "format/parquet/parquet_int.h"
 
-static const char *const physical_names[] = {"BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY",
-	"FIXED_LEN_BYTE_ARRAY"};
+static const char *const physical_names[] = {
+	"BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"};
 static const char *const codec_names[] = {"none", "snappy", "gzip", "lzo", "brotli", "lz4 (old)", "zstd", "lz4"};
-static const char *const encoding_names[] = {[PQ_PLAIN] = "PLAIN", [PQ_PLAIN_DICTIONARY] = "PLAIN_DICTIONARY",
-	[PQ_RLE] = "RLE", [PQ_BIT_PACKED] = "BIT_PACKED", [PQ_DELTA_BINARY_PACKED] = "DELTA_BINARY_PACKED",
-	[PQ_DELTA_LENGTH_BYTE_ARRAY] = "DELTA_LENGTH_BYTE_ARRAY", [PQ_DELTA_BYTE_ARRAY] = "DELTA_BYTE_ARRAY",
-	[PQ_RLE_DICTIONARY] = "RLE_DICTIONARY", [PQ_BYTE_STREAM_SPLIT] = "BYTE_STREAM_SPLIT"};
+static const char *const encoding_names[] = {[PQ_PLAIN] = "PLAIN",
+	[PQ_PLAIN_DICTIONARY] = "PLAIN_DICTIONARY",
+	[PQ_RLE] = "RLE",
+	[PQ_BIT_PACKED] = "BIT_PACKED",
+	[PQ_DELTA_BINARY_PACKED] = "DELTA_BINARY_PACKED",
+	[PQ_DELTA_LENGTH_BYTE_ARRAY] = "DELTA_LENGTH_BYTE_ARRAY",
+	[PQ_DELTA_BYTE_ARRAY] = "DELTA_BYTE_ARRAY",
+	[PQ_RLE_DICTIONARY] = "RLE_DICTIONARY",
+	[PQ_BYTE_STREAM_SPLIT] = "BYTE_STREAM_SPLIT"};
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 uint32_t pq_file_column_count(const struct pq_file *file)
@@ -32,8 +37,8 @@ static bool find_path(const struct pq_node *nodes, uint32_t count, uint32_t leaf
 		weir_buf_puts(path, size > 0 ? "." : "");
 		weir_buf_append(path, field->name.data, field->name.size);
 		bool found = weir_type_is_nested(field->type)
-				     ? find_path(nodes[i].children, field->child_count, leaf, path)
-				     : nodes[i].leaf == leaf;
+			? find_path(nodes[i].children, field->child_count, leaf, path)
+			: nodes[i].leaf == leaf;
 		if (found)
 			return true;
 		path->size = size;
@@ -49,7 +54,9 @@ void pq_file_describe_column(const struct pq_file *file, uint32_t column, struct
 	const struct pq_leaf_levels *leaf = &file->tree.leaves[column];
 	find_path(file->tree.nodes, file->tree.schema->field_count, column, &path);
 	*ret_description = (struct pq_column_description){.path = weir_arena_str(arena, weir_buf_str(&path)),
-		.field = leaf->node->field, .physical = physical_names[leaf->physical], .max_definition = leaf->max_def,
+		.field = leaf->node->field,
+		.physical = physical_names[leaf->physical],
+		.max_definition = leaf->max_def,
 		.max_repetition = leaf->max_rep};
 	weir_buf_done(&path);
 }
@@ -75,9 +82,13 @@ int pq_file_describe_chunk(const struct pq_file *file, uint32_t row_group, uint3
 	struct pq_chunk chunk = file->meta.groups[row_group].chunks[column];
 	bool known = chunk.codec >= 0 && (size_t)chunk.codec < COUNT(codec_names);
 	*ret_description = (struct pq_chunk_description){.codec = known ? codec_names[chunk.codec] : "unknown",
-		.encodings = encodings_text(&chunk, arena), .value_count = chunk.value_count,
-		.plain_bytes = chunk.plain_size, .size_bytes = chunk.packed_size, .encrypted = chunk.encrypted,
-		.bloom_bytes = chunk.bloom_size, .has_bloom = chunk.bloom_offset > 0,
+		.encodings = encodings_text(&chunk, arena),
+		.value_count = chunk.value_count,
+		.plain_bytes = chunk.plain_size,
+		.size_bytes = chunk.packed_size,
+		.encrypted = chunk.encrypted,
+		.bloom_bytes = chunk.bloom_size,
+		.has_bloom = chunk.bloom_offset > 0,
 		.has_column_index = chunk.column_index_size > 0};
 	if (chunk.encrypted)
 		return 0;

@@ -97,10 +97,10 @@ static uint32_t add_new_text(struct pq_dictionary *dictionary, const struct weir
 	dictionary->slots[slot_at] = (uint64_t)hash << 32 | (code + 1);
 	if (code == dictionary->offset_capacity) {
 		dictionary->offset_capacity = code < 64 ? 128 : code * 2;
-		dictionary->offsets = weir_realloc(dictionary->offsets, dictionary->offset_capacity,
-			sizeof *dictionary->offsets);
-		dictionary->keys = weir_realloc(dictionary->keys, dictionary->offset_capacity,
-			sizeof *dictionary->keys);
+		dictionary->offsets =
+			weir_realloc(dictionary->offsets, dictionary->offset_capacity, sizeof *dictionary->offsets);
+		dictionary->keys =
+			weir_realloc(dictionary->keys, dictionary->offset_capacity, sizeof *dictionary->keys);
 	}
 	dictionary->offsets[code] = (uint32_t)dictionary->bytes.size;
 	dictionary->keys[code] = key;
@@ -177,8 +177,8 @@ static inline bool add_fixed(struct pq_dictionary *dictionary, const char *value
 	return true;
 }
 
-bool pq_dictionary_add_fixed(struct pq_dictionary *dictionary, const void *values, uint32_t count, uint32_t max_count,
-	uint32_t *codes)
+bool pq_dictionary_add_fixed(
+	struct pq_dictionary *dictionary, const void *values, uint32_t count, uint32_t max_count, uint32_t *codes)
 {
 	switch (dictionary->width) {
 	case 4:

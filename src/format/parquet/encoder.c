@@ -13,10 +13,10 @@ struct pq_encoder {
 	struct pq_layout layout;
 	struct pq_column_writer *columns;
 	struct pq_scratch scratch;
-	uint64_t rows;       /* in the row group in the making */
-	uint64_t page_rows;  /* in its current page */
-	uint64_t group_rows; /* at which a row group is full */
-	uint64_t last_bytes; /* of the row group before, encoded */
+	uint64_t rows;            /* in the row group in the making */
+	uint64_t page_rows;       /* in its current page */
+	uint64_t group_rows;      /* at which a row group is full */
+	uint64_t last_bytes;      /* of the row group before, encoded */
 	struct weir_error failed; /* code != 0: the schema cannot be written */
 	struct pq_row_group **done;
 	uint32_t done_count, done_taken, done_capacity;
@@ -66,8 +66,8 @@ struct pq_encoder *pq_encoder_new(const struct weir_schema *schema, const struct
 	encoder->failed = WEIR_ERROR_INIT;
 	encoder->group_rows = options->row_group_rows > 0 ? options->row_group_rows : PQ_ROW_GROUP_ROWS;
 	pq_scratch_init(&encoder->scratch, options);
-	if (pq_layout_make(encoder->arena, weir_schema_copy(encoder->arena, schema), &encoder->layout,
-		    &encoder->failed) != 0)
+	if (pq_layout_make(
+		    encoder->arena, weir_schema_copy(encoder->arena, schema), &encoder->layout, &encoder->failed) != 0)
 		return encoder; /* the first add reports it */
 	choose_blooms(&encoder->layout, options);
 	encoder->columns = weir_arena_calloc(encoder->arena, encoder->layout.leaf_count, sizeof *encoder->columns);
@@ -118,7 +118,7 @@ static uint64_t held_bytes(const struct pq_encoder *encoder)
 	uint64_t bytes = 0;
 	for (uint32_t i = 0; i < encoder->layout.leaf_count; i++)
 		bytes += encoder->columns[i].plain.size + encoder->columns[i].codes.size +
-			 encoder->columns[i].dictionary.bytes.size;
+			encoder->columns[i].dictionary.bytes.size;
 	return bytes;
 }
 
@@ -130,13 +130,13 @@ int pq_encoder_flush(struct pq_encoder *encoder, struct weir_error *err)
 	group->rows = encoder->rows;
 	group->shape = pq_elements_shape(encoder->layout.elements, encoder->layout.element_count);
 	/* As large as the one before, or a guess: growing would copy it several times. */
-	uint64_t guess = encoder->last_bytes > 0 ? encoder->last_bytes + encoder->last_bytes / 8
-						 : held_bytes(encoder) / 4;
+	uint64_t guess =
+		encoder->last_bytes > 0 ? encoder->last_bytes + encoder->last_bytes / 8 : held_bytes(encoder) / 4;
 	weir_buf_reserve(&group->bytes, guess + GROUP_BYTES_LEAST);
 	int code = 0;
 	for (uint32_t i = 0; i < encoder->layout.leaf_count && code == 0; i++) {
-		code = pq_column_writer_finish(&encoder->columns[i], &encoder->scratch, encoder->rows, group,
-			&group->chunks[i], err);
+		code = pq_column_writer_finish(
+			&encoder->columns[i], &encoder->scratch, encoder->rows, group, &group->chunks[i], err);
 		group->plain_size += group->chunks[i].plain_size;
 	}
 	reset(encoder);
@@ -159,8 +159,8 @@ static int add_rows(struct pq_encoder *encoder, const struct weir_batch *batch, 
 	for (uint32_t i = 0; i < encoder->layout.leaf_count; i++) {
 		if (new_page)
 			pq_column_writer_begin_page(&encoder->columns[i], encoder->rows);
-		int code = pq_column_writer_add(&encoder->columns[i], &encoder->scratch, batch, rows, first, count,
-			encoder->rows, err);
+		int code = pq_column_writer_add(
+			&encoder->columns[i], &encoder->scratch, batch, rows, first, count, encoder->rows, err);
 		if (code != 0) {
 			reset(encoder); /* columns of different lengths are of no use */
 			return code;

@@ -10,8 +10,8 @@
 
 static int not_parquet(const struct pq_file *file, const char *why, struct weir_error *err)
 {
-	return weir_fail_at(err, WEIR_E_CORRUPT, file->source.name, file->source.size_bytes, "not a Parquet file: %s",
-		why);
+	return weir_fail_at(
+		err, WEIR_E_CORRUPT, file->source.name, file->source.size_bytes, "not a Parquet file: %s", why);
 }
 
 static int read_at(const struct pq_file *file, uint64_t offset, void *buffer, size_t size, struct weir_error *err)
@@ -187,8 +187,8 @@ static bool integer_value(const struct pq_node *node, int64_t value, struct expr
 
 bool pq_bound_decode(const struct pq_node *node, struct weir_str bytes, struct expr_value *ret_value)
 {
-	static const uint8_t sizes[] = {[PQ_BOOLEAN] = 1, [PQ_INT32] = 4, [PQ_INT64] = 8, [PQ_FLOAT] = 4,
-		[PQ_DOUBLE] = 8, [PQ_FIXED] = 0};
+	static const uint8_t sizes[] = {
+		[PQ_BOOLEAN] = 1, [PQ_INT32] = 4, [PQ_INT64] = 8, [PQ_FLOAT] = 4, [PQ_DOUBLE] = 8, [PQ_FIXED] = 0};
 	float f32;
 	if (bytes.data == NULL || node->physical < 0 || node->physical == PQ_INT96)
 		return false;
@@ -227,12 +227,13 @@ bool pq_bound_decode(const struct pq_node *node, struct weir_str bytes, struct e
 	return true;
 }
 
-bool pq_chunk_bounds(const struct pq_file *file, uint32_t row_group, const struct pq_node *node,
-	struct expr_bounds *ret_bounds)
+bool pq_chunk_bounds(
+	const struct pq_file *file, uint32_t row_group, const struct pq_node *node, struct expr_bounds *ret_bounds)
 {
 	const struct pq_chunk *chunk = &file->meta.groups[row_group].chunks[node->leaf];
 	*ret_bounds = (struct expr_bounds){.row_count = file->meta.groups[row_group].rows,
-		.has_null_count = chunk->stats.has_null_count, .null_count = chunk->stats.null_count};
+		.has_null_count = chunk->stats.has_null_count,
+		.null_count = chunk->stats.null_count};
 	if (chunk->stats.old_order && (node->physical >= PQ_BYTE_ARRAY || node->convert == PQ_U32_I64))
 		return false;
 	ret_bounds->has_min = pq_bound_decode(node, chunk->stats.min, &ret_bounds->min);

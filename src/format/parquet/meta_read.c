@@ -83,8 +83,8 @@ static void read_logical(struct thrift_reader *reader, uint8_t type, struct pq_e
 static void read_element(struct thrift_reader *reader, struct pq_element *element)
 {
 	struct thrift_field field = {0};
-	*element = (struct pq_element){.physical = -1, .repetition = -1, .converted = PQ_CONVERTED_NONE,
-		.name = {"", 0}};
+	*element =
+		(struct pq_element){.physical = -1, .repetition = -1, .converted = PQ_CONVERTED_NONE, .name = {"", 0}};
 	while (thrift_next(reader, &field)) {
 		switch (field.id) {
 		case 1:
@@ -417,8 +417,8 @@ int pq_meta_decode(struct weir_arena *arena, struct weir_str name, uint64_t offs
 	if (meta->elements == NULL)
 		thrift_fail(&reader, "the footer has no schema");
 	if (reader.problem != NULL)
-		return weir_fail_at(err, WEIR_E_CORRUPT, name, offset + (uint64_t)(reader.at - reader.start), "%s",
-			reader.problem);
+		return weir_fail_at(
+			err, WEIR_E_CORRUPT, name, offset + (uint64_t)(reader.at - reader.start), "%s", reader.problem);
 	return 0;
 }
 
@@ -472,13 +472,17 @@ static void read_data_header_v2(struct thrift_reader *reader, struct pq_page_hea
 	}
 }
 
-int pq_page_header_decode(const void *data, size_t size, struct pq_page_header *header, bool *ret_truncated,
-	struct weir_error *err)
+int pq_page_header_decode(
+	const void *data, size_t size, struct pq_page_header *header, bool *ret_truncated, struct weir_error *err)
 {
 	struct thrift_reader reader = thrift_reader_on(data, size);
 	struct thrift_field field = {0};
-	*header = (struct pq_page_header){.type = -1, .plain_size = -1, .packed_size = -1, .compressed = true,
-		.def_encoding = PQ_RLE, .rep_encoding = PQ_RLE};
+	*header = (struct pq_page_header){.type = -1,
+		.plain_size = -1,
+		.packed_size = -1,
+		.compressed = true,
+		.def_encoding = PQ_RLE,
+		.rep_encoding = PQ_RLE};
 	while (thrift_next(&reader, &field)) {
 		if (field.id == 1)
 			header->type = thrift_i32(&reader, field.type);
@@ -498,8 +502,9 @@ int pq_page_header_decode(const void *data, size_t size, struct pq_page_header *
 	}
 	header->header_size = (size_t)(reader.at - reader.start);
 	*ret_truncated = reader.truncated;
-	if (reader.problem == NULL && (header->plain_size < 0 || header->packed_size < 0 || header->value_count < 0 ||
-					      header->def_size < 0 || header->rep_size < 0))
+	if (reader.problem == NULL &&
+		(header->plain_size < 0 || header->packed_size < 0 || header->value_count < 0 || header->def_size < 0 ||
+			header->rep_size < 0))
 		thrift_fail(&reader, "a page header has sizes below zero");
 	if (reader.problem != NULL)
 		return weir_fail(err, WEIR_E_CORRUPT, "page header: %s", reader.problem);
@@ -521,8 +526,8 @@ static void read_page_location(struct thrift_reader *reader, struct pq_page_info
 	}
 }
 
-int pq_offset_index_decode(struct weir_arena *arena, const void *data, size_t size, struct pq_chunk *chunk,
-	struct weir_error *err)
+int pq_offset_index_decode(
+	struct weir_arena *arena, const void *data, size_t size, struct pq_chunk *chunk, struct weir_error *err)
 {
 	struct thrift_reader reader = thrift_reader_on(data, size);
 	struct thrift_field field = {0};
@@ -542,8 +547,9 @@ int pq_offset_index_decode(struct weir_arena *arena, const void *data, size_t si
 		chunk->page_count = count;
 		for (uint32_t i = 0; i < count && reader.problem == NULL; i++) {
 			read_page_location(&reader, &chunk->pages[i]);
-			if (i > 0 && (chunk->pages[i].first_row < chunk->pages[i - 1].first_row ||
-					     chunk->pages[i].offset <= chunk->pages[i - 1].offset))
+			if (i > 0 &&
+				(chunk->pages[i].first_row < chunk->pages[i - 1].first_row ||
+					chunk->pages[i].offset <= chunk->pages[i - 1].offset))
 				thrift_fail(&reader, "pages are out of order");
 		}
 	}
@@ -572,8 +578,8 @@ static void read_page_bounds(struct thrift_reader *reader, const struct thrift_f
 	}
 }
 
-int pq_column_index_decode(struct weir_arena *arena, const void *data, size_t size, struct pq_chunk *chunk,
-	struct weir_error *err)
+int pq_column_index_decode(
+	struct weir_arena *arena, const void *data, size_t size, struct pq_chunk *chunk, struct weir_error *err)
 {
 	struct thrift_reader reader = thrift_reader_on(data, size);
 	struct thrift_field field = {0};
@@ -598,8 +604,8 @@ int pq_column_index_decode(struct weir_arena *arena, const void *data, size_t si
 	return 0;
 }
 
-int pq_bloom_header_decode(const void *data, size_t size, uint32_t *ret_bits_size, size_t *ret_header_size,
-	struct weir_error *err)
+int pq_bloom_header_decode(
+	const void *data, size_t size, uint32_t *ret_bits_size, size_t *ret_header_size, struct weir_error *err)
 {
 	struct thrift_reader reader = thrift_reader_on(data, size);
 	struct thrift_field field = {0};

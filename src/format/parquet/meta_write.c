@@ -106,8 +106,8 @@ static void put_nan_count(struct weir_buf *out, int16_t *last, uint64_t count)
 }
 
 /* ColumnMetaData */
-static void put_column_meta(struct weir_buf *out, const struct pq_chunk *chunk, const struct weir_str *path,
-	uint32_t path_count)
+static void put_column_meta(
+	struct weir_buf *out, const struct pq_chunk *chunk, const struct weir_str *path, uint32_t path_count)
 {
 	int16_t last = 0;
 	thrift_put_i32(out, &last, 1, chunk->physical);
@@ -135,8 +135,8 @@ static void put_column_meta(struct weir_buf *out, const struct pq_chunk *chunk, 
 	thrift_put_stop(out);
 }
 
-void pq_chunk_encode(struct weir_buf *out, const struct pq_chunk *chunk, const struct weir_str *path,
-	uint32_t path_count)
+void pq_chunk_encode(
+	struct weir_buf *out, const struct pq_chunk *chunk, const struct weir_str *path, uint32_t path_count)
 {
 	int16_t last = 0;
 	thrift_put_i64(out, &last, 2, 0); /* file_offset: deprecated, and to be 0 */

@@ -22,14 +22,14 @@ static void clear_valid(struct weir_column *column, uint32_t row)
 }
 
 /* A column of nulls, safe to read. */
-static void all_null(struct weir_arena *arena, const struct weir_field *field, uint32_t rows,
-	struct weir_column *column)
+static void all_null(
+	struct weir_arena *arena, const struct weir_field *field, uint32_t rows, struct weir_column *column)
 {
 	*column = (struct weir_column){.type = field->type, .child_count = field->child_count};
-	column->layout = weir_type_is_text(field->type)                               ? WEIR_VIEW
-			 : field->type == WEIR_LIST || field->type == WEIR_MAP ? WEIR_SPAN
-			 : field->type == WEIR_STRUCT                          ? WEIR_GROUP
-									       : WEIR_FLAT;
+	column->layout = weir_type_is_text(field->type)               ? WEIR_VIEW
+		: field->type == WEIR_LIST || field->type == WEIR_MAP ? WEIR_SPAN
+		: field->type == WEIR_STRUCT                          ? WEIR_GROUP
+								      : WEIR_FLAT;
 	column->valid = weir_arena_calloc(arena, ((size_t)rows + 63) / 64, 8);
 	column->values = weir_arena_calloc(arena, rows, weir_type_width(field->type));
 	column->children = weir_arena_calloc(arena, field->child_count, sizeof *column->children);
@@ -60,8 +60,8 @@ static int slot_levels(const struct assembly *assembly, const struct pq_node *no
 		*ret_levels = levels;
 	}
 	if (found != slots)
-		return pq_cursor_corrupt(cursor, cursor->offset, "its levels do not agree with its neighbours'",
-			assembly->err);
+		return pq_cursor_corrupt(
+			cursor, cursor->offset, "its levels do not agree with its neighbours'", assembly->err);
 	return 0;
 }
 
@@ -79,8 +79,8 @@ static void set_valid(const struct assembly *assembly, const uint8_t *levels, ui
 			clear_valid(column, i);
 }
 
-static inline void spread_width(char *to, const char *from, const uint8_t *levels, uint8_t needed, uint32_t slots,
-	size_t width)
+static inline void spread_width(
+	char *to, const char *from, const uint8_t *levels, uint8_t needed, uint32_t slots, size_t width)
 {
 	for (uint32_t i = 0; i < slots; i++) {
 		bool there = levels[i] >= needed;
@@ -131,8 +131,8 @@ static bool keeps_values(enum pq_convert convert)
 	return convert == PQ_AS_IS || convert == PQ_BOOL_BYTE || convert == PQ_BYTES_VIEW;
 }
 
-static int assemble_leaf(const struct assembly *assembly, const struct pq_target *target, uint32_t slots,
-	struct weir_column *column)
+static int assemble_leaf(
+	const struct assembly *assembly, const struct pq_target *target, uint32_t slots, struct weir_column *column)
 {
 	const struct pq_node *node = target->node;
 	const struct pq_cursor *cursor = assembly->cursors[node->leaf];
@@ -163,8 +163,8 @@ static int assemble_leaf(const struct assembly *assembly, const struct pq_target
 	if (!keeps_values(target->convert)) {
 		void *converted = weir_arena_alloc(arena, (size_t)data->value_count * width);
 		if (!pq_convert_values(target->convert, dense, data->value_count, node->type_length, converted))
-			return pq_cursor_corrupt(cursor, cursor->offset, "a value is out of the range of its type",
-				assembly->err);
+			return pq_cursor_corrupt(
+				cursor, cursor->offset, "a value is out of the range of its type", assembly->err);
 		dense = converted;
 		flat = true;
 	}
@@ -172,11 +172,11 @@ static int assemble_leaf(const struct assembly *assembly, const struct pq_target
 	return 0;
 }
 
-static int assemble(const struct assembly *assembly, const struct pq_target *target, uint32_t slots,
-	struct weir_column *column);
+static int assemble(
+	const struct assembly *assembly, const struct pq_target *target, uint32_t slots, struct weir_column *column);
 
-static int assemble_children(const struct assembly *assembly, const struct pq_target *target, uint32_t slots,
-	struct weir_column *column)
+static int assemble_children(
+	const struct assembly *assembly, const struct pq_target *target, uint32_t slots, struct weir_column *column)
 {
 	for (uint32_t i = 0; i < target->field->child_count; i++) {
 		int code = assemble(assembly, &target->children[i], slots, &column->children[i]);
@@ -187,8 +187,8 @@ static int assemble_children(const struct assembly *assembly, const struct pq_ta
 }
 
 /* Lengths of lists: a slot's own entry counts if it has an item, and so do those that repeat at this level. */
-static int assemble_span(const struct assembly *assembly, const struct pq_target *target, uint32_t slots,
-	struct weir_column *column)
+static int assemble_span(
+	const struct assembly *assembly, const struct pq_target *target, uint32_t slots, struct weir_column *column)
 {
 	const struct pq_node *node = target->node;
 	const struct pq_cursor *cursor = assembly->cursors[node->first_leaf];
@@ -202,8 +202,8 @@ static int assemble_span(const struct assembly *assembly, const struct pq_target
 		if (data->reps[i] > node->item_rep || data->defs[i] < node->item_def || data->defs[i] < node->slot_def)
 			continue;
 		if (slot == 0 || slot > slots)
-			return pq_cursor_corrupt(cursor, cursor->offset, "a list begins outside of every row",
-				assembly->err);
+			return pq_cursor_corrupt(
+				cursor, cursor->offset, "a list begins outside of every row", assembly->err);
 		spans[slot - 1].length++;
 		items++;
 	}
@@ -211,8 +211,8 @@ static int assemble_span(const struct assembly *assembly, const struct pq_target
 	return assemble_children(assembly, target, items, column);
 }
 
-static int assemble(const struct assembly *assembly, const struct pq_target *target, uint32_t slots,
-	struct weir_column *column)
+static int assemble(
+	const struct assembly *assembly, const struct pq_target *target, uint32_t slots, struct weir_column *column)
 {
 	const struct weir_field *field = target->field;
 	struct weir_arena *arena = assembly->holder->arena;

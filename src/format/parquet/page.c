@@ -79,7 +79,7 @@ static int at_page(const struct pq_cursor *cursor, struct weir_error *err, int c
 static uint64_t chunk_start(const struct pq_chunk *chunk)
 {
 	return chunk->has_dictionary && chunk->dictionary_offset < chunk->data_offset ? chunk->dictionary_offset
-										       : chunk->data_offset;
+										      : chunk->data_offset;
 }
 
 /* At least `least` bytes at offset, or what there is before the footer, and more where that is cheap. */
@@ -94,8 +94,8 @@ static int look(struct pq_cursor *cursor, uint64_t offset, uint64_t least, const
 		cursor->window.size == 0) {
 		uint64_t start = chunk_start(&cursor->chunk);
 		uint64_t chunk_left = offset >= start && cursor->chunk.packed_size > offset - start
-					      ? cursor->chunk.packed_size - (offset - start)
-					      : 0;
+			? cursor->chunk.packed_size - (offset - start)
+			: 0;
 		uint64_t goal = cursor->window_goal > WINDOW_BYTES ? cursor->window_goal : WINDOW_BYTES;
 		uint64_t size = chunk_left < goal ? chunk_left : goal;
 		size = size < least ? least : size;
@@ -153,8 +153,8 @@ static int check_page(const struct pq_cursor *cursor, const struct pq_page_heade
 
 static int codec_of(const struct pq_cursor *cursor, enum codec *ret_codec, struct weir_error *err)
 {
-	static const int8_t codecs[] = {CODEC_NONE, CODEC_SNAPPY, CODEC_GZIP, -1, CODEC_BROTLI, CODEC_LZ4_HADOOP,
-		CODEC_ZSTD, CODEC_LZ4_RAW};
+	static const int8_t codecs[] = {
+		CODEC_NONE, CODEC_SNAPPY, CODEC_GZIP, -1, CODEC_BROTLI, CODEC_LZ4_HADOOP, CODEC_ZSTD, CODEC_LZ4_RAW};
 	int32_t number = cursor->chunk.codec;
 	if (number < 0 || (size_t)number >= sizeof codecs || codecs[number] < 0)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, cursor->file->source.name, cursor->offset,
@@ -241,8 +241,8 @@ static int open_dictionary(struct pq_cursor *cursor, const struct pq_page_header
 		pq_shared_unref(shared);
 		return at_page(cursor, err, code);
 	}
-	cursor->dictionary = (struct pq_dictionary_values){.shared = shared, .count = count,
-		.values = shared->data + head};
+	cursor->dictionary =
+		(struct pq_dictionary_values){.shared = shared, .count = count, .values = shared->data + head};
 	if (cursor->leaf.physical == PQ_BYTE_ARRAY || cursor->leaf.physical == PQ_FIXED) {
 		struct weir_dict *dict = (struct weir_dict *)(void *)shared->data;
 		*dict = (struct weir_dict){count, cursor->dictionary.values};
@@ -309,7 +309,7 @@ static int open_data_page(struct pq_cursor *cursor, const struct pq_page_header 
 		at += header->def_size;
 		cursor->rep_levels.bit_packed = cursor->def_levels.bit_packed = false;
 	} else if (!open_levels_v1(&cursor->rep_levels, header->rep_encoding, max_rep, entries, &at, end) ||
-		   !open_levels_v1(&cursor->def_levels, header->def_encoding, max_def, entries, &at, end)) {
+		!open_levels_v1(&cursor->def_levels, header->def_encoding, max_def, entries, &at, end)) {
 		return pq_cursor_corrupt(cursor, cursor->offset, "the levels of a page are cut or damaged", err);
 	}
 	code = pq_values_open(&cursor->values, header->encoding, cursor->leaf.physical, cursor->leaf.type_length, at,
@@ -356,9 +356,16 @@ int pq_cursor_open(struct pq_cursor *cursor, const struct pq_file *file, uint32_
 	struct weir_error *err)
 {
 	struct pq_cursor before = *cursor; /* its buffers serve again */
-	*cursor = (struct pq_cursor){.file = file, .leaf = file->tree.leaves[leaf], .chunk = *chunk, .codec = codec,
-		.memory_limit = memory_limit, .counts = counts, .entries_left = chunk->value_count,
-		.window = before.window, .data = before.data, .spare = before.spare};
+	*cursor = (struct pq_cursor){.file = file,
+		.leaf = file->tree.leaves[leaf],
+		.chunk = *chunk,
+		.codec = codec,
+		.memory_limit = memory_limit,
+		.counts = counts,
+		.entries_left = chunk->value_count,
+		.window = before.window,
+		.data = before.data,
+		.spare = before.spare};
 	cursor->window.size = 0;
 	cursor->values.previous_buf = before.values.previous_buf;
 	cursor->offset = chunk_start(chunk);
@@ -468,8 +475,8 @@ static int take_values(struct pq_cursor *cursor, uint32_t count, struct pq_holde
 		if (data->coded && bytes)
 			decode_codes(cursor, holder);
 		reserve_values(cursor, width, count, holder);
-		code = pq_values_read(&cursor->values, count, (char *)data->values + (size_t)data->value_count * width,
-			holder, err);
+		code = pq_values_read(
+			&cursor->values, count, (char *)data->values + (size_t)data->value_count * width, holder, err);
 	}
 	if (code != 0)
 		return at_page(cursor, err, code);
@@ -518,8 +525,8 @@ static int read_flat(struct pq_cursor *cursor, uint32_t rows, struct pq_holder *
 		if (code != 0)
 			return code;
 		if (!has)
-			return pq_cursor_corrupt(cursor, cursor->offset, "the column has fewer rows than its row group",
-				err);
+			return pq_cursor_corrupt(
+				cursor, cursor->offset, "the column has fewer rows than its row group", err);
 		uint32_t part = rows < cursor->page_left ? rows : cursor->page_left;
 		reserve_entries(&cursor->data, &cursor->leaf, part);
 		code = take_entries(cursor, part, holder, err);
@@ -659,8 +666,8 @@ static bool pass_values(struct pq_cursor *cursor, uint32_t rows)
 static bool can_pass(const struct pq_cursor *cursor)
 {
 	const struct pq_values *values = &cursor->values;
-	bool plain = values->encoding == PQ_PLAIN && values->physical != PQ_BYTE_ARRAY &&
-		     values->physical != PQ_BOOLEAN;
+	bool plain =
+		values->encoding == PQ_PLAIN && values->physical != PQ_BYTE_ARRAY && values->physical != PQ_BOOLEAN;
 	return cursor->leaf.max_rep == 0 && cursor->page_left > 0 && (plain || pq_values_coded(values));
 }
 

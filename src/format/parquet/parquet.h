@@ -20,12 +20,12 @@
 
 /* ---- what is known of a column of a file: feeds Iceberg's data file metrics ---- */
 struct pq_column_stats {
-	int32_t field_id;       /* a leaf's field id */
-	uint64_t value_count;   /* nulls included (Iceberg's value_counts) */
+	int32_t field_id;     /* a leaf's field id */
+	uint64_t value_count; /* nulls included (Iceberg's value_counts) */
 	uint64_t null_count;
 	uint64_t nan_count;
-	uint64_t size_bytes;    /* compressed, headers included */
-	bool has_bounds;        /* none for maps, lists, binary longer than the limit, or all null */
+	uint64_t size_bytes;        /* compressed, headers included */
+	bool has_bounds;            /* none for maps, lists, binary longer than the limit, or all null */
 	struct expr_value min, max; /* exact, untruncated; owned by the stats' arena; decimals as their unscaled
 	                               number (none past 64 bits); text of at most 256 bytes */
 };
@@ -33,7 +33,7 @@ struct pq_column_stats {
 struct pq_file_info {
 	uint64_t size_bytes;
 	uint64_t row_count;
-	uint32_t column_count;  /* leaves */
+	uint32_t column_count; /* leaves */
 	struct pq_column_stats *columns;
 	uint32_t row_group_count;
 	uint64_t *split_offsets; /* first byte of each row group */
@@ -41,14 +41,14 @@ struct pq_file_info {
 
 /* ---- writing ---- */
 struct pq_write_options {
-	enum codec codec;            /* zstd by default of callers */
+	enum codec codec; /* zstd by default of callers */
 	int level;
-	uint32_t row_group_rows;     /* 0: 32,768 */
-	const int32_t *bloom_ids;    /* field ids of leaves that get a bloom filter */
+	uint32_t row_group_rows;  /* 0: 32,768 */
+	const int32_t *bloom_ids; /* field ids of leaves that get a bloom filter */
 	uint32_t bloom_count;
-	bool byte_stream_split;      /* for floats and doubles, where it is smaller by measuring; Iceberg, Trino, DuckDB
+	bool byte_stream_split; /* for floats and doubles, where it is smaller by measuring; Iceberg, Trino, DuckDB
 	                                and Arrow know it, Spark's own reader of plain Parquet does not */
-	const char *created_by;      /* NULL: "weir version ..." */
+	const char *created_by; /* NULL: "weir version ..." */
 	const struct pq_key_value *metadata;
 	uint32_t metadata_count;
 };
@@ -88,8 +88,8 @@ int pq_writer_add(struct pq_writer *writer, const struct weir_batch *batch, cons
 /* Appends an encoded row group byte for byte (after what add has pending is flushed). */
 int pq_writer_splice(struct pq_writer *writer, const struct pq_row_group *group, struct weir_error *err);
 /* Writes the footer. *ret_info lives in arena. The writer is freed, whatever comes of it. */
-int pq_writer_close(struct pq_writer *take_writer, struct weir_arena *arena, struct pq_file_info *ret_info,
-	struct weir_error *err);
+int pq_writer_close(
+	struct pq_writer *take_writer, struct weir_arena *arena, struct pq_file_info *ret_info, struct weir_error *err);
 void pq_writer_abandon(struct pq_writer *take_writer);
 
 /* ---- reading ---- */
@@ -114,12 +114,12 @@ struct pq_column_description {
 };
 
 struct pq_chunk_description {
-	const char *codec;          /* "zstd" */
-	struct weir_str encodings;  /* "RLE_DICTIONARY RLE PLAIN" */
-	uint64_t value_count;       /* nulls and empty lists included */
+	const char *codec;         /* "zstd" */
+	struct weir_str encodings; /* "RLE_DICTIONARY RLE PLAIN" */
+	uint64_t value_count;      /* nulls and empty lists included */
 	uint64_t plain_bytes, size_bytes;
-	uint32_t page_count;        /* data pages, 0 where the file has no offset index */
-	uint32_t bloom_bytes;       /* 0 where the file does not say */
+	uint32_t page_count;  /* data pages, 0 where the file has no offset index */
+	uint32_t bloom_bytes; /* 0 where the file does not say */
 	bool has_bloom, has_column_index, encrypted;
 	struct expr_bounds bounds;
 };
@@ -138,7 +138,7 @@ struct pq_read_options {
 	                                     no other column is decoded); the rows that remain are NOT filtered */
 	const uint32_t *row_groups;       /* only these; NULL: all */
 	uint32_t row_group_count;
-	uint64_t memory_limit_bytes;      /* a page that decompresses to more is WEIR_E_LIMIT; 0: 256 MiB */
+	uint64_t memory_limit_bytes; /* a page that decompresses to more is WEIR_E_LIMIT; 0: 256 MiB */
 };
 
 struct pq_read_counts {
@@ -153,12 +153,12 @@ int pq_reader_open(const struct pq_file *file, const struct pq_read_options *opt
 	struct weir_error *err);
 /* The next batch; NULL at the end. The batch is owned by itself (release) and outlives the reader.
  * *ret_first_row (may be NULL): position of its first row in the file; rows of a batch are consecutive. */
-int pq_reader_next(struct pq_reader *reader, struct weir_batch **ret_batch, uint64_t *ret_first_row,
-	struct weir_error *err);
+int pq_reader_next(
+	struct pq_reader *reader, struct weir_batch **ret_batch, uint64_t *ret_first_row, struct weir_error *err);
 struct pq_read_counts pq_reader_counts(const struct pq_reader *reader);
 void pq_reader_close(struct pq_reader *reader);
 /* The raw bytes of a row group and its footer entry, to be spliced into another file of the same schema. */
-int pq_file_row_group_copy(const struct pq_file *file, uint32_t row_group, struct pq_row_group **ret_group,
-	struct weir_error *err);
+int pq_file_row_group_copy(
+	const struct pq_file *file, uint32_t row_group, struct pq_row_group **ret_group, struct weir_error *err);
 
 #endif

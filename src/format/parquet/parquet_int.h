@@ -41,40 +41,72 @@ enum pq_encoding {
 enum pq_page_type { PQ_DATA_PAGE = 0, PQ_INDEX_PAGE = 1, PQ_DICTIONARY_PAGE = 2, PQ_DATA_PAGE_V2 = 3 };
 
 enum pq_converted {
-	PQ_UTF8 = 0, PQ_MAP = 1, PQ_MAP_KEY_VALUE = 2, PQ_LIST = 3, PQ_ENUM = 4, PQ_DECIMAL = 5, PQ_DATE = 6,
-	PQ_TIME_MILLIS = 7, PQ_TIME_MICROS = 8, PQ_TIMESTAMP_MILLIS = 9, PQ_TIMESTAMP_MICROS = 10, PQ_UINT_8 = 11,
-	PQ_UINT_16 = 12, PQ_UINT_32 = 13, PQ_UINT_64 = 14, PQ_INT_8 = 15, PQ_INT_16 = 16, PQ_INT_32 = 17,
-	PQ_INT_64 = 18, PQ_JSON = 19, PQ_BSON = 20, PQ_INTERVAL = 21, PQ_CONVERTED_NONE = -1,
+	PQ_UTF8 = 0,
+	PQ_MAP = 1,
+	PQ_MAP_KEY_VALUE = 2,
+	PQ_LIST = 3,
+	PQ_ENUM = 4,
+	PQ_DECIMAL = 5,
+	PQ_DATE = 6,
+	PQ_TIME_MILLIS = 7,
+	PQ_TIME_MICROS = 8,
+	PQ_TIMESTAMP_MILLIS = 9,
+	PQ_TIMESTAMP_MICROS = 10,
+	PQ_UINT_8 = 11,
+	PQ_UINT_16 = 12,
+	PQ_UINT_32 = 13,
+	PQ_UINT_64 = 14,
+	PQ_INT_8 = 15,
+	PQ_INT_16 = 16,
+	PQ_INT_32 = 17,
+	PQ_INT_64 = 18,
+	PQ_JSON = 19,
+	PQ_BSON = 20,
+	PQ_INTERVAL = 21,
+	PQ_CONVERTED_NONE = -1,
 };
 
 /* LogicalType's union: the field ids */
 enum pq_logical {
-	PQ_LOGICAL_NONE = 0, PQ_LOGICAL_STRING = 1, PQ_LOGICAL_MAP = 2, PQ_LOGICAL_LIST = 3, PQ_LOGICAL_ENUM = 4,
-	PQ_LOGICAL_DECIMAL = 5, PQ_LOGICAL_DATE = 6, PQ_LOGICAL_TIME = 7, PQ_LOGICAL_TIMESTAMP = 8,
-	PQ_LOGICAL_INTEGER = 10, PQ_LOGICAL_UNKNOWN = 11, PQ_LOGICAL_JSON = 12, PQ_LOGICAL_BSON = 13,
-	PQ_LOGICAL_UUID = 14, PQ_LOGICAL_FLOAT16 = 15, PQ_LOGICAL_VARIANT = 16, PQ_LOGICAL_GEOMETRY = 17,
+	PQ_LOGICAL_NONE = 0,
+	PQ_LOGICAL_STRING = 1,
+	PQ_LOGICAL_MAP = 2,
+	PQ_LOGICAL_LIST = 3,
+	PQ_LOGICAL_ENUM = 4,
+	PQ_LOGICAL_DECIMAL = 5,
+	PQ_LOGICAL_DATE = 6,
+	PQ_LOGICAL_TIME = 7,
+	PQ_LOGICAL_TIMESTAMP = 8,
+	PQ_LOGICAL_INTEGER = 10,
+	PQ_LOGICAL_UNKNOWN = 11,
+	PQ_LOGICAL_JSON = 12,
+	PQ_LOGICAL_BSON = 13,
+	PQ_LOGICAL_UUID = 14,
+	PQ_LOGICAL_FLOAT16 = 15,
+	PQ_LOGICAL_VARIANT = 16,
+	PQ_LOGICAL_GEOMETRY = 17,
 	PQ_LOGICAL_GEOGRAPHY = 18,
 };
 
 enum pq_unit { PQ_MILLIS = 1, PQ_MICROS = 2, PQ_NANOS = 3 };
 
 /* Limits on what a file may ask for. */
-#define PQ_FOOTER_LIMIT ((size_t)256 << 20)
-#define PQ_PAGE_HEADER_LIMIT ((size_t)8 << 20)
-#define PQ_INDEX_LIMIT ((size_t)64 << 20)
-#define PQ_SCHEMA_DEPTH_LIMIT 24
+#define PQ_FOOTER_LIMIT         ((size_t)256 << 20)
+#define PQ_PAGE_HEADER_LIMIT    ((size_t)8 << 20)
+#define PQ_INDEX_LIMIT          ((size_t)64 << 20)
+#define PQ_SCHEMA_DEPTH_LIMIT   24
 #define PQ_MEMORY_LIMIT_DEFAULT ((uint64_t)256 << 20)
-#define PQ_ENTRIES_LIMIT ((uint32_t)1 << 24) /* list elements of one batch of rows, a leaf */
-#define PQ_LEAF_LIMIT 65536
+#define PQ_ENTRIES_LIMIT        ((uint32_t)1 << 24) /* list elements of one batch of rows, a leaf */
+#define PQ_LEAF_LIMIT           65536
 /* What the writer makes. */
-#define PQ_PAGE_ROWS WEIR_BATCH_ROWS
-#define PQ_PAGE_BYTES ((size_t)1 << 20)
-#define PQ_ROW_GROUP_ROWS 32768
-#define PQ_ROW_GROUP_BYTES ((uint64_t)128 << 20)
-#define PQ_BOUND_LIMIT 256      /* longer minima and maxima are truncated in statistics, and not given out */
-#define PQ_INDEX_BOUND_LIMIT 64 /* longer ones are truncated in the column index */
+#define PQ_PAGE_ROWS         WEIR_BATCH_ROWS
+#define PQ_PAGE_BYTES        ((size_t)1 << 20)
+#define PQ_ROW_GROUP_ROWS    32768
+#define PQ_ROW_GROUP_BYTES   ((uint64_t)128 << 20)
+#define PQ_BOUND_LIMIT       256 /* longer minima and maxima are truncated in statistics, and not given out */
+#define PQ_INDEX_BOUND_LIMIT 64  /* longer ones are truncated in the column index */
 
-#define PQ_MAGIC "PAR1"
+#define PQ_MAGIC         "PAR1"
 #define PQ_NAN_COUNT_KEY "nan_count" /* key of a column chunk's metadata */
 
 struct pq_element {
@@ -114,9 +146,9 @@ struct pq_page_info {
 
 struct pq_chunk {
 	int32_t physical;
-	uint32_t encodings; /* bit i: enum pq_encoding i is used */
+	uint32_t encodings;      /* bit i: enum pq_encoding i is used */
 	uint32_t data_encodings; /* of data pages only, where the file says so; else 0 */
-	int32_t codec;      /* parquet.thrift's number */
+	int32_t codec;           /* parquet.thrift's number */
 	uint64_t value_count;
 	uint64_t plain_size, packed_size; /* headers included */
 	uint64_t data_offset;
@@ -134,9 +166,9 @@ struct pq_chunk {
 	/* of row groups in memory only */
 	struct pq_page_info *pages;
 	uint32_t page_count;
-	uint8_t index_order; /* BoundaryOrder: 0 unordered, 1 ascending, 2 descending */
-	bool has_index;      /* false: minima and maxima of pages are not known */
-	struct weir_str bloom; /* header and bits */
+	uint8_t index_order;        /* BoundaryOrder: 0 unordered, 1 ascending, 2 descending */
+	bool has_index;             /* false: minima and maxima of pages are not known */
+	struct weir_str bloom;      /* header and bits */
 	struct expr_value min, max; /* exact; text in the row group's arena */
 	bool has_bounds;
 };
@@ -189,22 +221,22 @@ struct pq_page_header {
 int pq_meta_decode(struct weir_arena *arena, struct weir_str name, uint64_t offset, const void *data, size_t size,
 	struct pq_meta *ret_meta, struct weir_error *err);
 /* *ret_truncated: the bytes end within the header, more of them may help. */
-int pq_page_header_decode(const void *data, size_t size, struct pq_page_header *ret_header, bool *ret_truncated,
-	struct weir_error *err);
-int pq_offset_index_decode(struct weir_arena *arena, const void *data, size_t size, struct pq_chunk *chunk,
-	struct weir_error *err);
+int pq_page_header_decode(
+	const void *data, size_t size, struct pq_page_header *ret_header, bool *ret_truncated, struct weir_error *err);
+int pq_offset_index_decode(
+	struct weir_arena *arena, const void *data, size_t size, struct pq_chunk *chunk, struct weir_error *err);
 /* After the offset index; min and max are copied into arena. */
-int pq_column_index_decode(struct weir_arena *arena, const void *data, size_t size, struct pq_chunk *chunk,
-	struct weir_error *err);
-int pq_bloom_header_decode(const void *data, size_t size, uint32_t *ret_bits_size, size_t *ret_header_size,
-	struct weir_error *err);
+int pq_column_index_decode(
+	struct weir_arena *arena, const void *data, size_t size, struct pq_chunk *chunk, struct weir_error *err);
+int pq_bloom_header_decode(
+	const void *data, size_t size, uint32_t *ret_bits_size, size_t *ret_header_size, struct weir_error *err);
 
 /* ---- meta_write.c ---- */
 void pq_element_encode(struct weir_buf *out, const struct pq_element *element);
 void pq_page_header_encode(struct weir_buf *out, const struct pq_page_header *header);
 /* chunk's offsets are those of the file. path: names from the top. */
-void pq_chunk_encode(struct weir_buf *out, const struct pq_chunk *chunk, const struct weir_str *path,
-	uint32_t path_count);
+void pq_chunk_encode(
+	struct weir_buf *out, const struct pq_chunk *chunk, const struct weir_str *path, uint32_t path_count);
 void pq_offset_index_encode(struct weir_buf *out, const struct pq_chunk *chunk);
 void pq_column_index_encode(struct weir_buf *out, const struct pq_chunk *chunk);
 void pq_bloom_header_encode(struct weir_buf *out, uint32_t bits_size);
@@ -248,7 +280,7 @@ uint32_t pq_decimal_bytes(uint32_t precision);
 /* ---- schema_read.c ---- */
 /* How a value of the file becomes one of the column. */
 enum pq_convert {
-	PQ_AS_IS,        /* the same bytes */
+	PQ_AS_IS, /* the same bytes */
 	PQ_BOOL_BYTE,
 	PQ_I32_I64,
 	PQ_U32_I64,
@@ -267,11 +299,11 @@ enum pq_convert {
 };
 
 struct pq_node {
-	struct weir_field *field;  /* of the file's schema */
-	struct pq_node *children;  /* as field->children */
-	uint32_t leaf;             /* primitives: which column chunk */
-	uint32_t first_leaf;       /* the first leaf under it */
-	uint8_t def;               /* definition level from which the value is not null */
+	struct weir_field *field;   /* of the file's schema */
+	struct pq_node *children;   /* as field->children */
+	uint32_t leaf;              /* primitives: which column chunk */
+	uint32_t first_leaf;        /* the first leaf under it */
+	uint8_t def;                /* definition level from which the value is not null */
 	uint8_t slot_def, slot_rep; /* levels of the nearest repeated ancestor (itself excluded) */
 	uint8_t item_def, item_rep; /* lists and maps: levels of the repeated group */
 	int32_t physical;
@@ -309,12 +341,12 @@ struct pq_file {
 /* Bytes of a bound as a value of a leaf; false where they are not one. */
 bool pq_bound_decode(const struct pq_node *node, struct weir_str bytes, struct expr_value *ret_value);
 /* Statistics of a leaf in a row group; false where there are none that can be trusted. */
-bool pq_chunk_bounds(const struct pq_file *file, uint32_t row_group, const struct pq_node *node,
-	struct expr_bounds *ret_bounds);
+bool pq_chunk_bounds(
+	const struct pq_file *file, uint32_t row_group, const struct pq_node *node, struct expr_bounds *ret_bounds);
 /* The leaf of a field id, or NULL. */
 const struct pq_node *pq_file_leaf(const struct pq_file *file, int32_t field_id);
-int pq_file_read_index(const struct pq_file *file, struct weir_arena *arena, struct pq_chunk *chunk,
-	bool with_bounds, struct weir_error *err);
+int pq_file_read_index(const struct pq_file *file, struct weir_arena *arena, struct pq_chunk *chunk, bool with_bounds,
+	struct weir_error *err);
 
 /* ---- rle.c: the hybrid of run lengths and bit packing ---- */
 void pq_rle_encode(struct weir_buf *out, const uint32_t *values, uint32_t count, unsigned bit_width);
@@ -323,7 +355,7 @@ void pq_rle_encode_levels(struct weir_buf *out, const uint8_t *levels, uint32_t 
 struct pq_rle {
 	const uint8_t *at, *end;
 	unsigned bit_width;
-	uint32_t value;    /* of a run */
+	uint32_t value; /* of a run */
 	uint64_t run_left;
 	uint64_t packed_left;
 	const uint8_t *packed;
@@ -355,7 +387,7 @@ struct pq_delta {
 	uint64_t block_left; /* values of the block not yet begun */
 	uint64_t min_delta;
 	const uint8_t *widths;
-	uint64_t bit;      /* within the miniblock */
+	uint64_t bit; /* within the miniblock */
 	const uint8_t *mini;
 	bool first;
 };
@@ -374,11 +406,11 @@ struct pq_dictionary {
 	struct weir_buf bytes; /* a PLAIN dictionary page */
 	uint32_t width;        /* 0: length-prefixed */
 	uint32_t count;
-	uint32_t *offsets;     /* of entries of width 0, at the length */
+	uint32_t *offsets;        /* of entries of width 0, at the length */
 	struct pq_text_key *keys; /* of the same: what is compared before the bytes are */
 	uint32_t offset_capacity; /* of both */
-	uint64_t *slots;       /* hash << 32 | code + 1 */
-	uint32_t slot_count;   /* a power of two */
+	uint64_t *slots;          /* hash << 32 | code + 1 */
+	uint32_t slot_count;      /* a power of two */
 };
 
 void pq_dictionary_init(struct pq_dictionary *dictionary, uint32_t width);
@@ -386,8 +418,8 @@ void pq_dictionary_clear(struct pq_dictionary *dictionary);
 void pq_dictionary_done(struct pq_dictionary *dictionary);
 uint32_t pq_dictionary_add_text(struct pq_dictionary *dictionary, const struct weir_view *text);
 /* Codes of count values of width 4, 8 or 16; false, with what was done undone, past max_count distinct ones. */
-bool pq_dictionary_add_fixed(struct pq_dictionary *dictionary, const void *values, uint32_t count, uint32_t max_count,
-	uint32_t *ret_codes);
+bool pq_dictionary_add_fixed(
+	struct pq_dictionary *dictionary, const void *values, uint32_t count, uint32_t max_count, uint32_t *ret_codes);
 struct weir_str pq_dictionary_text(const struct pq_dictionary *dictionary, uint32_t code);
 
 /* ---- bloom.c ---- */
@@ -411,15 +443,15 @@ struct pq_page_mark {
 
 struct pq_column_writer {
 	const struct pq_leaf *leaf;
-	struct weir_buf plain;  /* fixed widths: the values; text: a PLAIN stream while there is no dictionary */
-	struct weir_buf codes;  /* uint32_t, text with a dictionary */
+	struct weir_buf plain; /* fixed widths: the values; text: a PLAIN stream while there is no dictionary */
+	struct weir_buf codes; /* uint32_t, text with a dictionary */
 	struct pq_dictionary dictionary;
-	bool use_dictionary;    /* text only: codes hold the values */
-	uint64_t text_bytes;    /* what the text would take in PLAIN */
+	bool use_dictionary; /* text only: codes hold the values */
+	uint64_t text_bytes; /* what the text would take in PLAIN */
 	uint64_t page_bytes;
-	uint64_t value_count;   /* not null */
-	uint64_t entry_count;   /* with nulls and empty lists */
-	bool any_missing;       /* some entry is not at the highest definition level */
+	uint64_t value_count; /* not null */
+	uint64_t entry_count; /* with nulls and empty lists */
+	bool any_missing;     /* some entry is not at the highest definition level */
 	struct weir_buf defs, reps;
 	struct pq_page_mark *pages;
 	uint32_t page_count, page_capacity;

@@ -20,13 +20,13 @@ static bool has_ids(const struct weir_field *fields, uint32_t count)
 	return false;
 }
 
-static const struct pq_node *find(const struct projector *projector, const struct weir_field *wanted,
-	const struct pq_node *nodes, uint32_t count)
+static const struct pq_node *find(
+	const struct projector *projector, const struct weir_field *wanted, const struct pq_node *nodes, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		const struct weir_field *field = nodes[i].field;
 		if (projector->by_name || wanted->id == 0 ? weir_str_equal(field->name, wanted->name)
-							   : field->id == wanted->id)
+							  : field->id == wanted->id)
 			return &nodes[i];
 	}
 	return NULL;
@@ -79,8 +79,7 @@ static bool choose_convert(const struct weir_field *wanted, const struct pq_node
 		return true;
 	}
 	/* Text that its writer did not call text, and bytes of any kind as binary. */
-	return node->convert == PQ_BYTES_VIEW &&
-	       (to == WEIR_BINARY || (to == WEIR_STRING && from == WEIR_BINARY));
+	return node->convert == PQ_BYTES_VIEW && (to == WEIR_BINARY || (to == WEIR_STRING && from == WEIR_BINARY));
 }
 
 static int cannot(const struct projector *projector, const struct weir_field *wanted, const struct pq_node *node)
@@ -114,9 +113,8 @@ static int project(const struct projector *projector, const struct weir_field *w
 	target->children = weir_arena_calloc(projector->arena, wanted->child_count, sizeof *target->children);
 	for (uint32_t i = 0; i < wanted->child_count; i++) {
 		const struct pq_node *child = wanted->type == WEIR_STRUCT
-						      ? find(projector, &wanted->children[i], node->children,
-								node->field->child_count)
-						      : &node->children[i];
+			? find(projector, &wanted->children[i], node->children, node->field->child_count)
+			: &node->children[i];
 		int code = project(projector, &wanted->children[i], child, &target->children[i]);
 		if (code != 0)
 			return code;
@@ -132,9 +130,9 @@ int pq_project(const struct pq_file *file, const struct weir_schema *schema, str
 	struct pq_target *targets = weir_arena_calloc(arena, schema->field_count, sizeof *targets);
 	*ret_targets = targets;
 	for (uint32_t i = 0; i < schema->field_count; i++) {
-		const struct pq_node *node = schema == own ? &file->tree.nodes[i]
-							    : find(&projector, &schema->fields[i], file->tree.nodes,
-								      own->field_count);
+		const struct pq_node *node = schema == own
+			? &file->tree.nodes[i]
+			: find(&projector, &schema->fields[i], file->tree.nodes, own->field_count);
 		int code = project(&projector, &schema->fields[i], node, &targets[i]);
 		if (code != 0)
 			return code;

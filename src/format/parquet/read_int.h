@@ -24,7 +24,7 @@ struct pq_holder {
 	struct weir_arena *arena;
 	struct pq_shared **held;
 	uint32_t held_count, held_capacity;
-	uint64_t text_bytes;  /* of text that had to be put together in the arena */
+	uint64_t text_bytes; /* of text that had to be put together in the arena */
 	uint64_t text_limit;
 };
 
@@ -39,7 +39,7 @@ uint32_t pq_value_width(int32_t physical);
 struct pq_dictionary_values {
 	struct pq_shared *shared;
 	uint32_t count;
-	const void *values;          /* of pq_value_width each */
+	const void *values;           /* of pq_value_width each */
 	const struct weir_dict *dict; /* of bytes; else NULL */
 };
 
@@ -48,13 +48,13 @@ struct pq_values {
 	int32_t physical;
 	uint32_t type_length;
 	const uint8_t *at, *end;
-	uint32_t bit;              /* booleans in PLAIN */
+	uint32_t bit; /* booleans in PLAIN */
 	struct pq_rle rle;
-	struct pq_delta delta;     /* numbers, or lengths, or lengths of prefixes */
+	struct pq_delta delta; /* numbers, or lengths, or lengths of prefixes */
 	struct pq_delta suffixes;
-	struct weir_str previous;  /* DELTA_BYTE_ARRAY: in previous_buf */
+	struct weir_str previous; /* DELTA_BYTE_ARRAY: in previous_buf */
 	struct weir_buf previous_buf;
-	const uint8_t *split;      /* BYTE_STREAM_SPLIT */
+	const uint8_t *split; /* BYTE_STREAM_SPLIT */
 	size_t split_count, split_at;
 	const struct pq_dictionary_values *dictionary;
 };
@@ -62,8 +62,8 @@ struct pq_values {
 int pq_values_open(struct pq_values *values, int32_t encoding, int32_t physical, uint32_t type_length,
 	const uint8_t *data, const uint8_t *end, const struct pq_dictionary_values *dictionary, struct weir_error *err);
 /* count values into to. Bytes point into the page, the dictionary, or holder's arena. */
-int pq_values_read(struct pq_values *values, uint32_t count, void *to, struct pq_holder *holder,
-	struct weir_error *err);
+int pq_values_read(
+	struct pq_values *values, uint32_t count, void *to, struct pq_holder *holder, struct weir_error *err);
 /* Moves past count values; true where that could be done without decoding them. */
 bool pq_values_skip(struct pq_values *values, uint32_t count);
 /* Dictionary codes, checked against its size. */
@@ -81,7 +81,7 @@ bool pq_convert_values(enum pq_convert convert, const void *from, uint32_t count
 
 struct pq_levels {
 	struct pq_rle rle;
-	bool bit_packed;   /* the deprecated encoding, most significant bit first */
+	bool bit_packed; /* the deprecated encoding, most significant bit first */
 	const uint8_t *bits;
 	uint64_t bit_at, bit_end;
 };
@@ -91,11 +91,11 @@ struct pq_leaf_data {
 	uint8_t *defs, *reps; /* NULL where the highest level is 0 */
 	uint32_t entry_count, entry_capacity;
 	uint32_t value_count, value_capacity;
-	void *values;         /* pq_value_width each; bytes: views, unless coded; without lists in the holder's arena */
-	uint32_t *codes;      /* bytes from a dictionary; likewise */
-	uint32_t rows;        /* that are being read */
+	void *values;    /* pq_value_width each; bytes: views, unless coded; without lists in the holder's arena */
+	uint32_t *codes; /* bytes from a dictionary; likewise */
+	uint32_t rows;   /* that are being read */
 	uint32_t code_capacity;
-	bool coded;           /* all values so far are in codes */
+	bool coded;                             /* all values so far are in codes */
 	struct pq_dictionary_values dictionary; /* of codes */
 };
 
@@ -106,15 +106,15 @@ struct pq_cursor {
 	struct codec_state *codec;
 	uint64_t memory_limit;
 	struct pq_read_counts *counts;
-	uint64_t offset;       /* of the next page header */
-	uint64_t entries_left; /* in pages not yet read; UINT64_MAX after a jump */
-	uint64_t row;          /* of the row group: the next to be read */
-	struct weir_buf window; /* bytes of the file at window_offset */
+	uint64_t offset;                     /* of the next page header */
+	uint64_t entries_left;               /* in pages not yet read; UINT64_MAX after a jump */
+	uint64_t row;                        /* of the row group: the next to be read */
+	struct weir_buf window;              /* bytes of the file at window_offset */
 	uint64_t window_offset, window_goal; /* goal: bytes of a page, so that a large one is read once */
 	struct pq_dictionary_values dictionary;
 	struct pq_shared *page;
 	struct pq_shared *spare; /* a page before, whose memory serves again once no batch holds it */
-	uint32_t page_left;    /* entries of the page not yet read */
+	uint32_t page_left;      /* entries of the page not yet read */
 	struct pq_levels rep_levels, def_levels;
 	struct pq_values values;
 	uint8_t reps[PQ_LEVELS_AHEAD]; /* repetition levels of entries not yet read: [reps_at, reps_count) */

@@ -24,13 +24,13 @@ struct pq_reader {
 	uint32_t group;
 	struct pq_range *ranges;
 	uint32_t range_count, range;
-	uint64_t row;                   /* of the row group: the next */
+	uint64_t row; /* of the row group: the next */
 	struct pq_read_counts counts;
 	/* Terms that a batch's own columns answer: those columns are decoded first, the others if a row matches. */
 	struct expr_filter early_filter;
-	bool *early_fields;             /* one a field of schema */
+	bool *early_fields; /* one a field of schema */
 	bool *early_leaves;
-	uint32_t tried, dropped;        /* batches of this row group */
+	uint32_t tried, dropped; /* batches of this row group */
 };
 
 /* After so many batches of a row group of which less than an eighth was dropped, the rest is read at once. */
@@ -192,8 +192,8 @@ static void release_batch(struct weir_batch *batch)
 }
 
 /* The columns of a filter, or the others. */
-static int fill_columns(struct pq_reader *reader, bool early, uint32_t rows, struct owned_batch *owned,
-	struct weir_error *err)
+static int fill_columns(
+	struct pq_reader *reader, bool early, uint32_t rows, struct owned_batch *owned, struct weir_error *err)
 {
 	int code = 0;
 	for (uint32_t i = 0; i < reader->file->tree.leaf_count && code == 0; i++) {
@@ -224,13 +224,13 @@ static bool any_matches(struct pq_reader *reader, const struct weir_batch *batch
 }
 
 /* *ret_any false: no row matches, and the columns without a term are not there. */
-static int fill_batch(struct pq_reader *reader, uint32_t rows, struct owned_batch *owned, bool *ret_any,
-	struct weir_error *err)
+static int fill_batch(
+	struct pq_reader *reader, uint32_t rows, struct owned_batch *owned, bool *ret_any, struct weir_error *err)
 {
 	owned->batch.row_count = rows;
 	owned->batch.schema = reader->schema;
-	owned->batch.columns = weir_arena_calloc(owned->holder.arena, reader->schema->field_count,
-		sizeof *owned->batch.columns);
+	owned->batch.columns =
+		weir_arena_calloc(owned->holder.arena, reader->schema->field_count, sizeof *owned->batch.columns);
 	int code = fill_columns(reader, true, rows, owned, err);
 	*ret_any = code == 0 && any_matches(reader, &owned->batch);
 	return *ret_any ? fill_columns(reader, false, rows, owned, err) : code;
@@ -274,8 +274,8 @@ static int next_batch(struct pq_reader *reader, uint32_t rows, struct weir_batch
 	return code;
 }
 
-int pq_reader_next(struct pq_reader *reader, struct weir_batch **ret_batch, uint64_t *ret_first_row,
-	struct weir_error *err)
+int pq_reader_next(
+	struct pq_reader *reader, struct weir_batch **ret_batch, uint64_t *ret_first_row, struct weir_error *err)
 {
 	*ret_batch = NULL;
 	while (*ret_batch == NULL) {

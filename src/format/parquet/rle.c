@@ -144,8 +144,8 @@ static bool rle_next_run(struct pq_rle *rle)
 }
 
 /* Groups of 8 values of width bits: each takes width bytes. Inlined once a width, so that shifts are constants. */
-static inline __attribute__((always_inline)) void unpack_groups(const uint8_t *from, uint32_t groups, uint32_t *to,
-	unsigned width)
+static inline __attribute__((always_inline)) void unpack_groups(
+	const uint8_t *from, uint32_t groups, uint32_t *to, unsigned width)
 {
 	const uint64_t mask = ((uint64_t)1 << width) - 1;
 	for (uint32_t g = 0; g < groups; g++, from += width, to += 8) {

@@ -27,7 +27,6 @@ static int cut_schema(const struct tree_maker *maker, struct weir_str element)
 		"the schema element '%.*s' does not have the children that it should have", WEIR_STR_ARG(element));
 }
 
-
 static bool set_as(struct weir_field *field, struct pq_node *node, enum weir_type type, enum pq_convert convert)
 {
 	field->type = type;
@@ -37,9 +36,9 @@ static bool set_as(struct weir_field *field, struct pq_node *node, enum weir_typ
 
 static bool set_decimal(const struct pq_element *element, struct weir_field *field, struct pq_node *node)
 {
-	enum pq_convert convert = element->physical == PQ_INT32   ? PQ_I32_DECIMAL
-				  : element->physical == PQ_INT64 ? PQ_I64_DECIMAL
-								  : PQ_BYTES_DECIMAL;
+	enum pq_convert convert = element->physical == PQ_INT32 ? PQ_I32_DECIMAL
+		: element->physical == PQ_INT64                 ? PQ_I64_DECIMAL
+								: PQ_BYTES_DECIMAL;
 	if (element->precision < 1 || element->precision > 38 || element->scale < 0 ||
 		element->scale > element->precision) {
 		node->unsupported = "a decimal of more than 38 digits";
@@ -95,8 +94,8 @@ static bool bytes_field(const struct pq_element *element, struct weir_field *fie
 	if (element->converted == PQ_DECIMAL || element->logical == PQ_LOGICAL_DECIMAL)
 		return set_decimal(element, field, node);
 	bool text = element->converted == PQ_UTF8 || element->converted == PQ_ENUM || element->converted == PQ_JSON ||
-		    element->logical == PQ_LOGICAL_STRING || element->logical == PQ_LOGICAL_ENUM ||
-		    element->logical == PQ_LOGICAL_JSON;
+		element->logical == PQ_LOGICAL_STRING || element->logical == PQ_LOGICAL_ENUM ||
+		element->logical == PQ_LOGICAL_JSON;
 	return set_as(field, node, text ? WEIR_STRING : WEIR_BINARY, PQ_BYTES_VIEW);
 }
 
@@ -144,8 +143,8 @@ static int make_leaf(struct tree_maker *maker, struct place place, const struct 
 	node->leaf = node->first_leaf = maker->tree->leaf_count++;
 	node->physical = element->physical;
 	node->type_length = element->type_length > 0 ? (uint32_t)element->type_length : 0;
-	maker->tree->leaves[node->leaf] = (struct pq_leaf_levels){place.def, place.rep, element->physical,
-		node->type_length, node};
+	maker->tree->leaves[node->leaf] =
+		(struct pq_leaf_levels){place.def, place.rep, element->physical, node->type_length, node};
 	maker->at++;
 	if (!primitive(element, field, node))
 		return weir_fail_at(maker->err, WEIR_E_CORRUPT, maker->name, WEIR_ERROR_NO_OFFSET,
@@ -162,8 +161,7 @@ static void make_children(struct tree_maker *maker, uint32_t count, struct weir_
 	node->first_leaf = maker->tree->leaf_count;
 }
 
-static int make_each_child(struct tree_maker *maker, struct place place, struct weir_field *field,
-	struct pq_node *node)
+static int make_each_child(struct tree_maker *maker, struct place place, struct weir_field *field, struct pq_node *node)
 {
 	for (uint32_t i = 0; i < field->child_count; i++) {
 		int code = make_field(maker, place, &field->children[i], &node->children[i]);
@@ -192,7 +190,7 @@ static bool is_list_element(const struct pq_element *list, const struct pq_eleme
 	if (weir_str_is(repeated->name, "array") || repeated[1].repetition == PQ_REPEATED)
 		return true;
 	return repeated->name.size == list->name.size + 6 && weir_str_has_prefix(repeated->name, list->name) &&
-	       weir_str_has_suffix(repeated->name, WEIR_STR("_tuple"));
+		weir_str_has_suffix(repeated->name, WEIR_STR("_tuple"));
 }
 
 static int make_list(struct tree_maker *maker, struct place place, const struct pq_element *list,
@@ -245,8 +243,8 @@ static int make_bare_list(struct tree_maker *maker, struct place place, struct w
 static bool has_one_repeated(const struct tree_maker *maker, const struct pq_element *element)
 {
 	return element->child_count == 1 && maker->at + 1 < maker->meta->element_count &&
-	       element[1].repetition == PQ_REPEATED &&
-	       (element[1].physical >= 0 || maker->at + 2 < maker->meta->element_count);
+		element[1].repetition == PQ_REPEATED &&
+		(element[1].physical >= 0 || maker->at + 2 < maker->meta->element_count);
 }
 
 static int make_field(struct tree_maker *maker, struct place place, struct weir_field *field, struct pq_node *node)
@@ -262,8 +260,8 @@ static int make_field(struct tree_maker *maker, struct place place, struct weir_
 		return cut_schema(maker, element->name);
 	field->name = weir_arena_str(maker->arena, element->name);
 	field->id = element->has_field_id ? element->field_id : 0;
-	*node = (struct pq_node){.field = field, .slot_def = place.slot_def, .slot_rep = place.slot_rep,
-		.physical = -1};
+	*node = (struct pq_node){
+		.field = field, .slot_def = place.slot_def, .slot_rep = place.slot_rep, .physical = -1};
 	if (element->repetition == PQ_REPEATED && !place.as_item)
 		return make_bare_list(maker, place, field, node);
 	field->required = element->repetition != PQ_OPTIONAL || place.as_item;
@@ -276,7 +274,7 @@ static int make_field(struct tree_maker *maker, struct place place, struct weir_
 		return weir_fail_at(maker->err, WEIR_E_UNSUPPORTED, maker->name, WEIR_ERROR_NO_OFFSET,
 			"the column '%.*s' is a group without columns", WEIR_STR_ARG(element->name));
 	bool is_map = element->converted == PQ_MAP || element->converted == PQ_MAP_KEY_VALUE ||
-		      element->logical == PQ_LOGICAL_MAP;
+		element->logical == PQ_LOGICAL_MAP;
 	bool is_list = element->converted == PQ_LIST || element->logical == PQ_LOGICAL_LIST;
 	if (is_map && has_one_repeated(maker, element) && element[1].child_count == 2)
 		return make_map(maker, place, field, node);

@@ -40,8 +40,8 @@ static struct pq_element *add_element(struct layout_maker *maker, struct weir_st
 		maker->element_capacity = capacity;
 	}
 	struct pq_element *element = &layout->elements[layout->element_count++];
-	*element = (struct pq_element){.name = name, .physical = -1, .repetition = repetition,
-		.converted = PQ_CONVERTED_NONE};
+	*element = (struct pq_element){
+		.name = name, .physical = -1, .repetition = repetition, .converted = PQ_CONVERTED_NONE};
 	return element;
 }
 
@@ -136,8 +136,13 @@ static void set_primitive(struct pq_element *element, const struct weir_field *f
 
 static uint32_t plain_width(const struct pq_element *element)
 {
-	static const uint8_t widths[] = {[PQ_BOOLEAN] = 1, [PQ_INT32] = 4, [PQ_INT64] = 8, [PQ_INT96] = 12,
-		[PQ_FLOAT] = 4, [PQ_DOUBLE] = 8, [PQ_BYTE_ARRAY] = 0};
+	static const uint8_t widths[] = {[PQ_BOOLEAN] = 1,
+		[PQ_INT32] = 4,
+		[PQ_INT64] = 8,
+		[PQ_INT96] = 12,
+		[PQ_FLOAT] = 4,
+		[PQ_DOUBLE] = 8,
+		[PQ_BYTE_ARRAY] = 0};
 	return element->physical == PQ_FIXED ? (uint32_t)element->type_length : widths[element->physical];
 }
 
@@ -154,8 +159,12 @@ static void add_leaf(struct layout_maker *maker, const struct weir_field *field,
 		maker->leaf_capacity = capacity;
 	}
 	struct pq_leaf *leaf = &layout->leaves[layout->leaf_count++];
-	*leaf = (struct pq_leaf){.field = field, .max_def = def, .max_rep = rep, .physical = element->physical,
-		.width = plain_width(element), .bounds = rep == 0};
+	*leaf = (struct pq_leaf){.field = field,
+		.max_def = def,
+		.max_rep = rep,
+		.physical = element->physical,
+		.width = plain_width(element),
+		.bounds = rep == 0};
 	leaf->step_count = maker->step_count;
 	leaf->steps = weir_arena_copy(maker->arena, maker->steps, maker->step_count * sizeof *leaf->steps);
 	leaf->path_count = maker->path_count;
@@ -170,9 +179,9 @@ static int add_children(struct layout_maker *maker, const struct weir_field *fie
 	static const char *const map_names[] = {"key", "value"};
 	for (uint32_t i = 0; i < field->child_count; i++) {
 		const struct weir_field *child = &field->children[i];
-		struct weir_str name = field->type == WEIR_LIST  ? WEIR_STR("element")
-				       : field->type == WEIR_MAP ? weir_str_from(map_names[i & 1])
-								 : child->name;
+		struct weir_str name = field->type == WEIR_LIST ? WEIR_STR("element")
+			: field->type == WEIR_MAP               ? weir_str_from(map_names[i & 1])
+								: child->name;
 		bool required = child->required || (field->type == WEIR_MAP && i == 0);
 		int code = add_field(maker, child, name, i, required, def, rep);
 		if (code != 0)

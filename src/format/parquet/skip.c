@@ -6,12 +6,12 @@
 
 #include "format/parquet/read_int.h"
 
-#define BLOOM_LIMIT ((uint32_t)16 << 20)
+#define BLOOM_LIMIT  ((uint32_t)16 << 20)
 #define BLOOM_HEADER 64
 
 /* A literal as the file's PLAIN bytes, for a bloom filter; 0 where it is not one of that column's. */
-static size_t plain_literal(const struct pq_node *node, const struct expr_value *value, uint8_t buffer[16],
-	const void **ret_bytes)
+static size_t plain_literal(
+	const struct pq_node *node, const struct expr_value *value, uint8_t buffer[16], const void **ret_bytes)
 {
 	*ret_bytes = buffer;
 	if (value->kind == EXPR_INTEGER && node->convert == PQ_AS_IS && node->physical == PQ_INT32 &&
@@ -80,7 +80,7 @@ static bool is_in_file(const struct pq_file *file, int32_t field_id)
 	for (uint32_t i = 0; i < file->tree.schema->field_count; i++)
 		if (file->tree.schema->fields[i].id != 0)
 			return pq_file_leaf(file, field_id) != NULL ||
-			       weir_schema_find_id(file->tree.schema, field_id) != WEIR_NO_FIELD;
+				weir_schema_find_id(file->tree.schema, field_id) != WEIR_NO_FIELD;
 	return true; /* no field ids at all: nothing can be said */
 }
 
@@ -94,7 +94,7 @@ static void to_units_of(const struct weir_schema *wanted, int32_t field_id, stru
 	int64_t *min = &bounds->min.u.integer, *max = &bounds->max.u.integer;
 	bounds->has_min = bounds->has_min && !__builtin_mul_overflow(*min, (int64_t)1000, min);
 	bounds->has_max = bounds->has_max && !__builtin_mul_overflow(*max, (int64_t)1000, max) &&
-			  !__builtin_add_overflow(*max, (int64_t)999, max);
+		!__builtin_add_overflow(*max, (int64_t)999, max);
 }
 
 int pq_group_may_match(const struct pq_file *file, uint32_t row_group, const struct weir_schema *wanted,
@@ -131,8 +131,8 @@ int pq_group_may_match(const struct pq_file *file, uint32_t row_group, const str
 static bool page_may_match(const struct pq_node *node, const struct pq_page_info *page, uint64_t rows,
 	const struct weir_schema *wanted, const struct expr_term *term)
 {
-	struct expr_bounds bounds = {.row_count = rows, .has_null_count = page->null_count != UINT64_MAX,
-		.null_count = page->null_count};
+	struct expr_bounds bounds = {
+		.row_count = rows, .has_null_count = page->null_count != UINT64_MAX, .null_count = page->null_count};
 	if (page->all_null) {
 		bounds.has_null_count = true;
 		bounds.null_count = rows;

@@ -56,7 +56,7 @@ static inline struct thrift_reader thrift_reader_on(const void *data, size_t siz
 bool thrift_next(struct thrift_reader *reader, struct thrift_field *field);
 int64_t thrift_i64(struct thrift_reader *reader, uint8_t type); /* of any integer type */
 int32_t thrift_i32(struct thrift_reader *reader, uint8_t type);
-bool thrift_bool(struct thrift_reader *reader, uint8_t type); /* a field's value is its type */
+bool thrift_bool(struct thrift_reader *reader, uint8_t type);              /* a field's value is its type */
 struct weir_str thrift_binary(struct thrift_reader *reader, uint8_t type); /* borrowed */
 /* Elements of a list; each takes a byte at least, so the count is bounded by what is left. */
 uint32_t thrift_list(struct thrift_reader *reader, uint8_t type, uint8_t *ret_element);
@@ -71,7 +71,7 @@ void thrift_put_i64(struct weir_buf *out, int16_t *last, int16_t id, int64_t val
 void thrift_put_bool(struct weir_buf *out, int16_t *last, int16_t id, bool value);
 void thrift_put_binary(struct weir_buf *out, int16_t *last, int16_t id, struct weir_str value);
 void thrift_put_list(struct weir_buf *out, int16_t *last, int16_t id, uint8_t element, uint32_t count);
-void thrift_put_zigzag(struct weir_buf *out, int64_t value); /* a list's element */
+void thrift_put_zigzag(struct weir_buf *out, int64_t value);      /* a list's element */
 void thrift_put_str(struct weir_buf *out, struct weir_str value); /* a list's element */
 void thrift_put_stop(struct weir_buf *out);
 

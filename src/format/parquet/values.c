@@ -14,15 +14,21 @@
 
 uint32_t pq_value_width(int32_t physical)
 {
-	static const uint8_t widths[] = {[PQ_BOOLEAN] = 1, [PQ_INT32] = 4, [PQ_INT64] = 8, [PQ_INT96] = 8,
-		[PQ_FLOAT] = 4, [PQ_DOUBLE] = 8, [PQ_BYTE_ARRAY] = 16, [PQ_FIXED] = 16};
+	static const uint8_t widths[] = {[PQ_BOOLEAN] = 1,
+		[PQ_INT32] = 4,
+		[PQ_INT64] = 8,
+		[PQ_INT96] = 8,
+		[PQ_FLOAT] = 4,
+		[PQ_DOUBLE] = 8,
+		[PQ_BYTE_ARRAY] = 16,
+		[PQ_FIXED] = 16};
 	return widths[physical];
 }
 
 static uint32_t plain_width(const struct pq_values *values)
 {
-	static const uint8_t widths[] = {[PQ_INT32] = 4, [PQ_INT64] = 8, [PQ_INT96] = 12, [PQ_FLOAT] = 4,
-		[PQ_DOUBLE] = 8};
+	static const uint8_t widths[] = {
+		[PQ_INT32] = 4, [PQ_INT64] = 8, [PQ_INT96] = 12, [PQ_FLOAT] = 4, [PQ_DOUBLE] = 8};
 	return values->physical == PQ_FIXED ? values->type_length : widths[values->physical];
 }
 
@@ -60,15 +66,14 @@ static int open_encoding(struct pq_values *values, struct weir_error *err)
 	case PQ_RLE:
 		if (physical != PQ_BOOLEAN)
 			break;
-		if (values->end - values->at < 4 ||
-			weir_le32(values->at) > (size_t)(values->end - values->at) - 4)
+		if (values->end - values->at < 4 || weir_le32(values->at) > (size_t)(values->end - values->at) - 4)
 			return damaged("the run lengths of booleans are cut", err);
 		pq_rle_open(&values->rle, values->at + 4, weir_le32(values->at), 1);
 		return 0;
 	case PQ_RLE_DICTIONARY:
 		if (values->dictionary->shared == NULL)
 			return damaged("a page has dictionary codes and there is no dictionary", err);
-		if (values->at < values->end && *values->at > 32)
+		if (values->at<values->end && * values->at> 32)
 			return damaged("dictionary codes are wider than 32 bits", err);
 		pq_rle_open(&values->rle, values->at + (values->at < values->end),
 			(size_t)(values->end - values->at) - (values->at < values->end),
@@ -106,8 +111,12 @@ int pq_values_open(struct pq_values *values, int32_t encoding, int32_t physical,
 {
 	struct weir_buf previous = values->previous_buf; /* its memory serves again */
 	previous.size = 0;
-	*values = (struct pq_values){.physical = physical, .type_length = type_length, .at = data, .end = end,
-		.dictionary = dictionary, .previous_buf = previous};
+	*values = (struct pq_values){.physical = physical,
+		.type_length = type_length,
+		.at = data,
+		.end = end,
+		.dictionary = dictionary,
+		.previous_buf = previous};
 	values->encoding = (enum pq_encoding)(encoding == PQ_PLAIN_DICTIONARY ? PQ_RLE_DICTIONARY : encoding);
 	return open_encoding(values, err);
 }
@@ -301,8 +310,8 @@ static int read_delta_bytes(struct pq_values *values, uint32_t count, struct wei
 	return 0;
 }
 
-static int read_split(struct pq_values *values, uint32_t count, char *to, struct pq_holder *holder,
-	struct weir_error *err)
+static int read_split(
+	struct pq_values *values, uint32_t count, char *to, struct pq_holder *holder, struct weir_error *err)
 {
 	size_t width = plain_width(values);
 	char *bytes = to;
@@ -316,8 +325,7 @@ static int read_split(struct pq_values *values, uint32_t count, char *to, struct
 	}
 	for (size_t b = 0; b < width; b++)
 		for (size_t i = 0; i < count; i++)
-			bytes[i * width + b] =
-				(char)values->split[b * values->split_count + values->split_at + i];
+			bytes[i * width + b] = (char)values->split[b * values->split_count + values->split_at + i];
 	values->split_at += count;
 	if (values->physical == PQ_FIXED)
 		for (size_t i = 0; i < count; i++)
@@ -372,9 +380,9 @@ int pq_values_read(struct pq_values *values, uint32_t count, void *to, struct pq
 static float half_to_float(uint16_t half)
 {
 	int exponent = half >> 10 & 0x1f, fraction = half & 0x3ff;
-	float value = exponent == 0    ? ldexpf((float)fraction, -24)
-		      : exponent == 31 ? (fraction != 0 ? NAN : INFINITY)
-				       : ldexpf((float)(fraction + 1024), exponent - 25);
+	float value = exponent == 0 ? ldexpf((float)fraction, -24)
+		: exponent == 31    ? (fraction != 0 ? NAN : INFINITY)
+				    : ldexpf((float)(fraction + 1024), exponent - 25);
 	return (half & 0x8000) != 0 ? -value : value;
 }
 

@@ -111,8 +111,8 @@ static int place(struct pq_writer *writer, const struct pq_row_group *group, str
 		return code;
 	WEIR_GROW(writer->groups, writer->group_count, writer->group_capacity);
 	struct placed_group *placed = &writer->groups[writer->group_count++];
-	*placed = (struct placed_group){.start = start, .size = group->bytes.size, .rows = group->rows,
-		.plain_size = group->plain_size};
+	*placed = (struct placed_group){
+		.start = start, .size = group->bytes.size, .rows = group->rows, .plain_size = group->plain_size};
 	placed->chunks = weir_arena_calloc(writer->arena, group->chunk_count, sizeof *placed->chunks);
 	for (uint32_t i = 0; i < group->chunk_count; i++)
 		placed->chunks[i] = place_chunk(writer->arena, &group->chunks[i], start);
@@ -187,8 +187,8 @@ static void encode_group(struct weir_buf *out, const struct pq_writer *writer, u
 	int16_t last = 0;
 	thrift_put_list(out, &last, 1, THRIFT_STRUCT, writer->layout.leaf_count);
 	for (uint32_t i = 0; i < writer->layout.leaf_count; i++)
-		pq_chunk_encode(out, &group->chunks[i], writer->layout.leaves[i].path,
-			writer->layout.leaves[i].path_count);
+		pq_chunk_encode(
+			out, &group->chunks[i], writer->layout.leaves[i].path, writer->layout.leaves[i].path_count);
 	thrift_put_i64(out, &last, 2, (int64_t)group->plain_size);
 	thrift_put_i64(out, &last, 3, (int64_t)group->rows);
 	thrift_put_i64(out, &last, 5, (int64_t)group->start);
@@ -243,8 +243,8 @@ static void widen_bounds(struct weir_arena *arena, struct pq_column_stats *stats
 	stats->has_bounds = true;
 }
 
-static void column_info(const struct pq_writer *writer, uint32_t leaf, struct weir_arena *arena,
-	struct pq_column_stats *stats)
+static void column_info(
+	const struct pq_writer *writer, uint32_t leaf, struct weir_arena *arena, struct pq_column_stats *stats)
 {
 	bool unknown = false;
 	*stats = (struct pq_column_stats){.field_id = writer->layout.leaves[leaf].field->id};
@@ -265,8 +265,10 @@ static void column_info(const struct pq_writer *writer, uint32_t leaf, struct we
 
 static void file_info(const struct pq_writer *writer, struct weir_arena *arena, struct pq_file_info *info)
 {
-	*info = (struct pq_file_info){.size_bytes = writer->offset, .row_count = writer->rows,
-		.column_count = writer->layout.leaf_count, .row_group_count = writer->group_count};
+	*info = (struct pq_file_info){.size_bytes = writer->offset,
+		.row_count = writer->rows,
+		.column_count = writer->layout.leaf_count,
+		.row_group_count = writer->group_count};
 	info->columns = weir_arena_calloc(arena, info->column_count, sizeof *info->columns);
 	for (uint32_t i = 0; i < info->column_count; i++)
 		column_info(writer, i, arena, &info->columns[i]);
@@ -275,8 +277,8 @@ static void file_info(const struct pq_writer *writer, struct weir_arena *arena, 
 		info->split_offsets[i] = writer->groups[i].start;
 }
 
-int pq_writer_close(struct pq_writer *writer, struct weir_arena *arena, struct pq_file_info *ret_info,
-	struct weir_error *err)
+int pq_writer_close(
+	struct pq_writer *writer, struct weir_arena *arena, struct pq_file_info *ret_info, struct weir_error *err)
 {
 	struct weir_buf out = WEIR_BUF_INIT;
 	int code = flush(writer, err);

@@ -19,7 +19,8 @@
 
 #define FILE_BYTES_MAX ((size_t)1 << 30)
 
-void lake_failed(const struct lake_fixture *fixture, const char *file, int line, const char *what, const struct weir_error *err)
+void lake_failed(
+	const struct lake_fixture *fixture, const char *file, int line, const char *what, const struct weir_error *err)
 {
 	char text[1200] = "";
 	if (err != NULL)
@@ -163,7 +164,8 @@ struct ingest_result lake_post(struct lake_fixture *fixture, const char *text)
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ingest_result result = {0};
 	struct ingest_request request = {.channel = WEIR_STR("api"), .body = weir_str_from(text), .events_only = true};
-	LAKE_OK(fixture, ingest_post_wait(engine_ingest(fixture->engine), &request, fixture->arena, &result, &err), &err);
+	LAKE_OK(fixture, ingest_post_wait(engine_ingest(fixture->engine), &request, fixture->arena, &result, &err),
+		&err);
 	return result;
 }
 
@@ -182,23 +184,26 @@ int lake_upload(struct lake_fixture *fixture, const char *filename, const char *
 	return ingest_post_wait(engine_ingest(fixture->engine), &request, fixture->arena, ret_result, err);
 }
 
-const char *lake_event(struct lake_fixture *fixture, unsigned id, const char *athlete, int64_t time_us, const char *more,
-	const char *metrics)
+const char *lake_event(struct lake_fixture *fixture, unsigned id, const char *athlete, int64_t time_us,
+	const char *more, const char *metrics)
 {
 	char time[WEIR_TIME_TEXT];
 	weir_time_format(time_us, time);
 	return weir_arena_printf(fixture->arena,
-		"{\"event_id\": \"00000000-0000-4000-8000-%012x\", \"athlete_id\": \"%s\", \"timestamp\": \"%s\"%s%s, \"metrics\": {%s}}",
+		"{\"event_id\": \"00000000-0000-4000-8000-%012x\", \"athlete_id\": \"%s\", \"timestamp\": \"%s\"%s%s, "
+		"\"metrics\": {%s}}",
 		id, athlete, time, more != NULL ? ", " : "", more != NULL ? more : "", metrics);
 }
 
-const char *lake_visit(struct lake_fixture *fixture, unsigned id, const char *customer, int64_t time_us, const char *page)
+const char *lake_visit(
+	struct lake_fixture *fixture, unsigned id, const char *customer, int64_t time_us, const char *page)
 {
 	char time[WEIR_TIME_TEXT];
 	weir_time_format(time_us, time);
 	return weir_arena_printf(fixture->arena,
-		"{\"visit_id\": \"00000000-0000-4000-8000-%012x\", \"customer_id\": \"%s\", \"visited_at\": \"%s\", \"page\": \"%s\"}", id,
-		customer, time, page);
+		"{\"visit_id\": \"00000000-0000-4000-8000-%012x\", \"customer_id\": \"%s\", \"visited_at\": \"%s\", "
+		"\"page\": \"%s\"}",
+		id, customer, time, page);
 }
 
 void lake_flush(struct lake_fixture *fixture)
@@ -241,7 +246,8 @@ uint64_t lake_rule(struct lake_fixture *fixture, const char *json)
 	struct consent_rule rule;
 	struct consent_problem problem = {0};
 	if (consent_rule_parse(vocabulary, fixture->arena, weir_str_from(json), &rule, &problem, &err) != 0) {
-		fprintf(stderr, "%.*s: %s\n", WEIR_STR_ARG(problem.path), problem.problem != NULL ? problem.problem : "");
+		fprintf(stderr, "%.*s: %s\n", WEIR_STR_ARG(problem.path),
+			problem.problem != NULL ? problem.problem : "");
 		lake_failed(fixture, __FILE__, __LINE__, json, &err);
 	}
 	return append(fixture, &(struct consent_change){.kind = CONSENT_CHANGE_POST, .rule = &rule});
@@ -253,7 +259,8 @@ uint64_t lake_permit(struct lake_fixture *fixture, const char *athlete, ...)
 	const char *purpose;
 	va_list args;
 	bool first = true;
-	weir_buf_printf(&json, "{\"userId\": \"%s\", \"dimensions\": {\"purpose\": {\"operator\": \"IN\", \"values\": [", athlete);
+	weir_buf_printf(&json,
+		"{\"userId\": \"%s\", \"dimensions\": {\"purpose\": {\"operator\": \"IN\", \"values\": [", athlete);
 	va_start(args, athlete);
 	while ((purpose = va_arg(args, const char *)) != NULL) {
 		weir_buf_printf(&json, "%s{\"value\": \"%s\"}", first ? "" : ", ", purpose);
@@ -271,14 +278,18 @@ uint64_t lake_withdraw(struct lake_fixture *fixture, const char *subject, const 
 	const struct consent_vocabulary *vocabulary = consent_vocabulary_of(engine_consent(fixture->engine, 0));
 	int index = consent_purpose_index(vocabulary, weir_str_from(purpose));
 	LAKE_CHECK(fixture, index >= 0);
-	return append(fixture, &(struct consent_change){.kind = CONSENT_CHANGE_WITHDRAW, .subject = weir_str_from(subject),
-					.purpose = (uint32_t)index});
+	return append(fixture,
+		&(struct consent_change){.kind = CONSENT_CHANGE_WITHDRAW,
+			.subject = weir_str_from(subject),
+			.purpose = (uint32_t)index});
 }
 
 uint64_t lake_remove_rule(struct lake_fixture *fixture, const char *subject, const char *rule_id)
 {
-	return append(fixture, &(struct consent_change){.kind = CONSENT_CHANGE_REMOVE, .subject = weir_str_from(subject),
-					.rule_id = weir_str_from(rule_id)});
+	return append(fixture,
+		&(struct consent_change){.kind = CONSENT_CHANGE_REMOVE,
+			.subject = weir_str_from(subject),
+			.rule_id = weir_str_from(rule_id)});
 }
 
 /* ---- looking ---- */
@@ -289,8 +300,8 @@ uint32_t lake_table(struct lake_fixture *fixture, const char *name)
 	for (uint32_t i = 0; i < ice_registry_count(registry); i++) {
 		struct ice_table *table = ice_registry_table(registry, i);
 		struct ice_name is = ice_table_name(table);
-		bool found = weir_str_is(weir_str_from(weir_arena_printf(fixture->arena, "%.*s.%.*s", WEIR_STR_ARG(is.ns),
-						 WEIR_STR_ARG(is.table))),
+		bool found = weir_str_is(weir_str_from(weir_arena_printf(fixture->arena, "%.*s.%.*s",
+						 WEIR_STR_ARG(is.ns), WEIR_STR_ARG(is.table))),
 			name);
 		ice_table_unref(table);
 		if (found)
@@ -310,7 +321,8 @@ void lake_each(struct lake_fixture *fixture, const char *table, lake_row_fn *row
 	struct weir_batch *batch;
 	LAKE_OK(fixture, ice_plan(version, -1, &all, &files, &err), &err);
 	LAKE_OK(fixture,
-		ice_reader_open(version, files->files, files->count, ice_table_schema(version), &all, &reader, &err), &err);
+		ice_reader_open(version, files->files, files->count, ice_table_schema(version), &all, &reader, &err),
+		&err);
 	for (;;) {
 		LAKE_OK(fixture, ice_reader_next(reader, &batch, NULL, NULL, &err), &err);
 		if (batch == NULL)
@@ -432,14 +444,16 @@ uint64_t lake_counter(struct lake_fixture *fixture, const char *channel, const c
 {
 	return (uint64_t)lake_number(fixture,
 		weir_arena_printf(fixture->arena,
-			"SELECT COALESCE(SUM(count), 0) FROM weir_counters WHERE channel = '%s' AND result = '%s'", channel, result));
+			"SELECT COALESCE(SUM(count), 0) FROM weir_counters WHERE channel = '%s' AND result = '%s'",
+			channel, result));
 }
 
 static uint64_t counted(struct lake_fixture *fixture, const char *stream, const char *result)
 {
 	return (uint64_t)lake_number(fixture,
 		weir_arena_printf(fixture->arena,
-			"SELECT COALESCE(SUM(count), 0) FROM weir_counters WHERE stream = '%s' AND result = '%s'", stream, result));
+			"SELECT COALESCE(SUM(count), 0) FROM weir_counters WHERE stream = '%s' AND result = '%s'",
+			stream, result));
 }
 
 void lake_check_counters(struct lake_fixture *fixture)
@@ -452,15 +466,17 @@ void lake_check_counters(struct lake_fixture *fixture)
 	uint64_t accepted = counted(fixture, stream, "accepted"), letters = counted(fixture, stream, "dead_letter");
 	uint64_t duplicates = counted(fixture, stream, "duplicate");
 	uint64_t committed = (uint64_t)lake_number(fixture,
-		weir_arena_printf(fixture->arena, "SELECT COALESCE(SUM(next_offset), 0) FROM weir_offsets WHERE stream = '%s'", stream));
+		weir_arena_printf(fixture->arena,
+			"SELECT COALESCE(SUM(next_offset), 0) FROM weir_offsets WHERE stream = '%s'", stream));
 	assert_int_equal(committed, received);
 	assert_int_equal(accepted + letters + duplicates, received);
 	for (uint32_t t = 0; t < lake->table_count; t++)
 		if (lake->tables[t].kind == LAKE_RAW || lake->tables[t].kind == LAKE_SILVER)
-			assert_int_equal(lake_count(fixture,
-						 weir_arena_printf(fixture->arena, "%.*s.%.*s", WEIR_STR_ARG(lake->tables[t].ns),
-							 WEIR_STR_ARG(lake->tables[t].name)),
-						 NULL),
+			assert_int_equal(
+				lake_count(fixture,
+					weir_arena_printf(fixture->arena, "%.*s.%.*s", WEIR_STR_ARG(lake->tables[t].ns),
+						WEIR_STR_ARG(lake->tables[t].name)),
+					NULL),
 				accepted);
 	assert_int_equal(lake_count(fixture, "bronze.dead_letters", "stream", stream, NULL), letters);
 }
@@ -483,8 +499,8 @@ uint64_t lake_sql_rows(struct lake_fixture *fixture, const char *text, bool as_a
 	struct access_sql *query = NULL;
 	struct weir_batch *batch;
 	uint64_t rows = 0;
-	*ret_status = access_sql_open(engine_access(fixture->engine), engine_sql(fixture->engine), weir_str_from(text), as_auditor,
-		&query, &err);
+	*ret_status = access_sql_open(engine_access(fixture->engine), engine_sql(fixture->engine), weir_str_from(text),
+		as_auditor, &query, &err);
 	while (*ret_status == 0 && (*ret_status = access_sql_next(query, &batch, &err)) == 0 && batch != NULL) {
 		rows += batch->row_count;
 		weir_batch_release(batch);

@@ -14,7 +14,7 @@
 struct lake_fixture {
 	char directory[512]; /* removed by lake_done; DIR is its folder "data" */
 	char data[600];
-	char source[600];    /* the folder with lake.yaml */
+	char source[600]; /* the folder with lake.yaml */
 	struct weir_manual_clock clock;
 	const struct weir_os *os; /* NULL: the real one */
 	struct weir_arena *arena;
@@ -45,9 +45,10 @@ struct ingest_result lake_post(struct lake_fixture *fixture, const char *text);
 int lake_upload(struct lake_fixture *fixture, const char *filename, const char *content_type, struct weir_str body,
 	const char *athlete, struct ingest_result *ret_result, struct weir_error *err);
 /* A telemetry event's JSON, in the fixture's arena. more: "\"activity\": \"running\"" or NULL; metrics: "\"heart_rate\": 140". */
-const char *lake_event(struct lake_fixture *fixture, unsigned id, const char *athlete, int64_t time_us, const char *more,
-	const char *metrics);
-const char *lake_visit(struct lake_fixture *fixture, unsigned id, const char *customer, int64_t time_us, const char *page);
+const char *lake_event(struct lake_fixture *fixture, unsigned id, const char *athlete, int64_t time_us,
+	const char *more, const char *metrics);
+const char *lake_visit(
+	struct lake_fixture *fixture, unsigned id, const char *customer, int64_t time_us, const char *page);
 void lake_flush(struct lake_fixture *fixture);
 void lake_settle(struct lake_fixture *fixture);
 /* The same, and compaction until nothing is left of it. */
@@ -71,7 +72,8 @@ void lake_each(struct lake_fixture *fixture, const char *table, lake_row_fn *row
 /* The text of a cell by its column's name, in the fixture's arena. */
 const char *lake_cell(struct lake_fixture *fixture, const struct weir_batch *batch, uint32_t row, const char *column);
 /* Of the first row that fits; NULL where there is none. */
-const char *lake_value(struct lake_fixture *fixture, const char *table, const char *wanted, ...) __attribute__((sentinel));
+const char *lake_value(struct lake_fixture *fixture, const char *table, const char *wanted, ...)
+	__attribute__((sentinel));
 uint64_t lake_files(struct lake_fixture *fixture, const char *table);
 int64_t lake_number(struct lake_fixture *fixture, const char *sql);
 uint64_t lake_counter(struct lake_fixture *fixture, const char *channel, const char *result);
@@ -90,6 +92,7 @@ void lake_each_file(struct lake_fixture *fixture, const char *below, lake_file_f
 #define LAKE_CHECK(fixture, condition) \
 	((condition) ? (void)0 : lake_failed(fixture, __FILE__, __LINE__, #condition, NULL))
 #define LAKE_OK(fixture, call, err) ((call) == 0 ? (void)0 : lake_failed(fixture, __FILE__, __LINE__, #call, err))
-void lake_failed(const struct lake_fixture *fixture, const char *file, int line, const char *what, const struct weir_error *err);
+void lake_failed(
+	const struct lake_fixture *fixture, const char *file, int line, const char *what, const struct weir_error *err);
 
 #endif

@@ -45,7 +45,7 @@ static void expect(struct fixture *fixture, int status, int wanted)
 	if (status == wanted)
 		return;
 	fail_msg("%s: %s, wanted %s: %s", fixture->kind->name, weir_code_name(status), weir_code_name(wanted),
-	        status != 0 ? weir_error_text(&fixture->err, text, sizeof text) : "");
+		status != 0 ? weir_error_text(&fixture->err, text, sizeof text) : "");
 }
 
 static int add_name(void *context, const struct store_object *object, struct weir_error *err)
@@ -212,7 +212,7 @@ static void large_objects_come_back(void **state)
 {
 	struct fixture *fixture = *state;
 	const unsigned sizes[] = {
-	        fixture->kind->large_bytes, fixture->kind->large_bytes / 2, fixture->kind->large_bytes / 2 + 1};
+		fixture->kind->large_bytes, fixture->kind->large_bytes / 2, fixture->kind->large_bytes / 2 + 1};
 	char *bytes = malloc(fixture->kind->large_bytes), *back = malloc(fixture->kind->large_bytes);
 	for (unsigned i = 0; i < 3; i++) {
 		struct store_file *file;
@@ -223,9 +223,9 @@ static void large_objects_come_back(void **state)
 		expect(fixture, store_create(fixture->store, name, &file, &fixture->err), 0);
 		for (size_t at = 0; at < sizes[i]; at += 1000003)
 			expect(fixture,
-			        store_append(file, bytes + at, sizes[i] - at < 1000003 ? sizes[i] - at : 1000003,
-			                &fixture->err),
-			        0);
+				store_append(file, bytes + at, sizes[i] - at < 1000003 ? sizes[i] - at : 1000003,
+					&fixture->err),
+				0);
 		uint64_t size;
 		if (fixture->kind->appears_whole) {
 			expect(fixture, store_size(fixture->store, name, &size, &fixture->err), WEIR_E_NOT_FOUND);
@@ -272,7 +272,7 @@ static void a_source_outlives_its_object(void **state)
 	expect(fixture, store_delete_many(fixture->store, &name, 1, &fixture->err), 0);
 	expect(fixture, source.read(source.self, 4, bytes, 3, &fixture->err), WEIR_E_CORRUPT);
 	expect(fixture, source.read(source.self, 3, bytes, 3, &fixture->err),
-	        fixture->kind->ends_with_object ? WEIR_E_NOT_FOUND : 0);
+		fixture->kind->ends_with_object ? WEIR_E_NOT_FOUND : 0);
 	if (!fixture->kind->ends_with_object)
 		assert_memory_equal(bytes, "def", 3);
 	store_source_close(&source);
@@ -293,7 +293,7 @@ static void listing_and_deleting(void **state)
 		const char *prefix;
 		size_t count;
 	} lists[] = {
-	        {"", 6}, {"a", 5}, {"a/", 4}, {"a/b", 2}, {"a/b/", 2}, {"a/b/c/4", 1}, {"ab", 1}, {"x/y", 0}, {"b", 1}};
+		{"", 6}, {"a", 5}, {"a/", 4}, {"a/b", 2}, {"a/b/", 2}, {"a/b/c/4", 1}, {"ab", 1}, {"x/y", 0}, {"b", 1}};
 	struct fixture *fixture = *state;
 	for (size_t i = 0; i < 6; i++)
 		expect(fixture, store_put(fixture->store, names[i], "some bytes", i, &fixture->err), 0);
@@ -358,7 +358,7 @@ static void uris_lead_back(void **state)
 	expect(fixture, store_name_of(fixture->store, arena, uri, &name, &fixture->err), 0);
 	assert_string_equal(name.data, "gold/t/p=a%20b/c");
 	expect(fixture, store_name_of(fixture->store, arena, WEIR_STR("gs://elsewhere/x"), &name, &fixture->err),
-	        WEIR_E_INPUT);
+		WEIR_E_INPUT);
 	weir_arena_free(arena);
 }
 
@@ -430,7 +430,7 @@ static void model_read(struct fixture *fixture, const struct model *model, unsig
 	char name[32];
 	model_name(number, name);
 	expect(fixture, store_read_all(fixture->store, name, 1 << 30, &out, &fixture->err),
-	        model->there[number] ? 0 : WEIR_E_NOT_FOUND);
+		model->there[number] ? 0 : WEIR_E_NOT_FOUND);
 	if (model->there[number]) {
 		char *bytes = malloc(model->sizes[number] + 8);
 		fill(bytes, model->sizes[number], model->seeds[number]);
@@ -497,16 +497,16 @@ int store_suite_run(const struct store_kind *kind)
 	} with = {.kind = kind};
 #define RULE(name) cmocka_unit_test_prestate_setup_teardown(name, set_up, tear_down, with.state)
 	const struct CMUnitTest tests[] = {
-	        RULE(objects_come_back),
-	        RULE(an_object_is_made_once),
-	        RULE(of_two_writers_one_wins),
-	        RULE(threads_share_a_store),
-	        RULE(large_objects_come_back),
-	        RULE(a_source_outlives_its_object),
-	        RULE(listing_and_deleting),
-	        RULE(names_are_checked),
-	        RULE(uris_lead_back),
-	        RULE(random_calls_keep_the_model),
+		RULE(objects_come_back),
+		RULE(an_object_is_made_once),
+		RULE(of_two_writers_one_wins),
+		RULE(threads_share_a_store),
+		RULE(large_objects_come_back),
+		RULE(a_source_outlives_its_object),
+		RULE(listing_and_deleting),
+		RULE(names_are_checked),
+		RULE(uris_lead_back),
+		RULE(random_calls_keep_the_model),
 	};
 	return cmocka_run_group_tests_name(kind->name, tests, NULL, NULL);
 }

@@ -19,8 +19,9 @@ static struct access_identity consumer_of(struct lake_fixture *lake, const char 
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct access_identity identity;
 	struct weir_str secret, purposes[1] = {weir_str_from(purpose)};
-	LAKE_OK(lake, access_token_create(engine_access(lake->engine), ACCESS_CONSUMER, WEIR_STR("lab"), purposes, 1, lake->arena, &secret,
-				&identity, &err),
+	LAKE_OK(lake,
+		access_token_create(engine_access(lake->engine), ACCESS_CONSUMER, WEIR_STR("lab"), purposes, 1,
+			lake->arena, &secret, &identity, &err),
 		&err);
 	LAKE_OK(lake, access_authenticate(engine_access(lake->engine), secret, &identity, &err), &err);
 	return identity;
@@ -63,7 +64,8 @@ static void drain(struct lake_fixture *lake, struct access_answer *answer, struc
 		if (batch == NULL)
 			break;
 		for (uint32_t row = 0; row < batch->row_count; row++)
-			numbers->ids[numbers->count++] = (uint32_t)strtoul(lake_cell(lake, batch, row, "event_id") + 24, NULL, 16);
+			numbers->ids[numbers->count++] =
+				(uint32_t)strtoul(lake_cell(lake, batch, row, "event_id") + 24, NULL, 16);
 		weir_batch_release(batch);
 	}
 	numbers->cursor = weir_arena_cstr(lake->arena, access_answer_cursor(answer));
@@ -91,7 +93,8 @@ static void fill(struct lake_fixture *lake, unsigned athletes, unsigned rows, un
 		snprintf(athlete, sizeof athlete, "a%u", i % athletes);
 		weir_buf_printf(&text, "%s\n",
 			lake_event(lake, first + i, athlete, LAKE_NOW - (int64_t)(i % 5) * WEIR_US_PER_DAY,
-				i % 2 == 0 ? "\"activity\": \"running\", \"event_context\": \"race\"" : "\"activity\": \"cycling\"",
+				i % 2 == 0 ? "\"activity\": \"running\", \"event_context\": \"race\""
+					   : "\"activity\": \"cycling\"",
 				"\"heart_rate\": 100"));
 	}
 	lake_post(lake, weir_buf_cstr(&text));
@@ -204,7 +207,8 @@ static void small_pages_are_one_large_page(void **state)
 			uint32_t before = paged->count;
 			LAKE_OK(&lake,
 				query(&lake, &identity,
-					weir_arena_printf(lake.arena, "purpose=research&limit=%u%s%s", limits[l], cursor[0] != '\0' ? "&cursor=" : "", cursor),
+					weir_arena_printf(lake.arena, "purpose=research&limit=%u%s%s", limits[l],
+						cursor[0] != '\0' ? "&cursor=" : "", cursor),
 					&answer, &err),
 				&err);
 			drain(&lake, answer, paged);
@@ -244,8 +248,9 @@ static void pages_go_on_over_compaction_and_removal(void **state)
 	do {
 		LAKE_OK(&lake,
 			query(&lake, &identity,
-				weir_arena_printf(lake.arena, "purpose=research&limit=45%s%s", cursor[0] != '\0' ? "&cursor=" : "", cursor), &answer,
-				&err),
+				weir_arena_printf(lake.arena, "purpose=research&limit=45%s%s",
+					cursor[0] != '\0' ? "&cursor=" : "", cursor),
+				&answer, &err),
 			&err);
 		drain(&lake, answer, paged);
 		cursor = paged->cursor;
@@ -334,10 +339,15 @@ static void check_faces(struct lake_fixture *lake, const struct access_identity 
 	assert_int_equal(subject_rows(lake, "a1", 0), a1);
 	assert_int_equal(subject_rows(lake, "a2", 0), a2);
 	assert_int_equal(
-		lake_sql_rows(lake, "SELECT * FROM gold.athlete_data WHERE athlete_id = 'a1' AND purpose = 'research'", false, &status), a1);
+		lake_sql_rows(lake, "SELECT * FROM gold.athlete_data WHERE athlete_id = 'a1' AND purpose = 'research'",
+			false, &status),
+		a1);
 	assert_int_equal(status, 0);
-	assert_int_equal(lake_sql_rows(lake, "SELECT * FROM gold.athlete_data WHERE purpose = 'research'", false, &status), a1 + a2);
-	assert_int_equal(lake_sql_rows(lake, "SELECT * FROM gold.athlete_data WHERE purpose = 'education'", false, &status), 20);
+	assert_int_equal(
+		lake_sql_rows(lake, "SELECT * FROM gold.athlete_data WHERE purpose = 'research'", false, &status),
+		a1 + a2);
+	assert_int_equal(
+		lake_sql_rows(lake, "SELECT * FROM gold.athlete_data WHERE purpose = 'education'", false, &status), 20);
 }
 
 /* G3: hidden on every face as soon as the change is acknowledged, before any task ran; back with a new grant. */
@@ -356,7 +366,8 @@ static void a_withdrawal_hides_at_once_on_every_face(void **state)
 	struct access_identity identity = consumer_of(&lake, "research");
 	check_faces(&lake, &identity, 10, 10);
 	lake_withdraw(&lake, "a1", "research");
-	assert_int_equal(lake_count(&lake, GOLD, "athlete_id", "a1", "purpose", "research", NULL), 10); /* the files have them still */
+	assert_int_equal(lake_count(&lake, GOLD, "athlete_id", "a1", "purpose", "research", NULL),
+		10); /* the files have them still */
 	check_faces(&lake, &identity, 0, 10);
 	lake_post(&lake, lake_event(&lake, 77, "a1", LAKE_NOW, NULL, ""));
 	lake_flush(&lake);
@@ -400,8 +411,9 @@ static void history_is_the_auditors(void **state)
 	assert_int_equal(lake_sql_rows(&lake, "SELECT * FROM history.athlete_data", true, &status), 1);
 	assert_int_equal(status, 0);
 	/* No way round the views: files by name, the catalog, other databases. */
-	static const char *const ways[] = {"SELECT * FROM read_parquet('data/**/*.parquet')", "SELECT * FROM read_csv('/etc/passwd')",
-		"ATTACH '/tmp/x.db' AS x", "COPY (SELECT 1) TO '/tmp/x.csv'", "SELECT * FROM '/etc/passwd'", "INSTALL httpfs", "SET enable_external_access = true",
+	static const char *const ways[] = {"SELECT * FROM read_parquet('data/**/*.parquet')",
+		"SELECT * FROM read_csv('/etc/passwd')", "ATTACH '/tmp/x.db' AS x", "COPY (SELECT 1) TO '/tmp/x.csv'",
+		"SELECT * FROM '/etc/passwd'", "INSTALL httpfs", "SET enable_external_access = true",
 		"CREATE TABLE t AS SELECT 1"};
 	for (unsigned i = 0; i < sizeof ways / sizeof ways[0]; i++) {
 		lake_sql_rows(&lake, ways[i], false, &status);
@@ -437,14 +449,17 @@ static void access_is_audited_before_its_first_byte(void **state)
 	assert_null(memmem(record.data, record.size, "187.25", 6));
 	access_answer_free(answer);
 	struct weir_error denied = WEIR_ERROR_INIT;
-	LAKE_OK(&lake, bus_flush(lake.engine->bus, &err), &err); /* how much was sent is recorded after the last byte, unsynced */
+	LAKE_OK(&lake, bus_flush(lake.engine->bus, &err),
+		&err); /* how much was sent is recorded after the last byte, unsynced */
 	before = bus_next_offset(lake.engine->bus, WEIR_STR("audit"), 0);
 	assert_int_equal(query(&lake, &identity, "purpose=marketing", &answer, &denied), WEIR_E_DENIED);
 	assert_int_equal(bus_next_offset(lake.engine->bus, WEIR_STR("audit"), 0), before + 1);
 	lake_sql_rows(&lake, "SELECT 1", false, &status);
 	assert_int_equal(status, 0);
 	LAKE_OK(&lake, jobs_audit(lake.engine->jobs, true, &did, &err), &err);
-	assert_int_equal(lake_count(&lake, "audit.access", "outcome", "allowed", "purpose", "research", "route", "/api/query", NULL), 1);
+	assert_int_equal(lake_count(&lake, "audit.access", "outcome", "allowed", "purpose", "research", "route",
+				 "/api/query", NULL),
+		1);
 	assert_int_equal(lake_count(&lake, "audit.access", "outcome", "denied", NULL), 1);
 	assert_true(lake_count(&lake, "audit.access", "route", "sql", NULL) >= 1);
 	assert_int_equal(lake_count(&lake, "audit.access", "subject", "secret-athlete", NULL), 0);

@@ -21,15 +21,15 @@ static void test_long_vectors(void **state)
 		const char *bytes;
 		size_t size;
 	} vectors[] = {
-	        {0, "\x00", 1},
-	        {-1, "\x01", 1},
-	        {1, "\x02", 1},
-	        {-2, "\x03", 1},
-	        {2, "\x04", 1},
-	        {-64, "\x7f", 1},
-	        {64, "\x80\x01", 2},
-	        {INT64_MAX, "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10},
-	        {INT64_MIN, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10},
+		{0, "\x00", 1},
+		{-1, "\x01", 1},
+		{1, "\x02", 1},
+		{-2, "\x03", 1},
+		{2, "\x04", 1},
+		{-64, "\x7f", 1},
+		{64, "\x80\x01", 2},
+		{INT64_MAX, "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10},
+		{INT64_MIN, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
@@ -42,17 +42,17 @@ static void test_long_vectors(void **state)
 }
 
 static const char every_type[] =
-        "{\"type\":\"record\",\"name\":\"all\",\"namespace\":\"a.b\",\"fields\":["
-        "{\"name\":\"i\",\"type\":\"int\",\"field-id\":1},{\"name\":\"l\",\"type\":\"long\",\"field-id\":2},"
-        "{\"name\":\"f\",\"type\":\"float\"},{\"name\":\"d\",\"type\":\"double\"},{\"name\":\"b\",\"type\":\"boolean\"}"
-        ","
-        "{\"name\":\"s\",\"type\":[\"null\",\"string\"],\"field-id\":7},{\"name\":\"x\",\"type\":\"bytes\"},"
-        "{\"name\":\"u\",\"type\":{\"type\":\"fixed\",\"name\":\"u16\",\"size\":4,\"logicalType\":\"uuid\"}},"
-        "{\"name\":\"v\",\"type\":\"u16\"},"
-        "{\"name\":\"e\",\"type\":{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}},"
-        "{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":\"long\"}},"
-        "{\"name\":\"a\",\"type\":{\"type\":\"array\",\"items\":\"long\",\"element-id\":133}},"
-        "{\"name\":\"next\",\"type\":[\"null\",\"a.b.all\"]}]}";
+	"{\"type\":\"record\",\"name\":\"all\",\"namespace\":\"a.b\",\"fields\":["
+	"{\"name\":\"i\",\"type\":\"int\",\"field-id\":1},{\"name\":\"l\",\"type\":\"long\",\"field-id\":2},"
+	"{\"name\":\"f\",\"type\":\"float\"},{\"name\":\"d\",\"type\":\"double\"},{\"name\":\"b\",\"type\":\"boolean\"}"
+	","
+	"{\"name\":\"s\",\"type\":[\"null\",\"string\"],\"field-id\":7},{\"name\":\"x\",\"type\":\"bytes\"},"
+	"{\"name\":\"u\",\"type\":{\"type\":\"fixed\",\"name\":\"u16\",\"size\":4,\"logicalType\":\"uuid\"}},"
+	"{\"name\":\"v\",\"type\":\"u16\"},"
+	"{\"name\":\"e\",\"type\":{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]}},"
+	"{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":\"long\"}},"
+	"{\"name\":\"a\",\"type\":{\"type\":\"array\",\"items\":\"long\",\"element-id\":133}},"
+	"{\"name\":\"next\",\"type\":[\"null\",\"a.b.all\"]}]}";
 
 static void put_row(struct weir_buf *out, int64_t n, bool nested)
 {
@@ -91,7 +91,7 @@ static void write_file(enum codec codec, int64_t rows, struct weir_buf *out)
 	const struct avro_metadata keys[] = {{"content", WEIR_STR("data")}, {"empty", WEIR_STR("")}};
 	uint64_t size;
 	assert_int_equal(
-	        avro_writer_open(weir_sink_to_buf(out), weir_str_from(every_type), keys, 2, codec, &writer, &err), 0);
+		avro_writer_open(weir_sink_to_buf(out), weir_str_from(every_type), keys, 2, codec, &writer, &err), 0);
 	for (int64_t i = 0; i < rows; i++) {
 		put_row(avro_writer_record(writer), i, i % 5 == 0);
 		assert_int_equal(avro_writer_end_record(writer, &err), 0);
@@ -173,30 +173,30 @@ static void test_unsupported_codec(void **state)
 	struct avro_writer *writer;
 	(void)state;
 	assert_int_equal(
-	        avro_writer_open(weir_sink_to_buf(&file), WEIR_STR("\"int\""), NULL, 0, CODEC_BROTLI, &writer, &err),
-	        WEIR_E_UNSUPPORTED);
+		avro_writer_open(weir_sink_to_buf(&file), WEIR_STR("\"int\""), NULL, 0, CODEC_BROTLI, &writer, &err),
+		WEIR_E_UNSUPPORTED);
 	weir_buf_done(&file);
 }
 
 static void test_bad_schemas(void **state)
 {
 	static const char *const schemas[] = {
-	        "",
-	        "{",
-	        "\"unknown\"",
-	        "{}",
-	        "[]",
-	        "{\"type\":\"record\"}",
-	        "{\"type\":\"record\",\"name\":\"a\"}",
-	        "{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"type\":\"int\"}]}",
-	        "{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"name\":\"x\",\"type\":\"b\"}]}",
-	        "{\"type\":\"fixed\",\"name\":\"a\"}",
-	        "{\"type\":\"fixed\",\"name\":\"a\",\"size\":-1}",
-	        "{\"type\":\"enum\",\"name\":\"a\"}",
-	        "[[\"null\"]]",
-	        "{\"type\":\"array\"}",
-	        "{\"type\":\"map\"}",
-	        "[{\"type\":\"fixed\",\"name\":\"a\",\"size\":1},{\"type\":\"fixed\",\"name\":\"a\",\"size\":1}]",
+		"",
+		"{",
+		"\"unknown\"",
+		"{}",
+		"[]",
+		"{\"type\":\"record\"}",
+		"{\"type\":\"record\",\"name\":\"a\"}",
+		"{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"type\":\"int\"}]}",
+		"{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"name\":\"x\",\"type\":\"b\"}]}",
+		"{\"type\":\"fixed\",\"name\":\"a\"}",
+		"{\"type\":\"fixed\",\"name\":\"a\",\"size\":-1}",
+		"{\"type\":\"enum\",\"name\":\"a\"}",
+		"[[\"null\"]]",
+		"{\"type\":\"array\"}",
+		"{\"type\":\"map\"}",
+		"[{\"type\":\"fixed\",\"name\":\"a\",\"size\":1},{\"type\":\"fixed\",\"name\":\"a\",\"size\":1}]",
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof schemas / sizeof schemas[0]; i++) {
@@ -205,8 +205,8 @@ static void test_bad_schemas(void **state)
 		struct avro_writer *writer;
 		struct avro_reader *reader;
 		assert_int_equal(avro_writer_open(weir_sink_to_buf(&file), weir_str_from(schemas[i]), NULL, 0,
-		                         CODEC_NONE, &writer, &err),
-		        0);
+					 CODEC_NONE, &writer, &err),
+			0);
 		assert_int_equal(avro_writer_close(writer, NULL, &err), 0);
 		struct weir_slice bytes = {file.data, file.size};
 		assert_int_equal(open_bytes(&bytes, &reader, &err), WEIR_E_CORRUPT);
@@ -280,12 +280,12 @@ static void test_claims(void **state)
 		const char *record;
 		size_t size;
 	} cases[] = {
-	        {"{\"type\":\"array\",\"items\":\"null\"}", "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10},
-	        {"\"string\"", "\xfe\xff\xff\xff\x0f", 5},
-	        {"{\"type\":\"map\",\"values\":\"int\"}", "\xfe\xff\xff\xff\x0f\x00", 6},
-	        {"[\"null\",\"int\"]", "\x04", 1},
-	        {"\"int\"", "\xfe\xff\xff\xff\xff\xff\x01", 7},
-	        {"\"boolean\"", "\x02", 1},
+		{"{\"type\":\"array\",\"items\":\"null\"}", "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10},
+		{"\"string\"", "\xfe\xff\xff\xff\x0f", 5},
+		{"{\"type\":\"map\",\"values\":\"int\"}", "\xfe\xff\xff\xff\x0f\x00", 6},
+		{"[\"null\",\"int\"]", "\x04", 1},
+		{"\"int\"", "\xfe\xff\xff\xff\xff\xff\x01", 7},
+		{"\"boolean\"", "\x02", 1},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -293,8 +293,8 @@ static void test_claims(void **state)
 		struct weir_error err = WEIR_ERROR_INIT;
 		struct avro_writer *writer;
 		assert_int_equal(avro_writer_open(weir_sink_to_buf(&file), weir_str_from(cases[i].schema), NULL, 0,
-		                         CODEC_NONE, &writer, &err),
-		        0);
+					 CODEC_NONE, &writer, &err),
+			0);
 		avro_put_fixed(avro_writer_record(writer), cases[i].record, cases[i].size);
 		assert_int_equal(avro_writer_end_record(writer, &err), 0);
 		assert_int_equal(avro_writer_close(writer, NULL, &err), 0);
@@ -311,11 +311,11 @@ static void test_foreign_files(void **state)
 		const char *path;
 		unsigned records;
 	} files[] = {
-	        {"avro-apache/share/test/data/weather.avro", 5},
-	        {"avro-apache/share/test/data/weather-deflate.avro", 5},
-	        {"avro-apache/share/test/data/weather-snappy.avro", 5},
-	        {"avro-apache/share/test/data/weather-zstd.avro", 5},
-	        {"iceberg-rust/crates/iceberg/testdata/manifests_lists/manifest-list-v2-1.avro", 1},
+		{"avro-apache/share/test/data/weather.avro", 5},
+		{"avro-apache/share/test/data/weather-deflate.avro", 5},
+		{"avro-apache/share/test/data/weather-snappy.avro", 5},
+		{"avro-apache/share/test/data/weather-zstd.avro", 5},
+		{"iceberg-rust/crates/iceberg/testdata/manifests_lists/manifest-list-v2-1.avro", 1},
 	};
 	const char *root = getenv("WEIR_DATA");
 	unsigned found = 0;
@@ -352,14 +352,14 @@ static void test_foreign_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_long_vectors),
-	        cmocka_unit_test(test_round_trip),
-	        cmocka_unit_test(test_unsupported_codec),
-	        cmocka_unit_test(test_bad_schemas),
-	        cmocka_unit_test(test_cut_everywhere),
-	        cmocka_unit_test(test_random_damage),
-	        cmocka_unit_test(test_claims),
-	        cmocka_unit_test(test_foreign_files),
+		cmocka_unit_test(test_long_vectors),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_unsupported_codec),
+		cmocka_unit_test(test_bad_schemas),
+		cmocka_unit_test(test_cut_everywhere),
+		cmocka_unit_test(test_random_damage),
+		cmocka_unit_test(test_claims),
+		cmocka_unit_test(test_foreign_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

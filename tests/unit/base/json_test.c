@@ -52,7 +52,8 @@ static void each_byte_at_each_place(void **state)
 static void utf8_stays(void **state)
 {
 	static const char *const texts[] = {"Zürich", "日本", "🏃 10 km", "a very long run through Besançon \"today\""};
-	static const char *const wanted[] = {"\"Zürich\"", "\"日本\"", "\"🏃 10 km\"", "\"a very long run through Besançon \\\"today\\\"\""};
+	static const char *const wanted[] = {
+		"\"Zürich\"", "\"日本\"", "\"🏃 10 km\"", "\"a very long run through Besançon \\\"today\\\"\""};
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
 		struct weir_buf out = WEIR_BUF_INIT;

@@ -37,9 +37,16 @@ static void test_utf8(void **state)
 		size_t size;
 		bool fine;
 	} cases[] = {
-		{"plain", 5, true}, {"\xc3\xa9", 2, true}, {"\xf0\x9f\x8f\x83", 4, true}, {"\xc0\x80", 2, false},
-		{"\xed\xa0\x80", 3, false}, {"\xf4\x90\x80\x80", 4, false}, {"\xe2\x82", 2, false}, {"\x80", 1, false},
-		{"eight by\xc3\xa9", 10, true}, {"eight by\xc3", 9, false},
+		{"plain", 5, true},
+		{"\xc3\xa9", 2, true},
+		{"\xf0\x9f\x8f\x83", 4, true},
+		{"\xc0\x80", 2, false},
+		{"\xed\xa0\x80", 3, false},
+		{"\xf4\x90\x80\x80", 4, false},
+		{"\xe2\x82", 2, false},
+		{"\x80", 1, false},
+		{"eight by\xc3\xa9", 10, true},
+		{"eight by\xc3", 9, false},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -83,7 +90,8 @@ static void test_doubles_read_back(void **state)
 		double value;
 		const char *text;
 	} cases[] = {{0, "0"}, {-0.5, "-0.5"}, {47.37, "47.37"}, {-122.000001, "-122.000001"}, {0.001, "0.001"},
-		{123456789, "123456789"}, {1e300, "1e+300"}, {0.1 + 0.2, "0.30000000000000004"}, {999999.9, "999999.9"}};
+		{123456789, "123456789"}, {1e300, "1e+300"}, {0.1 + 0.2, "0.30000000000000004"},
+		{999999.9, "999999.9"}};
 	for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		char text[32];
 		weir_double_format(cases[i].value, text);
@@ -126,8 +134,12 @@ static void test_uuid(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers), cmocka_unit_test(test_utf8), cmocka_unit_test(test_distance),
-		cmocka_unit_test(test_json), cmocka_unit_test(test_doubles_read_back), cmocka_unit_test(test_uuid),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_distance),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_doubles_read_back),
+		cmocka_unit_test(test_uuid),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

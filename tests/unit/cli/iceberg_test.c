@@ -18,13 +18,13 @@
 static char root[64];
 
 #define VERSION_1 \
-        "{\"format-version\":2,\"table-uuid\":\"9c12d441-03fe-4693-9a96-a0705ddf69c1\",\"location\":\"%s/t\"," \
-        "\"last-sequence-number\":0,\"last-updated-ms\":1602638573590,\"last-column-id\":2,\"current-schema-id\":0," \
-        "\"schemas\":[{\"type\":\"struct\",\"schema-id\":0,\"fields\":[" \
-        "{\"id\":1,\"name\":\"x\",\"required\":false,\"type\":\"int\"}," \
-        "{\"id\":2,\"name\":\"at\",\"required\":false,\"type\":\"timestamptz\"}]}]," \
-        "\"default-spec-id\":0,\"partition-specs\":[{\"spec-id\":0,\"fields\":[]}],\"last-partition-id\":999," \
-        "\"default-sort-order-id\":0,\"sort-orders\":[{\"order-id\":0,\"fields\":[]}]}"
+	"{\"format-version\":2,\"table-uuid\":\"9c12d441-03fe-4693-9a96-a0705ddf69c1\",\"location\":\"%s/t\"," \
+	"\"last-sequence-number\":0,\"last-updated-ms\":1602638573590,\"last-column-id\":2,\"current-schema-id\":0," \
+	"\"schemas\":[{\"type\":\"struct\",\"schema-id\":0,\"fields\":[" \
+	"{\"id\":1,\"name\":\"x\",\"required\":false,\"type\":\"int\"}," \
+	"{\"id\":2,\"name\":\"at\",\"required\":false,\"type\":\"timestamptz\"}]}]," \
+	"\"default-spec-id\":0,\"partition-specs\":[{\"spec-id\":0,\"fields\":[]}],\"last-partition-id\":999," \
+	"\"default-sort-order-id\":0,\"sort-orders\":[{\"order-id\":0,\"fields\":[]}]}"
 
 static void write_file(const char *name, const char *text)
 {
@@ -108,8 +108,9 @@ static void test_folder(void **state)
 	assert_int_equal(RUN("evolve", "%s/t"), CLI_WRONG_USE);
 	assert_int_equal(RUN("evolve", "%s/t", "--rename", "x"), CLI_WRONG_USE);
 	assert_int_equal(RUN("evolve", "%s/t", "--drop", "nothing"), CLI_FAILED);
-	assert_int_equal(
-	        RUN("evolve", "%s/t", "--upgrade", "3", "--add", "y:long=7", "--rename", "x=z", "--partition", "day(at)"), CLI_DONE);
+	assert_int_equal(RUN("evolve", "%s/t", "--upgrade", "3", "--add", "y:long=7", "--rename", "x=z", "--partition",
+				 "day(at)"),
+		CLI_DONE);
 	struct cli_place *place = open_place("t");
 	const struct ice_metadata *metadata = ice_table_metadata(cli_place_table(place));
 	assert_int_equal(metadata->format_version, 3);
@@ -139,12 +140,14 @@ static void test_catalog(void **state)
 	snprintf(path, sizeof path, "%s/cat.db", root);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	snprintf(sql, sizeof sql,
-	        "CREATE TABLE iceberg_tables(catalog_name, table_namespace, table_name, metadata_location,"
-	        " previous_metadata_location, iceberg_type);"
-	        "INSERT INTO iceberg_tables VALUES('c', 'ns', 't', 'file://%s/t/metadata/00000-a.metadata.json', NULL, 'TABLE');"
-	        "INSERT INTO iceberg_tables VALUES('c', 'gold', 't', 'file://%s/t/metadata/00000-a.metadata.json', NULL, 'TABLE');"
-	        "CREATE TABLE weir_owned(namespace TEXT PRIMARY KEY); INSERT INTO weir_owned VALUES('gold');",
-	        root, root);
+		"CREATE TABLE iceberg_tables(catalog_name, table_namespace, table_name, metadata_location,"
+		" previous_metadata_location, iceberg_type);"
+		"INSERT INTO iceberg_tables VALUES('c', 'ns', 't', 'file://%s/t/metadata/00000-a.metadata.json', NULL, "
+		"'TABLE');"
+		"INSERT INTO iceberg_tables VALUES('c', 'gold', 't', 'file://%s/t/metadata/00000-a.metadata.json', "
+		"NULL, 'TABLE');"
+		"CREATE TABLE weir_owned(namespace TEXT PRIMARY KEY); INSERT INTO weir_owned VALUES('gold');",
+		root, root);
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(RUN("evolve", "ns.t", "--catalog", "%s/cat.db", "--set", "owner=me"), CLI_DONE);
 	assert_int_equal(RUN("schema", "gold.t", "--catalog", "%s/cat.db"), CLI_DONE);
@@ -152,11 +155,12 @@ static void test_catalog(void **state)
 	assert_int_equal(RUN("expire", "gold.t", "--catalog", "%s/cat.db"), CLI_FAILED);
 	assert_int_equal(RUN("schema", "ns.nothing", "--catalog", "%s/cat.db"), CLI_FAILED);
 	sqlite3_stmt *statement;
-	assert_int_equal(sqlite3_prepare_v2(db,
-	                         "SELECT metadata_location LIKE '%/00001-%', previous_metadata_location LIKE '%/00000-a%' FROM "
-	                         "iceberg_tables WHERE table_namespace = 'ns'",
-	                         -1, &statement, NULL),
-	        SQLITE_OK);
+	assert_int_equal(
+		sqlite3_prepare_v2(db,
+			"SELECT metadata_location LIKE '%/00001-%', previous_metadata_location LIKE '%/00000-a%' FROM "
+			"iceberg_tables WHERE table_namespace = 'ns'",
+			-1, &statement, NULL),
+		SQLITE_OK);
 	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
 	assert_int_equal(sqlite3_column_int(statement, 0), 1);
 	assert_int_equal(sqlite3_column_int(statement, 1), 1);
@@ -167,8 +171,8 @@ static void test_catalog(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(test_folder, set_up, tear_down),
-	        cmocka_unit_test_setup_teardown(test_catalog, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_folder, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_catalog, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,8 +62,8 @@ static void test_json(void **state)
 	assert_int_equal(json_integer_value(json_object_get(group, "row_count")), 60);
 	column = json_array_get(json_object_get(group, "columns"), 0);
 	assert_string_equal(json_string_value(json_object_get(column, "path")), "id");
-	assert_string_equal(json_string_value(json_array_get(json_object_get(column, "encodings"), 0)),
-		"DELTA_BINARY_PACKED");
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(column, "encodings"), 0)), "DELTA_BINARY_PACKED");
 	assert_int_equal(json_integer_value(json_object_get(column, "max")), 59);
 	assert_true(json_is_true(json_object_get(column, "bloom_filter")));
 	assert_int_equal(json_integer_value(json_object_get(column, "null_count")), 0);

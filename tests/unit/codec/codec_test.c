@@ -11,8 +11,8 @@
 #include "base/rng.h"
 #include "codec/codec.h"
 
-static const enum codec all[] = {CODEC_NONE, CODEC_SNAPPY, CODEC_GZIP, CODEC_BROTLI, CODEC_ZSTD, CODEC_LZ4_RAW,
-	CODEC_LZ4_HADOOP};
+static const enum codec all[] = {
+	CODEC_NONE, CODEC_SNAPPY, CODEC_GZIP, CODEC_BROTLI, CODEC_ZSTD, CODEC_LZ4_RAW, CODEC_LZ4_HADOOP};
 #define CODECS (sizeof all / sizeof all[0])
 
 static void fill(char *data, size_t size, unsigned kind)
@@ -61,8 +61,8 @@ static void test_wrong_sizes_and_damage(void **state)
 		assert_int_equal(codec_decompress(codec, all[c], out.data, out.size, back, 4999, &err), WEIR_E_CORRUPT);
 		assert_int_equal(back[4999], 0x5a);
 		assert_int_equal(codec_decompress(codec, all[c], out.data, out.size, back, 5001, &err), WEIR_E_CORRUPT);
-		assert_int_equal(codec_decompress(codec, all[c], out.data, out.size - 3, back, 5000, &err),
-			WEIR_E_CORRUPT);
+		assert_int_equal(
+			codec_decompress(codec, all[c], out.data, out.size - 3, back, 5000, &err), WEIR_E_CORRUPT);
 		weir_buf_done(&out);
 	}
 	codec_state_free(codec);

@@ -15,9 +15,10 @@
 #include "column/order.h"
 
 #define BATCHES 5
-#define ROWS 700
+#define ROWS    700
 
-static struct weir_field map_children[] = {{.name = {"key", 3}, .type = WEIR_STRING}, {.name = {"value", 5}, .type = WEIR_STRING}};
+static struct weir_field map_children[] = {
+	{.name = {"key", 3}, .type = WEIR_STRING}, {.name = {"value", 5}, .type = WEIR_STRING}};
 static struct weir_field fields[] = {
 	{.name = {"subject", 7}, .type = WEIR_STRING},
 	{.name = {"at", 2}, .type = WEIR_TIMESTAMPTZ},
@@ -50,7 +51,8 @@ static struct weir_batch *random_batch(struct weir_rng *rng, uint32_t rows)
 		weir_builder_uuid(builder, 2, &id);
 		weir_builder_double(builder, 3, weir_rng_normal(rng));
 		for (uint64_t k = weir_rng_below(rng, 3); k > 0; k--)
-			weir_builder_map_entry(builder, 4, weir_str_from(text), WEIR_STR("a value that is longer than inline"));
+			weir_builder_map_entry(
+				builder, 4, weir_str_from(text), WEIR_STR("a value that is longer than inline"));
 		weir_builder_end_row(builder);
 	}
 	struct weir_batch *batch = weir_builder_take(builder);
@@ -80,7 +82,8 @@ static void test_gather_and_copy(void **state)
 	struct weir_arena *arena = weir_arena_new(0), *own = weir_arena_new(0);
 	weir_batches_encode(arena, batches, BATCHES, 0, 1000);
 	for (unsigned i = 0; i < WEIR_BATCH_ROWS; i++)
-		picks[i] = (struct weir_pick){(uint32_t)weir_rng_below(&rng, BATCHES), (uint32_t)weir_rng_below(&rng, ROWS)};
+		picks[i] = (struct weir_pick){
+			(uint32_t)weir_rng_below(&rng, BATCHES), (uint32_t)weir_rng_below(&rng, ROWS)};
 	struct weir_batch *gathered = weir_batch_gather(arena, batches, picks, WEIR_BATCH_ROWS);
 	struct weir_batch *copy = weir_batch_copy(own, gathered);
 	assert_int_equal(gathered->columns[0].layout, WEIR_DICT);
@@ -111,8 +114,8 @@ static void check_order(struct weir_batch **batches, const struct weir_order *or
 		assert_int_equal(*mark, 0);
 		*mark = 1;
 		if (i > 0)
-			assert_true(weir_rows_compare(order, batches[picks[i - 1].batch], picks[i - 1].row, batches[picks[i].batch],
-					    picks[i].row) <= 0);
+			assert_true(weir_rows_compare(order, batches[picks[i - 1].batch], picks[i - 1].row,
+					    batches[picks[i].batch], picks[i].row) <= 0);
 	}
 	free(seen);
 	free(picks);
@@ -121,7 +124,12 @@ static void check_order(struct weir_batch **batches, const struct weir_order *or
 static void test_order(void **state)
 {
 	static const struct weir_order orders[] = {
-		{{0, 1, 2}, 3}, {{1, 0, 2}, 3}, {{3, 1, 2}, 3}, {{2, 0, 1}, 3}, {{0}, 1}, {{1, 2}, 2},
+		{{0, 1, 2}, 3},
+		{{1, 0, 2}, 3},
+		{{3, 1, 2}, 3},
+		{{2, 0, 1}, 3},
+		{{0}, 1},
+		{{1, 2}, 2},
 	};
 	struct weir_rng rng = weir_rng_new(seed());
 	struct weir_batch *batches[BATCHES];
@@ -180,8 +188,10 @@ static void test_dropped_rows_leave_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_gather_and_copy), cmocka_unit_test(test_order),
-		cmocka_unit_test(test_dictionary_limit), cmocka_unit_test(test_dropped_rows_leave_nothing),
+		cmocka_unit_test(test_gather_and_copy),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_dictionary_limit),
+		cmocka_unit_test(test_dropped_rows_leave_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

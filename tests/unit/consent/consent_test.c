@@ -355,7 +355,7 @@ static uint64_t digest(struct lake *lake, const char *subject)
 	consent_rules_each(rules, weir_str_from(subject), count_rule, count_withdrawn, &sum);
 	consent_rules_unref(rules);
 	return sum + consent_subject_lsn(lake->consent, weir_str_from(subject)) +
-	       hidden_below(lake, subject, RESEARCH) * 17 + hidden_below(lake, subject, EDUCATION) * 19;
+		hidden_below(lake, subject, RESEARCH) * 17 + hidden_below(lake, subject, EDUCATION) * 19;
 }
 
 static void test_restart(void **state)
@@ -757,12 +757,13 @@ static void test_threads(void **state)
 		writers[w].changes = weir_arena_calloc(lake->arena, ROUNDS, sizeof *writers[w].changes);
 		const char *name = weir_arena_printf(lake->arena, "w-%u", w);
 		for (unsigned i = 0; w < WRITERS && i < ROUNDS; i++)
-			writers[w].changes[i] =
-				i % 2 == 0 ? post_change(lake, rule_json(lake, name, "default", "permit",
-								       i % 4 == 0 ? BOTH RUNNING : ONE("research")))
-					   : (struct consent_change){.kind = CONSENT_CHANGE_WITHDRAW,
-						     .subject = weir_str_from(name),
-						     .purpose = RESEARCH};
+			writers[w].changes[i] = i % 2 == 0
+				? post_change(lake,
+					  rule_json(lake, name, "default", "permit",
+						  i % 4 == 0 ? BOTH RUNNING : ONE("research")))
+				: (struct consent_change){.kind = CONSENT_CHANGE_WITHDRAW,
+					  .subject = weir_str_from(name),
+					  .purpose = RESEARCH};
 	}
 	for (unsigned w = 0; w <= WRITERS; w++)
 		assert_int_equal(

@@ -43,8 +43,8 @@ static void random_condition(struct weir_rng *rng, struct weir_buf *out, const c
 		"IN", "NOT_IN", "EQUALS", "NOT_EQUALS", "EXISTS", "BETWEEN", "LT", "LE", "GT", "GE"};
 	const char *op = ops[weir_rng_below(rng, ordered ? 10 : 5)];
 	unsigned values = op[0] == 'I' || strcmp(op, "NOT_IN") == 0 ? 1 + (unsigned)weir_rng_below(rng, 3)
-			  : op[0] == 'B'                            ? 2
-			  : op[1] == 'X'                            ? 0
+		: op[0] == 'B'                                      ? 2
+		: op[1] == 'X'                                      ? 0
 								    : 1;
 	const char *quote = quoted ? "\"" : "";
 	weir_buf_printf(out, "{\"operator\":\"%s\",\"values\":[", op);

@@ -295,8 +295,9 @@ static void test_decisions(void **state)
 		{{RULE(HEART("\"operator\":\"NOT_EQUALS\",\"value\":\"high\""))}, {.time = NOON, .heart_rate = 95},
 			false},
 		/* one false condition makes a rule false, whatever is unknown */
-		{{ALL, DENY("\"activity\":{\"operator\":\"EQUALS\",\"value\":\"running\"}," HEART(
-			       "\"operator\":\"LT\",\"value\":95"))},
+		{{ALL,
+			 DENY("\"activity\":{\"operator\":\"EQUALS\",\"value\":\"running\"}," HEART(
+				 "\"operator\":\"LT\",\"value\":95"))},
 			{.time = NOON, .heart_rate = 96}, true},
 		/* raw metrics */
 		{{RULE("\"metric_conditions\":{\"spo2\":{\"operator\":\"GE\",\"value\":90}}")},
@@ -483,7 +484,8 @@ static void test_explain(void **state)
 		const char *needles[4];
 	} cases[] = {
 		{{NULL}, {"\"permitted\":false", "the data subject has no rule"}},
-		{{ALL}, {"\"permitted\":true", "permit rule all (version 1) holds and no deny does",
+		{{ALL},
+			{"\"permitted\":true", "permit rule all (version 1) holds and no deny does",
 				"\"holds\":\"true\""}},
 		{{ALL, DENY(HEART("\"operator\":\"LT\",\"value\":95"))},
 			{"\"permitted\":false",

@@ -101,7 +101,7 @@ static struct control_change *swap(const char *table, const char *expected, cons
 {
 	struct control_change *change = control_change_new(CONTROL_EPOCH);
 	control_swap_table(
-	        change, WEIR_STR("gold"), weir_str_from(table), weir_str_from(expected), weir_str_from(next));
+		change, WEIR_STR("gold"), weir_str_from(table), weir_str_from(expected), weir_str_from(next));
 	return change;
 }
 
@@ -146,10 +146,10 @@ static void changes_are_whole_or_conflicts(void **state)
 	struct weir_arena *arena = weir_arena_new(0);
 	struct weir_str text;
 	assert_int_equal(control_query_text(fixture->control, arena,
-	                         "SELECT metadata_location || ' ' || previous_metadata_location || ' ' || iceberg_type"
-	                         " FROM iceberg_tables WHERE catalog_name = 'weir'",
-	                         NULL, 0, &text, &fixture->err),
-	        0);
+				 "SELECT metadata_location || ' ' || previous_metadata_location || ' ' || iceberg_type"
+				 " FROM iceberg_tables WHERE catalog_name = 'weir'",
+				 NULL, 0, &text, &fixture->err),
+		0);
 	assert_string_equal(text.data, "m2 m1 TABLE");
 	weir_arena_free(arena);
 }
@@ -160,11 +160,11 @@ static void offsets_move_from_what_they_are(void **state)
 		uint64_t expected, next;
 		int outcome;
 	} steps[] = {
-	        {5, 6, CONTROL_CONFLICT}, /* no row is 0, not 5 */
-	        {0, 4, CONTROL_DONE},
-	        {0, 5, CONTROL_CONFLICT},
-	        {4, 9, CONTROL_DONE},
-	        {4, 10, CONTROL_CONFLICT},
+		{5, 6, CONTROL_CONFLICT}, /* no row is 0, not 5 */
+		{0, 4, CONTROL_DONE},
+		{0, 5, CONTROL_CONFLICT},
+		{4, 9, CONTROL_DONE},
+		{4, 10, CONTROL_CONFLICT},
 	};
 	struct fixture *fixture = *state;
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
@@ -197,17 +197,17 @@ static void values_come_back(void **state)
 {
 	struct fixture *fixture = *state;
 	assert_int_equal(control_migrate(fixture->control, "test", 1,
-	                         "CREATE TABLE t(id INTEGER PRIMARY KEY, i INTEGER, s TEXT, b BLOB); CREATE TABLE u(id "
-	                         "INTEGER PRIMARY"
-	                         " KEY)",
-	                         &fixture->err),
-	        0);
+				 "CREATE TABLE t(id INTEGER PRIMARY KEY, i INTEGER, s TEXT, b BLOB); CREATE TABLE u(id "
+				 "INTEGER PRIMARY"
+				 " KEY)",
+				 &fixture->err),
+		0);
 	struct control_change *change = control_change_new(CONTROL_CONSENT);
 	struct control_value values[] = {CONTROL_I(-7), CONTROL_T(WEIR_STR("")), CONTROL_B(WEIR_STR("\0z\xff\\")),
-	        CONTROL_N, CONTROL_I(INT64_MIN)};
+		CONTROL_N, CONTROL_I(INT64_MIN)};
 	static const char *const inserts[] = {"INSERT INTO t(i) VALUES (?1) RETURNING id",
-	        "INSERT INTO t(s) VALUES (?1) RETURNING id", "INSERT INTO t(b) VALUES (?1) RETURNING id",
-	        "INSERT INTO t(i) VALUES (?1) RETURNING id", "INSERT INTO t(i) VALUES (?1) RETURNING id"};
+		"INSERT INTO t(s) VALUES (?1) RETURNING id", "INSERT INTO t(b) VALUES (?1) RETURNING id",
+		"INSERT INTO t(i) VALUES (?1) RETURNING id", "INSERT INTO t(i) VALUES (?1) RETURNING id"};
 	for (unsigned i = 0; i < 5; i++)
 		assert_int_equal(control_change_returning(change, "insert", inserts[i], &values[i], 1), i);
 	struct control_result result = commit(fixture, change);
@@ -216,15 +216,15 @@ static void values_come_back(void **state)
 		assert_int_equal(result.returned[i], i + 1);
 	unsigned rows = 0;
 	assert_int_equal(control_query(fixture->control, "SELECT i, s, b, id > 3, id FROM t ORDER BY id", NULL, 0,
-	                         see_values, &rows, &fixture->err),
-	        0);
+				 see_values, &rows, &fixture->err),
+		0);
 	assert_int_equal(rows, 5);
 	assert_int_equal(number(fixture, "SELECT SUM(id) FROM t"), 15);
 
 	/* A returning statement without a row, a select that finds nothing, and a key that is taken are conflicts. */
 	static const char *const misfits[] = {
-	        "UPDATE t SET i = ?1 WHERE id = 99 RETURNING id",
-	        "INSERT INTO t(id) VALUES (?1 + 8) RETURNING id",
+		"UPDATE t SET i = ?1 WHERE id = 99 RETURNING id",
+		"INSERT INTO t(id) VALUES (?1 + 8) RETURNING id",
 	};
 	for (unsigned i = 0; i < 2; i++) {
 		change = control_change_new(CONTROL_EPOCH);
@@ -255,14 +255,14 @@ static void migrations_run_once(void **state)
 	struct fixture *fixture = *state;
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(
-		        control_migrate(fixture->control, "m", 1,
-		                "CREATE TABLE m(x INTEGER); INSERT INTO m VALUES (1); INSERT INTO m VALUES (2)",
-		                &fixture->err),
-		        0);
+			control_migrate(fixture->control, "m", 1,
+				"CREATE TABLE m(x INTEGER); INSERT INTO m VALUES (1); INSERT INTO m VALUES (2)",
+				&fixture->err),
+			0);
 	assert_int_equal(number(fixture, "SELECT count(*) FROM m"), 2);
 	/* One that fails leaves nothing and can be tried again. */
 	assert_int_equal(control_migrate(fixture->control, "m", 2, "INSERT INTO m VALUES (3); NONSENSE", &fixture->err),
-	        WEIR_E_INTERNAL);
+		WEIR_E_INTERNAL);
 	assert_int_equal(number(fixture, "SELECT count(*) FROM m"), 2);
 	assert_int_equal(control_migrate(fixture->control, "m", 2, "INSERT INTO m VALUES (3)", &fixture->err), 0);
 	assert_int_equal(number(fixture, "SELECT count(*) FROM m"), 3);
@@ -292,32 +292,31 @@ static struct fixture *fixture_of(void **state)
 static void owned_namespaces_are_guarded(void **state)
 {
 	static const char *const refused[] = {
-	        "INSERT INTO iceberg_tables VALUES ('weir', 'gold', 'x', 'l', NULL, 'TABLE')",
-	        "INSERT INTO iceberg_tables VALUES ('weir', 'gold', 'a', 'l', NULL, 'TABLE') ON CONFLICT (catalog_name,"
-	        " table_namespace, table_name) DO UPDATE SET metadata_location = 'evil'",
-	        "UPDATE iceberg_tables SET metadata_location = 'evil' WHERE table_name = 'a'",
-	        "UPDATE iceberg_tables SET table_namespace = 'mine' WHERE table_name = 'a'",
-	        "UPDATE iceberg_tables SET table_namespace = 'gold' WHERE table_name = 'theirs'",
-	        "DELETE FROM iceberg_tables WHERE table_name = 'a'",
-	        "DELETE FROM iceberg_tables",
+		"INSERT INTO iceberg_tables VALUES ('weir', 'gold', 'x', 'l', NULL, 'TABLE')",
+		"INSERT INTO iceberg_tables VALUES ('weir', 'gold', 'a', 'l', NULL, 'TABLE') ON CONFLICT (catalog_name,"
+		" table_namespace, table_name) DO UPDATE SET metadata_location = 'evil'",
+		"UPDATE iceberg_tables SET metadata_location = 'evil' WHERE table_name = 'a'",
+		"UPDATE iceberg_tables SET table_namespace = 'mine' WHERE table_name = 'a'",
+		"UPDATE iceberg_tables SET table_namespace = 'gold' WHERE table_name = 'theirs'",
+		"DELETE FROM iceberg_tables WHERE table_name = 'a'",
+		"DELETE FROM iceberg_tables",
 	};
 	/* What one of the two knows alone. */
-	const char *only =
-	        fixture_of(state)->place->on_postgres
-	                ? "TRUNCATE iceberg_tables"
-	                : "INSERT OR REPLACE INTO iceberg_tables VALUES ('weir', 'gold', 'a', 'l', NULL, 'TABLE')";
+	const char *only = fixture_of(state)->place->on_postgres
+		? "TRUNCATE iceberg_tables"
+		: "INSERT OR REPLACE INTO iceberg_tables VALUES ('weir', 'gold', 'a', 'l', NULL, 'TABLE')";
 	static const char *const allowed[] = {
-	        "UPDATE iceberg_tables SET metadata_location = 'l2' WHERE table_name = 'theirs'",
-	        "INSERT INTO iceberg_tables VALUES ('other', 'gold', 'x', 'l', NULL, 'TABLE')",
-	        "INSERT INTO iceberg_namespace_properties VALUES ('weir', 'mine', 'exists', 'true')",
-	        "DELETE FROM iceberg_tables WHERE table_name = 'theirs'",
+		"UPDATE iceberg_tables SET metadata_location = 'l2' WHERE table_name = 'theirs'",
+		"INSERT INTO iceberg_tables VALUES ('other', 'gold', 'x', 'l', NULL, 'TABLE')",
+		"INSERT INTO iceberg_namespace_properties VALUES ('weir', 'mine', 'exists', 'true')",
+		"DELETE FROM iceberg_tables WHERE table_name = 'theirs'",
 	};
 	struct fixture *fixture = *state;
 	own(fixture, "gold");
 	commit(fixture, swap("a", "", "m1"));
 	char message[512];
 	assert_true(stranger(
-	        fixture, "INSERT INTO iceberg_tables VALUES ('weir', 'mine', 'theirs', 'l', NULL, 'TABLE')", message));
+		fixture, "INSERT INTO iceberg_tables VALUES ('weir', 'mine', 'theirs', 'l', NULL, 'TABLE')", message));
 	for (size_t i = 0; i <= sizeof refused / sizeof refused[0]; i++) {
 		assert_false(stranger(fixture, i < sizeof refused / sizeof refused[0] ? refused[i] : only, message));
 		assert_non_null(strstr(message, "go through weir"));
@@ -337,9 +336,9 @@ static void *write_beside(void *context)
 	for (int i = 0; i < 50; i++) {
 		char sql[256], message[512];
 		snprintf(sql, sizeof sql,
-		        "BEGIN%s;"
-		        "INSERT INTO iceberg_tables VALUES ('weir', 'mine', 't%d', 'l', NULL, 'TABLE'); COMMIT",
-		        ((struct fixture *)context)->place->on_postgres ? "" : " IMMEDIATE", i);
+			"BEGIN%s;"
+			"INSERT INTO iceberg_tables VALUES ('weir', 'mine', 't%d', 'l', NULL, 'TABLE'); COMMIT",
+			((struct fixture *)context)->place->on_postgres ? "" : " IMMEDIATE", i);
 		failures += !stranger(context, sql, message);
 	}
 	return (void *)failures;
@@ -381,7 +380,7 @@ static void *race(void *context)
 		struct control_result result;
 		int64_t now = 0;
 		(void)control_query_int(
-		        caller->fixture->control, "SELECT next_offset FROM weir_offsets", NULL, 0, &now, &err);
+			caller->fixture->control, "SELECT next_offset FROM weir_offsets", NULL, 0, &now, &err);
 		struct control_change *change = control_change_new((enum control_priority)(i % 3));
 		control_add_counter(change, WEIR_STR("s"), WEIR_STR("c"), WEIR_STR("r"), 1);
 		control_move_offset(change, WEIR_STR("s"), 0, (uint64_t)now, (uint64_t)now + 1);
@@ -488,7 +487,7 @@ static void scrubbing_leaves_no_bytes(void **state)
 	struct control_value secret = CONTROL_T(WEIR_STR("subject-4711-zebra"));
 	struct control_change *change = control_change_new(CONTROL_EPOCH);
 	control_change_sql(
-	        change, "put", 1, "INSERT INTO weir_doomed_files(name, doomed_us) VALUES (?1, 1)", &secret, 1);
+		change, "put", 1, "INSERT INTO weir_doomed_files(name, doomed_us) VALUES (?1, 1)", &secret, 1);
 	commit(fixture, change);
 	assert_int_equal(control_scrub(fixture->control, &fixture->err), 0);
 	assert_true(files_hold(fixture, "zebra", true));
@@ -544,8 +543,8 @@ static void one_process_writes(void **state)
 static void lost_sessions_come_back(void **state)
 {
 	static const char end[] =
-	        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-	        " AND datname = current_database() AND application_name = 'weir'";
+		"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+		" AND datname = current_database() AND application_name = 'weir'";
 	struct fixture *fixture = *state;
 	char message[512];
 	for (int i = 0; i < 5; i++) {
@@ -584,18 +583,18 @@ static void a_role_of_its_own_is_guarded(void **state)
 	char sql[512], message[512];
 	own(fixture, "gold");
 	snprintf(sql, sizeof sql,
-	        "CREATE ROLE %s_role; GRANT USAGE ON SCHEMA %s TO %s_role;"
-	        "GRANT SELECT, INSERT, UPDATE, DELETE ON iceberg_tables, iceberg_namespace_properties TO %s_role",
-	        fixture->schema, fixture->schema, fixture->schema, fixture->schema);
+		"CREATE ROLE %s_role; GRANT USAGE ON SCHEMA %s TO %s_role;"
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON iceberg_tables, iceberg_namespace_properties TO %s_role",
+		fixture->schema, fixture->schema, fixture->schema, fixture->schema);
 	if (!test_postgres_run(fixture->url, sql, message))
 		fail_msg("%s", message);
 	static const struct {
 		const char *sql, *says;
 	} cases[] = {
-	        {"INSERT INTO iceberg_tables VALUES ('weir', 'mine', 't', 'l', NULL, 'TABLE')", ""},
-	        {"INSERT INTO iceberg_tables VALUES ('weir', 'gold', 't', 'l', NULL, 'TABLE')", "go through weir"},
-	        {"SELECT 1 FROM weir_owned", "permission denied"},
-	        {"UPDATE weir_writer SET epoch = 9", "permission denied"},
+		{"INSERT INTO iceberg_tables VALUES ('weir', 'mine', 't', 'l', NULL, 'TABLE')", ""},
+		{"INSERT INTO iceberg_tables VALUES ('weir', 'gold', 't', 'l', NULL, 'TABLE')", "go through weir"},
+		{"SELECT 1 FROM weir_owned", "permission denied"},
+		{"UPDATE weir_writer SET epoch = 9", "permission denied"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		snprintf(sql, sizeof sql, "SET ROLE %s_role; %s", fixture->schema, cases[i].sql);
@@ -619,8 +618,8 @@ static void text_is_ordered_by_bytes(void **state)
 	struct weir_arena *arena = weir_arena_new(0);
 	struct weir_str text;
 	assert_int_equal(control_query_text(fixture->control, arena, "SELECT MAX(namespace) FROM weir_owned", NULL, 0,
-	                         &text, &fixture->err),
-	        0);
+				 &text, &fixture->err),
+		0);
 	assert_string_equal(text.data, "\xc3\xa4");
 	assert_int_equal(number(fixture, "SELECT count(*) FROM weir_owned WHERE namespace < 'a'"), 3);
 	weir_arena_free(arena);
@@ -633,15 +632,15 @@ static void bad_urls_tell_no_secret(void **state)
 		int code;
 		const char *says;
 	} urls[] = {
-	        {"postgresql://u:hunter2@127.0.0.1:1/d", WEIR_E_INPUT, "a password stands in"},
-	        {"postgresql://u@127.0.0.1:1/d?password=hunter2", WEIR_E_INPUT, "a password stands in"},
-	        {"postgresql://u:hunter2%@127.0.0.1:1/d", WEIR_E_INPUT, "cannot be read"},
-	        {"postgresql://u:x${env:WEIR_TEST_SECRET}@127.0.0.1:1/d", WEIR_E_INPUT, "a password stands in"},
-	        {"postgresql://u:${env:NO_SUCH_WEIR_SECRET}@127.0.0.1:1/d", WEIR_E_NOT_FOUND, "NO_SUCH_WEIR_SECRET"},
-	        {"postgresql://u:${file:/no/such/file}@127.0.0.1:1/d", WEIR_E_NOT_FOUND, "secret"},
-	        {"postgresql://u:${vault:x}@127.0.0.1:1/d", WEIR_E_INPUT, "unknown reference"},
-	        {"postgresql://u:${env:WEIR_TEST_SECRET}@127.0.0.1:1/d", WEIR_E_IO, "connect"},
-	        {"postgresql://u@127.0.0.1:1/d?hunter2=1", WEIR_E_INPUT, "cannot be read"},
+		{"postgresql://u:hunter2@127.0.0.1:1/d", WEIR_E_INPUT, "a password stands in"},
+		{"postgresql://u@127.0.0.1:1/d?password=hunter2", WEIR_E_INPUT, "a password stands in"},
+		{"postgresql://u:hunter2%@127.0.0.1:1/d", WEIR_E_INPUT, "cannot be read"},
+		{"postgresql://u:x${env:WEIR_TEST_SECRET}@127.0.0.1:1/d", WEIR_E_INPUT, "a password stands in"},
+		{"postgresql://u:${env:NO_SUCH_WEIR_SECRET}@127.0.0.1:1/d", WEIR_E_NOT_FOUND, "NO_SUCH_WEIR_SECRET"},
+		{"postgresql://u:${file:/no/such/file}@127.0.0.1:1/d", WEIR_E_NOT_FOUND, "secret"},
+		{"postgresql://u:${vault:x}@127.0.0.1:1/d", WEIR_E_INPUT, "unknown reference"},
+		{"postgresql://u:${env:WEIR_TEST_SECRET}@127.0.0.1:1/d", WEIR_E_IO, "connect"},
+		{"postgresql://u@127.0.0.1:1/d?hunter2=1", WEIR_E_INPUT, "cannot be read"},
 	};
 	struct fixture *fixture = *state;
 	setenv("WEIR_TEST_SECRET", "hunter2/@:%", 1);
@@ -662,11 +661,11 @@ static void errors_quote_no_values(void **state)
 	struct control_result result;
 	struct control_value value = CONTROL_T(WEIR_STR("athlete-4711"));
 	static const char *const statements[] = {
-	        "UPDATE weir_counters SET count = CAST(?1 AS INTEGER)",
-	        "INSERT INTO weir_doomed_files(name, doomed_us) VALUES (?1, NULL)",
-	        "UPDATE weir_counters SET count = CAST('4711' || ?1 AS INTEGER)",
-	        "INSERT INTO iceberg_tables(catalog_name, table_namespace, table_name, iceberg_type) VALUES ('weir', "
-	        "'n', 'n', ?1)",
+		"UPDATE weir_counters SET count = CAST(?1 AS INTEGER)",
+		"INSERT INTO weir_doomed_files(name, doomed_us) VALUES (?1, NULL)",
+		"UPDATE weir_counters SET count = CAST('4711' || ?1 AS INTEGER)",
+		"INSERT INTO iceberg_tables(catalog_name, table_namespace, table_name, iceberg_type) VALUES ('weir', "
+		"'n', 'n', ?1)",
 	};
 	struct control_change *first = control_change_new(CONTROL_EPOCH);
 	control_add_counter(first, WEIR_STR("s"), WEIR_STR("c"), WEIR_STR("r"), 1);
@@ -707,24 +706,24 @@ static void long_changes_are_whole(void **state)
 int main(void)
 {
 	struct place sqlite = {0}, postgres = {.on_postgres = true};
-#define T(name)                                                                                                        \
-	{                                                                                                              \
-#name, name, set_up, tear_down, &sqlite                                                                \
+#define T(name) \
+	{ \
+#name, name, set_up, tear_down, &sqlite \
 	}
-#define P(name)                                                                                                        \
-	{                                                                                                              \
-#name " on PostgreSQL", name, set_up, tear_down, &postgres                                             \
+#define P(name) \
+	{ \
+#name " on PostgreSQL", name, set_up, tear_down, &postgres \
 	}
-#define BOTH(M)                                                                                                        \
-	M(changes_are_whole_or_conflicts), M(offsets_move_from_what_they_are), M(values_come_back),                    \
-	        M(bad_statements_hurt_nobody_else), M(migrations_run_once), M(owned_namespaces_are_guarded),           \
-	        M(others_can_write_beside), M(many_callers_commit_together), M(a_read_is_a_snapshot),                  \
-	        M(scrubbing_leaves_no_bytes), M(reopening_keeps_everything), M(text_is_ordered_by_bytes),              \
-	        M(long_changes_are_whole)
+#define BOTH(M) \
+	M(changes_are_whole_or_conflicts), M(offsets_move_from_what_they_are), M(values_come_back), \
+		M(bad_statements_hurt_nobody_else), M(migrations_run_once), M(owned_namespaces_are_guarded), \
+		M(others_can_write_beside), M(many_callers_commit_together), M(a_read_is_a_snapshot), \
+		M(scrubbing_leaves_no_bytes), M(reopening_keeps_everything), M(text_is_ordered_by_bytes), \
+		M(long_changes_are_whole)
 	const struct CMUnitTest on_sqlite[] = {BOTH(T), T(modes_and_pragmas), T(not_a_database)};
 	const struct CMUnitTest on_postgres[] = {BOTH(P), P(one_process_writes), P(lost_sessions_come_back),
-	        P(a_lost_lease_is_noticed), P(a_role_of_its_own_is_guarded), P(bad_urls_tell_no_secret),
-	        P(errors_quote_no_values)};
+		P(a_lost_lease_is_noticed), P(a_role_of_its_own_is_guarded), P(bad_urls_tell_no_secret),
+		P(errors_quote_no_values)};
 	int failed = cmocka_run_group_tests(on_sqlite, NULL, NULL);
 	if (!test_postgres_start(&postgres.server, false))
 		return failed;

@@ -36,10 +36,11 @@ static struct control *open_control(const char *url)
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct control *control;
 	struct control_options options = {.url = url, .reconnect_ms = RECONNECT_MS};
-	if (control_open(&options, &control, &err) != 0 || control_migrate(control, "test", 1,
-	                                                           "CREATE TABLE moves(stream TEXT NOT NULL, number "
-	                                                           "INTEGER NOT NULL, PRIMARY KEY (stream, number))",
-	                                                           &err) != 0)
+	if (control_open(&options, &control, &err) != 0 ||
+		control_migrate(control, "test", 1,
+			"CREATE TABLE moves(stream TEXT NOT NULL, number "
+			"INTEGER NOT NULL, PRIMARY KEY (stream, number))",
+			&err) != 0)
 		fail_msg("%s", err.message);
 	return control;
 }
@@ -60,7 +61,7 @@ static int move(struct control *control, const char *stream, uint64_t number, st
 }
 
 static int read_number(
-        struct control *control, const char *sql, const char *stream, int64_t *ret_number, struct weir_error *err)
+	struct control *control, const char *sql, const char *stream, int64_t *ret_number, struct weir_error *err)
 {
 	struct control_value value = CONTROL_T(weir_str_from(stream));
 	*ret_number = 0;
@@ -144,15 +145,15 @@ static void acknowledged_survives_kill9(void **state)
 		pthread_join(movers[i].thread, NULL);
 		assert_int_equal(movers[i].lies, 0);
 		assert_int_equal(read_number(control, "SELECT count(*) FROM moves WHERE stream = ?1", movers[i].stream,
-		                         &rows, NULL),
-		        0);
+					 &rows, NULL),
+			0);
 		assert_int_equal(rows, movers[i].offset);
 		failed += movers[i].failed;
 		unknown += movers[i].unknown;
 		moved += movers[i].offset;
 	}
 	printf("%llu kills, %llu moves, %u failed, %u of them with unknown outcome\n", (unsigned long long)kills,
-	        (unsigned long long)moved, failed, unknown);
+		(unsigned long long)moved, failed, unknown);
 	assert_true(moved > 0 && failed > 0);
 	control_close(control);
 	test_postgres_drop_schema(server, schema);
@@ -182,8 +183,8 @@ struct proxy {
 static int server_socket(const struct proxy *proxy)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
-	        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	        .sin_port = htons((uint16_t)proxy->server_port)};
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)proxy->server_port)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
 		close(fd);
@@ -319,9 +320,9 @@ static void proxied_start(struct proxied *proxied, struct test_postgres *server)
 	proxy_start(&proxied->proxy, server->port);
 	test_postgres_schema(server, proxied->schema, direct);
 	snprintf(url, sizeof url,
-	        "postgresql://postgres@127.0.0.1:%u/"
-	        "postgres?sslmode=disable&gssencmode=disable&options=-csearch_path%%3D%s",
-	        proxied->proxy.port, proxied->schema);
+		"postgresql://postgres@127.0.0.1:%u/"
+		"postgres?sslmode=disable&gssencmode=disable&options=-csearch_path%%3D%s",
+		proxied->proxy.port, proxied->schema);
 	proxied->control = open_control(url);
 }
 
@@ -339,7 +340,7 @@ static void cut_commits_are_settled(void **state)
 		enum cut cut;
 		bool happened;
 	} cases[] = {{CUT_COMMIT, false}, {CUT_ANSWER, true}, {CUT_HALF_OPEN, false}, {CUT_STATEMENT, false},
-	        {CUT_NOTHING, true}};
+		{CUT_NOTHING, true}};
 	struct test_postgres *server = *state;
 	struct proxied proxied;
 	uint64_t expected = 0;
@@ -391,9 +392,9 @@ int main(void)
 	if (!test_postgres_start(&server, true))
 		return 0;
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_prestate(cut_commits_are_settled, &server),
-	        cmocka_unit_test_prestate(unreachable_outcomes_are_unknown, &server),
-	        cmocka_unit_test_prestate(acknowledged_survives_kill9, &server),
+		cmocka_unit_test_prestate(cut_commits_are_settled, &server),
+		cmocka_unit_test_prestate(unreachable_outcomes_are_unknown, &server),
+		cmocka_unit_test_prestate(acknowledged_survives_kill9, &server),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	test_postgres_stop(&server);

@@ -105,8 +105,8 @@ static void check(struct world *world)
 	assert_in_range(offset, world->acknowledged, world->possible);
 	assert_int_equal(number_of(world, "SELECT count(*) FROM rows"), offset);
 	assert_int_equal(
-	        number_of(world, "SELECT count(*) FROM rows WHERE number >= (SELECT next_offset FROM weir_offsets)"),
-	        0);
+		number_of(world, "SELECT count(*) FROM rows WHERE number >= (SELECT next_offset FROM weir_offsets)"),
+		0);
 	assert_int_equal(number_of(world, "SELECT open FROM weir_guard"), 0);
 	world->acknowledged = world->possible = (uint64_t)offset;
 }
@@ -137,7 +137,7 @@ static void live(struct world *world, unsigned steps)
 		if (world->possible != world->acknowledged) {
 			int64_t offset = 0;
 			int status = control_query_int(
-			        world->control, "SELECT next_offset FROM weir_offsets", NULL, 0, &offset, NULL);
+				world->control, "SELECT next_offset FROM weir_offsets", NULL, 0, &offset, NULL);
 			if (status != 0 && status != WEIR_E_NOT_FOUND)
 				return;
 			assert_in_range(offset, world->acknowledged, world->possible);
@@ -183,7 +183,7 @@ static void acknowledged_survives_power_cuts(void **state)
 		world_done(&world);
 	}
 	printf("%llu cuts, %u changes cut off, %u of them with unknown outcome\n", (unsigned long long)cut, failed,
-	        unknown);
+		unknown);
 	assert_true(failed > 0);
 }
 
@@ -195,14 +195,14 @@ static void faults_are_told_truly(void **state)
 		int error;
 		uint64_t most;
 	} faults[] = {
-	        {SIM_WRITE, ENOSPC, 150},
-	        {SIM_WRITE, EIO, 150},
-	        {SIM_SYNC, EIO, 60},
-	        {SIM_TRUNCATE, EIO, 20},
-	        {SIM_SYNC_DIR, EIO, 20},
-	        {SIM_OPEN, EIO, 20},
-	        {SIM_READ, EIO, 60},
-	        {SIM_CHANGES, EIO, 150},
+		{SIM_WRITE, ENOSPC, 150},
+		{SIM_WRITE, EIO, 150},
+		{SIM_SYNC, EIO, 60},
+		{SIM_TRUNCATE, EIO, 20},
+		{SIM_SYNC_DIR, EIO, 20},
+		{SIM_OPEN, EIO, 20},
+		{SIM_READ, EIO, 60},
+		{SIM_CHANGES, EIO, 150},
 	};
 	(void)state;
 	uint64_t seed = test_seed("control faults");
@@ -257,7 +257,7 @@ static void exclusive_mode(void **state)
 		control_add_counter(one, WEIR_STR("s"), WEIR_STR("c"), WEIR_STR("r"), 1);
 		assert_int_equal(control_commit(control, one, &result, &err), 0);
 		assert_int_equal(
-		        control_query_int(control, "SELECT count FROM weir_counters", NULL, 0, &count, &err), 0);
+			control_query_int(control, "SELECT count FROM weir_counters", NULL, 0, &count, &err), 0);
 		assert_int_equal(count, i + 1);
 		assert_int_equal(control_scrub(control, &err), 0);
 		control_change_free(one);
@@ -270,9 +270,9 @@ static void exclusive_mode(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(acknowledged_survives_power_cuts),
-	        cmocka_unit_test(faults_are_told_truly),
-	        cmocka_unit_test(exclusive_mode),
+		cmocka_unit_test(acknowledged_survives_power_cuts),
+		cmocka_unit_test(faults_are_told_truly),
+		cmocka_unit_test(exclusive_mode),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

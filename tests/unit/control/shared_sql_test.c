@@ -10,10 +10,10 @@
 
 /* Lines of SQL in string literals, without the SQL that DuckDB runs (src/sql and what is handed to it). */
 static const char command[] = "grep -rnE '\"[^\"]*(INSERT OR (IGNORE|REPLACE|ABORT|FAIL)|REPLACE INTO|rowid|PRAGMA "
-                              "|AUTOINCREMENT|WITHOUT ROWID|[^_]typeof\\(| GLOB |IFNULL\\(|strftime\\()'"
-                              " --include='*.c' --include='*.h' src/access src/consent src/engine src/iceberg "
-                              "src/ingest src/jobs src/stream src/control"
-                              " | grep -v '^src/control/sqlite_'";
+			      "|AUTOINCREMENT|WITHOUT ROWID|[^_]typeof\\(| GLOB |IFNULL\\(|strftime\\()'"
+			      " --include='*.c' --include='*.h' src/access src/consent src/engine src/iceberg "
+			      "src/ingest src/jobs src/stream src/control"
+			      " | grep -v '^src/control/sqlite_'";
 
 static void statements_are_shared(void **state)
 {

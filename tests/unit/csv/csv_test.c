@@ -53,16 +53,16 @@ static void render(const char *text, size_t size, size_t step, struct weir_buf *
 		for (uint32_t row = 0; batch != NULL && row < batch->row_count; row++) {
 			for (uint32_t i = 0; i < schema->field_count; i++) {
 				struct weir_str value = weir_column_is_valid(&batch->columns[i], row)
-				                                ? weir_column_str(&batch->columns[i], row)
-				                                : WEIR_STR("~");
+					? weir_column_str(&batch->columns[i], row)
+					: WEIR_STR("~");
 				weir_buf_printf(out, "%s%.*s", i > 0 ? "|" : "", WEIR_STR_ARG(value));
 			}
 			weir_buf_puts(out, ";");
 		}
 		for (uint32_t i = 0; i < count; i++)
 			weir_buf_printf(out, "!%llu@%llu [%.*s] %s;", (unsigned long long)problems[i].line,
-			        (unsigned long long)problems[i].offset, WEIR_STR_ARG(problems[i].row),
-			        problems[i].problem);
+				(unsigned long long)problems[i].offset, WEIR_STR_ARG(problems[i].row),
+				problems[i].problem);
 		if (batch == NULL)
 			break;
 		weir_batch_release(batch);
@@ -78,31 +78,33 @@ static void test_reading(void **state)
 	static const struct {
 		const char *text, *expected;
 	} cases[] = {
-	        {"a,b\n1,2\n", "a|b;1|2;"},
-	        {"a,b\r\n1,2\r\n3,\r\n", "a|b;1|2;3|~;"},
-	        {"\xef\xbb\xbf"
-	         "a,b\n1,2",
-	                "a|b;1|2;"},
-	        {"a,b\n\"\",\n", "a|b;|~;"},
-	        {"a,b\n\"x\"\"y\",\"1\n2\"\n", "a|b;x\"y|1\n2;"},
-	        {"a,b\n\"x,y\",\"1\r\n2\"\r\n", "a|b;x,y|1\r\n2;"},
-	        {"a,b\n5\" disk,x\n", "a|b;5\" disk|x;"},
-	        {"a,b\n\n1,2\n\r\n3,4\n", "a|b;1|2;3|4;"},
-	        {"a,b\n1\n1,2,3\n4,5\n", "a|b;4|5;!2@4 [1] has fewer fields than the header;"
-	                                 "!3@6 [1,2,3] has more fields than the header;"},
-	        {"a,b\n\"x\"y,1\n\"q\n\"\"\",2\n", "a|b;q\n\"|2;!2@4 [\"x\"y,1] text follows a closing quote: double "
-	                                           "the quotes inside a field;"},
-	        {"a,b\n\"1\n2\",3\n4\n", "a|b;1\n2|3;!4@12 [4] has fewer fields than the header;"},
-	        {"a,b\n1,\"2\n", "a|b;!2@4 [1,\"2] a quote is not closed;"},
-	        {"a,b\n\xff,1\n", "a|b;!2@4 [\xff,1] is not UTF-8;"},
-	        {"a\n \n", "a; ;"},
-	        {"a,b\n1,\"2\"\r\"3\"\n4,\"5\"\r",
-	                "a|b;4|5;!2@4 [1,\"2\"\r\"3\"] text follows a closing quote: double the "
-	                "quotes inside a field;"},
-	        {"", "E-1@0"},
-	        {"a,a\n", "E-1@0"},
-	        {"a,\n", "E-1@0"},
-	        {"a", "a;"},
+		{"a,b\n1,2\n", "a|b;1|2;"},
+		{"a,b\r\n1,2\r\n3,\r\n", "a|b;1|2;3|~;"},
+		{"\xef\xbb\xbf"
+		 "a,b\n1,2",
+			"a|b;1|2;"},
+		{"a,b\n\"\",\n", "a|b;|~;"},
+		{"a,b\n\"x\"\"y\",\"1\n2\"\n", "a|b;x\"y|1\n2;"},
+		{"a,b\n\"x,y\",\"1\r\n2\"\r\n", "a|b;x,y|1\r\n2;"},
+		{"a,b\n5\" disk,x\n", "a|b;5\" disk|x;"},
+		{"a,b\n\n1,2\n\r\n3,4\n", "a|b;1|2;3|4;"},
+		{"a,b\n1\n1,2,3\n4,5\n",
+			"a|b;4|5;!2@4 [1] has fewer fields than the header;"
+			"!3@6 [1,2,3] has more fields than the header;"},
+		{"a,b\n\"x\"y,1\n\"q\n\"\"\",2\n",
+			"a|b;q\n\"|2;!2@4 [\"x\"y,1] text follows a closing quote: double "
+			"the quotes inside a field;"},
+		{"a,b\n\"1\n2\",3\n4\n", "a|b;1\n2|3;!4@12 [4] has fewer fields than the header;"},
+		{"a,b\n1,\"2\n", "a|b;!2@4 [1,\"2] a quote is not closed;"},
+		{"a,b\n\xff,1\n", "a|b;!2@4 [\xff,1] is not UTF-8;"},
+		{"a\n \n", "a; ;"},
+		{"a,b\n1,\"2\"\r\"3\"\n4,\"5\"\r",
+			"a|b;4|5;!2@4 [1,\"2\"\r\"3\"] text follows a closing quote: double the "
+			"quotes inside a field;"},
+		{"", "E-1@0"},
+		{"a,a\n", "E-1@0"},
+		{"a,\n", "E-1@0"},
+		{"a", "a;"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		for (size_t step = 1; step < 64; step += step < 8 ? 1 : 13) {
@@ -143,7 +145,7 @@ static void test_many_bad_rows(void **state)
 	const struct csv_problem *problems;
 	uint32_t rows = 0, bad = 0;
 	assert_int_equal(
-	        csv_reader_open((struct weir_byte_reader){read_piece, &pieces}, WEIR_STR("t"), &reader, &err), 0);
+		csv_reader_open((struct weir_byte_reader){read_piece, &pieces}, WEIR_STR("t"), &reader, &err), 0);
 	while (csv_reader_next(reader, &batch, &err) == 0 && batch != NULL) {
 		rows += batch->row_count;
 		bad += csv_reader_problems(reader, &problems);
@@ -161,12 +163,12 @@ static void test_writing(void **state)
 {
 	(void)state;
 	struct weir_field map[] = {
-	        {.name = WEIR_STR("key"), .type = WEIR_STRING}, {.name = WEIR_STR("value"), .type = WEIR_STRING}};
+		{.name = WEIR_STR("key"), .type = WEIR_STRING}, {.name = WEIR_STR("value"), .type = WEIR_STRING}};
 	struct weir_field fields[] = {{.name = WEIR_STR("text"), .type = WEIR_STRING},
-	        {.name = WEIR_STR("at, UTC"), .type = WEIR_TIMESTAMPTZ}, {.name = WEIR_STR("n"), .type = WEIR_DOUBLE},
-	        {.name = WEIR_STR("price"), .type = WEIR_DECIMAL, .precision = 9, .scale = 2},
-	        {.name = WEIR_STR("m"), .type = WEIR_MAP, .children = map, .child_count = 2},
-	        {.name = WEIR_STR("ok"), .type = WEIR_BOOL}};
+		{.name = WEIR_STR("at, UTC"), .type = WEIR_TIMESTAMPTZ}, {.name = WEIR_STR("n"), .type = WEIR_DOUBLE},
+		{.name = WEIR_STR("price"), .type = WEIR_DECIMAL, .precision = 9, .scale = 2},
+		{.name = WEIR_STR("m"), .type = WEIR_MAP, .children = map, .child_count = 2},
+		{.name = WEIR_STR("ok"), .type = WEIR_BOOL}};
 	const struct weir_schema schema = {.field_count = 6, .fields = fields};
 	struct weir_builder *builder = weir_builder_new(&schema);
 	weir_builder_str(builder, 0, WEIR_STR("say \"hi\""));
@@ -188,9 +190,9 @@ static void test_writing(void **state)
 	csv_write_row(batch, 1, &out);
 	csv_write_row(batch, 2, &out);
 	assert_string_equal(weir_buf_cstr(&out),
-	        "text,\"at, UTC\",n,price,m,ok\r\n"
-	        "\"say \"\"hi\"\"\",2025-02-01T08:00:00.250Z,210.5,-0.05,\"{\"\"k\"\":\"\"v\"\"}\",true\r\n"
-	        "\"\",,,1234.56,,\r\n\"\xef\xbb\xbfx\",,,,,\r\n");
+		"text,\"at, UTC\",n,price,m,ok\r\n"
+		"\"say \"\"hi\"\"\",2025-02-01T08:00:00.250Z,210.5,-0.05,\"{\"\"k\"\":\"\"v\"\"}\",true\r\n"
+		"\"\",,,1234.56,,\r\n\"\xef\xbb\xbfx\",,,,,\r\n");
 	weir_buf_done(&out);
 	weir_batch_release(batch);
 	weir_builder_free(builder);
@@ -222,7 +224,7 @@ static void check_spectrum_file(struct weir_arena *arena, const char *name, stru
 	assert_int_equal(json_document_rows(json, arena, &schema, &expected, &count, &err), 0);
 	assert_int_equal(count, 1);
 	assert_int_equal(
-	        csv_reader_open((struct weir_byte_reader){read_piece, &pieces}, weir_str_from(name), &reader, &err), 0);
+		csv_reader_open((struct weir_byte_reader){read_piece, &pieces}, weir_str_from(name), &reader, &err), 0);
 	assert_int_equal(csv_reader_next(reader, &batch, &err), 0);
 	assert_non_null(batch);
 	assert_int_equal(batch->row_count, expected[0]->row_count);
@@ -236,11 +238,11 @@ static void check_spectrum_file(struct weir_arena *arena, const char *name, stru
 		for (uint32_t row = 0; row < batch->row_count; row++) {
 			struct weir_str wanted = weir_column_str(&expected[0]->columns[i], row);
 			struct weir_str actual = weir_column_is_valid(&batch->columns[column], row)
-			                                 ? weir_column_str(&batch->columns[column], row)
-			                                 : WEIR_STR("");
+				? weir_column_str(&batch->columns[column], row)
+				: WEIR_STR("");
 			if (!weir_str_equal(wanted, actual))
 				fail_msg("%s, row %u: \"%.*s\", expected \"%.*s\"", name, row, WEIR_STR_ARG(actual),
-				        WEIR_STR_ARG(wanted));
+					WEIR_STR_ARG(wanted));
 		}
 	}
 	weir_batch_release(batch);
@@ -252,8 +254,8 @@ static void test_spectrum(void **state)
 {
 	(void)state;
 	static const char *const names[] = {"comma_in_quotes", "empty", "empty_crlf", "escaped_quotes", "json",
-	        "location_coordinates", "newlines", "newlines_crlf", "quotes_and_newlines", "simple", "simple_crlf",
-	        "utf8"};
+		"location_coordinates", "newlines", "newlines_crlf", "quotes_and_newlines", "simple", "simple_crlf",
+		"utf8"};
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		struct weir_arena *arena = weir_arena_new(0);
 		struct weir_str csv = read_file(arena, "csvs", names[i], "csv");
@@ -268,11 +270,11 @@ static void test_spectrum(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_reading),
-	        cmocka_unit_test(test_limits),
-	        cmocka_unit_test(test_many_bad_rows),
-	        cmocka_unit_test(test_writing),
-	        cmocka_unit_test(test_spectrum),
+		cmocka_unit_test(test_reading),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_many_bad_rows),
+		cmocka_unit_test(test_writing),
+		cmocka_unit_test(test_spectrum),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

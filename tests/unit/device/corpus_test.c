@@ -97,12 +97,12 @@ static void check_file(const char *root, char *cells[TSV_COLUMNS])
 		weir_time_format(outcome.last_us, last);
 	}
 	if (outcome.points != atol(cells[POINTS]) || outcome.heart_rates != atol(cells[HEART_RATES]) ||
-	        strcmp(first, cells[FIRST_TIME]) != 0 || strcmp(last, cells[LAST_TIME]) != 0 ||
-	        strcmp(outcome.error, cells[ERROR_TEXT]) != 0)
+		strcmp(first, cells[FIRST_TIME]) != 0 || strcmp(last, cells[LAST_TIME]) != 0 ||
+		strcmp(outcome.error, cells[ERROR_TEXT]) != 0)
 		fail_msg(
-		        "%s: %ld points, %ld heart rates, from %s to %s, error \"%s\"; expected %s, %s, %s, %s, \"%s\"",
-		        cells[PATH], outcome.points, outcome.heart_rates, first, last, outcome.error, cells[POINTS],
-		        cells[HEART_RATES], cells[FIRST_TIME], cells[LAST_TIME], cells[ERROR_TEXT]);
+			"%s: %ld points, %ld heart rates, from %s to %s, error \"%s\"; expected %s, %s, %s, %s, \"%s\"",
+			cells[PATH], outcome.points, outcome.heart_rates, first, last, outcome.error, cells[POINTS],
+			cells[HEART_RATES], cells[FIRST_TIME], cells[LAST_TIME], cells[ERROR_TEXT]);
 }
 
 /* The folder of the data; NULL, and said, where there is none. */
@@ -219,7 +219,8 @@ static const char *cell_of(const char *line, int number, char separator)
 		line = line != NULL ? line + 1 : NULL;
 	}
 	size_t size = line != NULL ? strcspn(line, separator == ',' ? ",\r\n" : "\t\r\n") : 0;
-	snprintf(cell, sizeof cell, "%.*s", (int)(size < sizeof cell - 1 ? size : sizeof cell - 1), line != NULL ? line : "");
+	snprintf(cell, sizeof cell, "%.*s", (int)(size < sizeof cell - 1 ? size : sizeof cell - 1),
+		line != NULL ? line : "");
 	return cell;
 }
 
@@ -239,7 +240,8 @@ static int check_verify(const char *root, const char *file, int points, int note
 		bool damaged = note >= 0 && cell_of(line, note, '\t')[0] != '\0';
 		bool same = damaged || strcmp(cell_of(line, points, '\t'), cells[POINTS]) == 0;
 		if (damaged != (cells[ERROR_TEXT][0] != '\0') || !same)
-			fail_msg("%s: %s points, error \"%s\"; VERIFY has %s", cells[PATH], cells[POINTS], cells[ERROR_TEXT], line);
+			fail_msg("%s: %s points, error \"%s\"; VERIFY has %s", cells[PATH], cells[POINTS],
+				cells[ERROR_TEXT], line);
 		compared++;
 	}
 	fclose(in);
@@ -315,8 +317,9 @@ static void check_decode(const struct outcome *other, char *cells[TSV_COLUMNS])
 	long left_out = strstr(cells[PATH], "/compressed-speed-distance.fit") != NULL ? 1 : 0;
 	if (other->points + left_out != atol(cells[POINTS]) || other->heart_rates != atol(cells[HEART_RATES]) ||
 		strcmp(first, cells[FIRST_TIME]) != 0 || strcmp(last, cells[LAST_TIME]) != 0)
-		fail_msg("%s: %s, %s, %s, %s; its decode has %ld, %ld, %s, %s", cells[PATH], cells[POINTS], cells[HEART_RATES],
-			cells[FIRST_TIME], cells[LAST_TIME], other->points, other->heart_rates, first, last);
+		fail_msg("%s: %s, %s, %s, %s; its decode has %ld, %ld, %s, %s", cells[PATH], cells[POINTS],
+			cells[HEART_RATES], cells[FIRST_TIME], cells[LAST_TIME], other->points, other->heart_rates,
+			first, last);
 }
 
 static void test_others_agree(void **state)
@@ -345,7 +348,7 @@ static void test_others_agree(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_line), cmocka_unit_test(test_every_file_is_named),
-		cmocka_unit_test(test_others_agree)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_line),
+		cmocka_unit_test(test_every_file_is_named), cmocka_unit_test(test_others_agree)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

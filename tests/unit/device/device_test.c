@@ -17,7 +17,7 @@
 #define T0_US ((T0 + 631065600LL) * WEIR_US_PER_SECOND)
 
 static struct weir_batch *read_all(
-        enum device_format format, struct weir_str bytes, int expected_code, struct weir_error *err)
+	enum device_format format, struct weir_str bytes, int expected_code, struct weir_error *err)
 {
 	struct device_reader *reader = NULL;
 	struct weir_batch *batch = NULL, *end = NULL;
@@ -60,7 +60,7 @@ static void assert_text(const struct weir_batch *batch, uint32_t row, enum devic
 	struct weir_str actual = weir_column_str(&batch->columns[column], row);
 	if (!weir_str_is(actual, expected))
 		fail_msg("row %u, column %d: \"%.*s\", expected \"%s\"", row, (int)column, WEIR_STR_ARG(actual),
-		        expected);
+			expected);
 }
 
 /* file_id, two sessions and laps, points with and without valid values, a compressed timestamp, developer fields. */
@@ -68,8 +68,8 @@ static void write_activity(struct fit_write *fit)
 {
 	static const struct fit_write_field file_id[] = {{1, 2, 0x84}, {2, 2, 0x84}, {3, 4, 0x8c}};
 	static const struct fit_write_field point[] = {{253, 4, 0x86}, {0, 4, 0x85}, {1, 4, 0x85}, {2, 2, 0x84},
-	        {3, 1, 0x02}, {4, 1, 0x02}, {5, 4, 0x86}, {6, 2, 0x84}, {7, 2, 0x84}, {13, 1, 0x01}, {53, 1, 0x02},
-	        {73, 4, 0x86}, {78, 4, 0x86}, {108, 2, 0x84}};
+		{3, 1, 0x02}, {4, 1, 0x02}, {5, 4, 0x86}, {6, 2, 0x84}, {7, 2, 0x84}, {13, 1, 0x01}, {53, 1, 0x02},
+		{73, 4, 0x86}, {78, 4, 0x86}, {108, 2, 0x84}};
 	static const struct fit_write_field developer[] = {{0, 2, 0}, {1, 1, 0}};
 	static const struct fit_write_field short_point[] = {{3, 1, 0x02}};
 	static const struct fit_write_field session[] = {{253, 4, 0x86}, {2, 4, 0x86}, {5, 1, 0}, {6, 1, 0}};
@@ -83,9 +83,9 @@ static void write_activity(struct fit_write *fit)
 	fit_write_definition(fit, 1, 20, point, 14, developer, 2);
 	for (unsigned i = 0; i < 2; i++) { /* all valid, then all invalid but the time */
 		static const uint64_t values[2][13] = {{536870912, (uint64_t)-1073741824, 3000, 140, 80, 12345, 2500,
-		                                               210, (uint64_t)-5, 64, 3000, 2600, 1850},
-		        {0x7fffffff, 0x7fffffff, 0xffff, 0xff, 0xff, 0xffffffff, 0xffff, 0xffff, 0x7f, 0xff, 0xffffffff,
-		                0xffffffff, 0xffff}};
+							       210, (uint64_t)-5, 64, 3000, 2600, 1850},
+			{0x7fffffff, 0x7fffffff, 0xffff, 0xff, 0xff, 0xffffffff, 0xffff, 0xffff, 0x7f, 0xff, 0xffffffff,
+				0xffffffff, 0xffff}};
 		fit_write_header(fit, 1);
 		fit_write_value(fit, T0 + i * 40, 4);
 		for (unsigned k = 0; k < 13; k++)
@@ -237,7 +237,7 @@ static void test_fit_compressed_speed(void **state)
 		uint8_t bytes[3];
 		double speed, distance; /* negative: null */
 	} cases[] = {{{0x62, 0x01, 0x00}, 3.54, 0}, {{0x62, 0x41, 0x0e}, 3.54, 14.25}, {{0xff, 0xff, 0xff}, -1, -1},
-	        {{0x64, 0x00, 0x00}, 1, 256}};
+		{{0x64, 0x00, 0x00}, 1, 256}};
 	struct fit_write fit = {0};
 	struct weir_error err;
 	fit_write_begin(&fit);
@@ -264,20 +264,20 @@ static void test_fit_compressed_speed(void **state)
 }
 
 static const char tcx[] =
-        "<?xml version=\"1.0\"?><!-- a > comment --><t:TrainingCenterDatabase xmlns:t=\"a\" "
-        "xmlns:e=\"b\"><t:Activities>"
-        "<t:Activity Sport=\"Biking\"><t:Lap "
-        "StartTime=\"2021-01-01T00:00:00Z\"><t:AverageHeartRateBpm><t:Value>1</t:Value>"
-        "</t:AverageHeartRateBpm><t:Track><t:Trackpoint><t:Time> 2021-01-01T00:00:00Z </t:Time><t:Position>"
-        "<t:LatitudeDegrees>45.5</t:LatitudeDegrees><t:LongitudeDegrees>-9</t:LongitudeDegrees></t:Position>"
-        "<t:AltitudeMeters>20</t:AltitudeMeters><t:DistanceMeters>5.5</t:DistanceMeters><t:HeartRateBpm><t:Value>140"
-        "</t:Value></t:HeartRateBpm><t:Cadence>80</t:Cadence><t:Extensions><e:TPX><e:Speed>3.5</e:Speed><e:Watts>210"
-        "</e:Watts><e:RunCadence>99</e:RunCadence></e:TPX></t:Extensions></t:Trackpoint></t:Track></t:Lap>"
-        "<t:Lap><t:Track><t:Trackpoint><t:HeartRateBpm><t:Value>fast</t:Value></t:HeartRateBpm></t:Trackpoint></"
-        "t:Track>"
-        "</t:Lap><t:Creator><t:Name>Watch</t:Name><t:UnitId>77</t:UnitId></t:Creator></t:Activity><t:Activity "
-        "Sport=\"Running\"><t:Lap><t:Track><t:Trackpoint/></t:Track></t:Lap></t:Activity></t:Activities>"
-        "<t:Author><t:Name>Somebody</t:Name></t:Author></t:TrainingCenterDatabase>";
+	"<?xml version=\"1.0\"?><!-- a > comment --><t:TrainingCenterDatabase xmlns:t=\"a\" "
+	"xmlns:e=\"b\"><t:Activities>"
+	"<t:Activity Sport=\"Biking\"><t:Lap "
+	"StartTime=\"2021-01-01T00:00:00Z\"><t:AverageHeartRateBpm><t:Value>1</t:Value>"
+	"</t:AverageHeartRateBpm><t:Track><t:Trackpoint><t:Time> 2021-01-01T00:00:00Z </t:Time><t:Position>"
+	"<t:LatitudeDegrees>45.5</t:LatitudeDegrees><t:LongitudeDegrees>-9</t:LongitudeDegrees></t:Position>"
+	"<t:AltitudeMeters>20</t:AltitudeMeters><t:DistanceMeters>5.5</t:DistanceMeters><t:HeartRateBpm><t:Value>140"
+	"</t:Value></t:HeartRateBpm><t:Cadence>80</t:Cadence><t:Extensions><e:TPX><e:Speed>3.5</e:Speed><e:Watts>210"
+	"</e:Watts><e:RunCadence>99</e:RunCadence></e:TPX></t:Extensions></t:Trackpoint></t:Track></t:Lap>"
+	"<t:Lap><t:Track><t:Trackpoint><t:HeartRateBpm><t:Value>fast</t:Value></t:HeartRateBpm></t:Trackpoint></"
+	"t:Track>"
+	"</t:Lap><t:Creator><t:Name>Watch</t:Name><t:UnitId>77</t:UnitId></t:Creator></t:Activity><t:Activity "
+	"Sport=\"Running\"><t:Lap><t:Track><t:Trackpoint/></t:Track></t:Lap></t:Activity></t:Activities>"
+	"<t:Author><t:Name>Somebody</t:Name></t:Author></t:TrainingCenterDatabase>";
 
 static void test_tcx(void **state)
 {
@@ -310,14 +310,14 @@ static void test_gpx(void **state)
 {
 	(void)state;
 	static const char gpx[] = "\xef\xbb\xbf<gpx creator=\"App\" xmlns:x=\"y\"><wpt lat=\"1\" "
-	                          "lon=\"2\"><time>2020-01-01T00:00:00Z</time></wpt>"
-	                          "<trk><type>Trail_Running</type><trkseg><trkpt lat=\"45.5\" "
-	                          "lon=\"-9.25\"><ele>20.5</ele><time>2021-01-01T01:00:00"
-	                          "+01:00</time><extensions><power>210</power><x:TrackPointExtension><x:hr>140</"
-	                          "x:hr><x:cad>80</x:cad><x:atemp>-3"
-	                          "</x:atemp><x:speed>2.5</x:speed></x:TrackPointExtension></extensions></trkpt><trkpt "
-	                          "lat=\"north\"><time>noon"
-	                          "</time></trkpt></trkseg></trk></gpx>";
+				  "lon=\"2\"><time>2020-01-01T00:00:00Z</time></wpt>"
+				  "<trk><type>Trail_Running</type><trkseg><trkpt lat=\"45.5\" "
+				  "lon=\"-9.25\"><ele>20.5</ele><time>2021-01-01T01:00:00"
+				  "+01:00</time><extensions><power>210</power><x:TrackPointExtension><x:hr>140</"
+				  "x:hr><x:cad>80</x:cad><x:atemp>-3"
+				  "</x:atemp><x:speed>2.5</x:speed></x:TrackPointExtension></extensions></trkpt><trkpt "
+				  "lat=\"north\"><time>noon"
+				  "</time></trkpt></trkseg></trk></gpx>";
 	struct weir_error err;
 	struct weir_batch *batch = read_all(DEVICE_GPX, weir_str_from(gpx), 0, &err);
 	assert_int_equal(batch->row_count, 2);
@@ -347,20 +347,20 @@ static void test_broken_xml(void **state)
 		int code;
 		uint64_t offset; /* where it goes wrong, or a place within the declaration that begins there */
 	} cases[] = {
-	        {DEVICE_GPX, "<gpx><trk></gpx>", WEIR_E_CORRUPT, 12},
-	        {DEVICE_GPX, "<gpx><trk>", WEIR_E_CORRUPT, 10},
-	        {DEVICE_GPX, "", WEIR_E_CORRUPT, 0},
-	        {DEVICE_GPX, "<kml></kml>", WEIR_E_INPUT, 0},
-	        {DEVICE_TCX, "<gpx></gpx>", WEIR_E_INPUT, 0},
-	        {DEVICE_GPX, "<!DOCTYPE gpx [<!ENTITY a \"b\">]><gpx/>", WEIR_E_CORRUPT, 15},
-	        {DEVICE_GPX, "<!DOCTYPE gpx [<!ENTITY % a SYSTEM \"file:///etc/passwd\">]><gpx/>", WEIR_E_CORRUPT, 15},
+		{DEVICE_GPX, "<gpx><trk></gpx>", WEIR_E_CORRUPT, 12},
+		{DEVICE_GPX, "<gpx><trk>", WEIR_E_CORRUPT, 10},
+		{DEVICE_GPX, "", WEIR_E_CORRUPT, 0},
+		{DEVICE_GPX, "<kml></kml>", WEIR_E_INPUT, 0},
+		{DEVICE_TCX, "<gpx></gpx>", WEIR_E_INPUT, 0},
+		{DEVICE_GPX, "<!DOCTYPE gpx [<!ENTITY a \"b\">]><gpx/>", WEIR_E_CORRUPT, 15},
+		{DEVICE_GPX, "<!DOCTYPE gpx [<!ENTITY % a SYSTEM \"file:///etc/passwd\">]><gpx/>", WEIR_E_CORRUPT, 15},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct weir_error err;
 		read_all(cases[i].format, weir_str_from(cases[i].text), cases[i].code, &err);
 		bool declaration = strstr(cases[i].text, "ENTITY") != NULL;
 		if (declaration ? err.offset < cases[i].offset || err.offset > strlen(cases[i].text) - 8
-		                : err.offset != cases[i].offset)
+				: err.offset != cases[i].offset)
 			fail_msg("case %zu: offset %llu: %s", i, (unsigned long long)err.offset, err.message);
 	}
 	struct weir_buf deep = WEIR_BUF_INIT;
@@ -388,7 +388,7 @@ static void test_many_points(void **state)
 	struct weir_error err = WEIR_ERROR_INIT;
 	int64_t points = 0;
 	assert_int_equal(
-	        device_reader_open(DEVICE_GPX, weir_source_from_memory(&memory, WEIR_STR("t")), &reader, &err), 0);
+		device_reader_open(DEVICE_GPX, weir_source_from_memory(&memory, WEIR_STR("t")), &reader, &err), 0);
 	while (device_reader_next(reader, &batch, &err) == 0 && batch != NULL) {
 		for (uint32_t row = 0; row < batch->row_count; row++)
 			assert_int_equal(weir_column_i64(&batch->columns[DEVICE_ORDINAL], row), points++);
@@ -408,14 +408,14 @@ static void test_detection(void **state)
 		size_t size;
 		int format; /* -1: none */
 	} cases[] = {
-	        {"\x0e\x10\0\0\0\0\0\0.FIT\0\0", 14, DEVICE_FIT},
-	        {"<?xml version=\"1.0\"?>\n<!-- <gpx> -->\n<TrainingCenterDatabase>", 62, DEVICE_TCX},
-	        {"\xef\xbb\xbf<gpx >", 9, DEVICE_GPX},
-	        {"<x:gpx>", 7, DEVICE_GPX},
-	        {"<html>", 6, -1},
-	        {"<gpx", 4, -1},
-	        {"gpx", 3, -1},
-	        {"", 0, -1},
+		{"\x0e\x10\0\0\0\0\0\0.FIT\0\0", 14, DEVICE_FIT},
+		{"<?xml version=\"1.0\"?>\n<!-- <gpx> -->\n<TrainingCenterDatabase>", 62, DEVICE_TCX},
+		{"\xef\xbb\xbf<gpx >", 9, DEVICE_GPX},
+		{"<x:gpx>", 7, DEVICE_GPX},
+		{"<html>", 6, -1},
+		{"<gpx", 4, -1},
+		{"gpx", 3, -1},
+		{"", 0, -1},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		enum device_format format = DEVICE_FIT;
@@ -429,15 +429,15 @@ static void test_detection(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_fit_points),
-	        cmocka_unit_test(test_fit_damage),
-	        cmocka_unit_test(test_fit_bad_records),
-	        cmocka_unit_test(test_fit_compressed_speed),
-	        cmocka_unit_test(test_tcx),
-	        cmocka_unit_test(test_gpx),
-	        cmocka_unit_test(test_broken_xml),
-	        cmocka_unit_test(test_many_points),
-	        cmocka_unit_test(test_detection),
+		cmocka_unit_test(test_fit_points),
+		cmocka_unit_test(test_fit_damage),
+		cmocka_unit_test(test_fit_bad_records),
+		cmocka_unit_test(test_fit_compressed_speed),
+		cmocka_unit_test(test_tcx),
+		cmocka_unit_test(test_gpx),
+		cmocka_unit_test(test_broken_xml),
+		cmocka_unit_test(test_many_points),
+		cmocka_unit_test(test_detection),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

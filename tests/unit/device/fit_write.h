@@ -46,8 +46,8 @@ static inline void fit_write_end(struct fit_write *fit)
 }
 
 static inline void fit_write_definition(struct fit_write *fit, unsigned local, unsigned message,
-        const struct fit_write_field *fields, unsigned count, const struct fit_write_field *developer,
-        unsigned developer_count)
+	const struct fit_write_field *fields, unsigned count, const struct fit_write_field *developer,
+	unsigned developer_count)
 {
 	weir_buf_u8(&fit->out, (uint8_t)(0x40 | (developer_count > 0 ? 0x20 : 0) | local));
 	weir_buf_u8(&fit->out, 0);

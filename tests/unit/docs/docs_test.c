@@ -64,7 +64,7 @@ static const char *wrong_with(char *reference)
 static bool is_reference(const char *text, size_t size)
 {
 	static const char *const folders[] = {"src/", "tests/", "docs/", "lakes/", "cmake/", "tools/", "bench/",
-	        "web/src/", "deploy/", "share/", "third_party/duckdb/p"};
+		"web/src/", "deploy/", "share/", "third_party/duckdb/p"};
 	if (memmem(text, size, "NAME", 4) != NULL)
 		return false; /* a pattern */
 	for (size_t i = 0; i < size; i++)
@@ -134,8 +134,8 @@ static void test_a_wrong_reference_is_seen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_a_wrong_reference_is_seen),
-	        cmocka_unit_test(test_pages_name_what_is_there),
+		cmocka_unit_test(test_a_wrong_reference_is_seen),
+		cmocka_unit_test(test_pages_name_what_is_there),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,8 +138,8 @@ static void test_bounds_are_safe(void **state)
 			matches |= expr_term_value(&term, &values[i]) == EXPR_TRUE;
 		bool may = expr_term_may_match(&term, &bounds);
 		if (matches && !may)
-			fail_msg("op %d excluded [%d, %d]", (int)op, (int)values[0].u.integer,
-				(int)values[2].u.integer);
+			fail_msg(
+				"op %d excluded [%d, %d]", (int)op, (int)values[0].u.integer, (int)values[2].u.integer);
 		skipped += !may;
 	}
 	assert_true(skipped > 3000);

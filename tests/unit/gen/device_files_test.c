@@ -10,10 +10,10 @@
 #include "gen/device_files.h"
 
 static const struct gen_device_session session = {
-        .seed = 5, .start_us = 1738396800000000, .points = 300, .step_s = 4, .activity = "cycling", .serial = 77123};
+	.seed = 5, .start_us = 1738396800000000, .points = 300, .step_s = 4, .activity = "cycling", .serial = 77123};
 
 static void check_number(
-        const struct weir_batch *batch, uint32_t row, enum device_column column, double expected, double within)
+	const struct weir_batch *batch, uint32_t row, enum device_column column, double expected, double within)
 {
 	assert_true(weir_column_is_valid(&batch->columns[column], row));
 	double difference = weir_column_double(&batch->columns[column], row) - expected;
@@ -35,7 +35,7 @@ static void check_point(const struct weir_batch *batch, uint32_t row, struct gen
 }
 
 static void read_back(
-        const struct gen_device_session *written, enum gen_device_format format, enum device_format expected)
+	const struct gen_device_session *written, enum gen_device_format format, enum device_format expected)
 {
 	struct weir_buf file = WEIR_BUF_INIT;
 	struct weir_error err = WEIR_ERROR_INIT;
@@ -89,7 +89,7 @@ static void a_changed_byte_is_found(void **state)
 		struct weir_slice slice = {file.data, file.size};
 		struct weir_batch *batch = NULL;
 		int rc = device_reader_open(
-		        DEVICE_FIT, weir_source_from_memory(&slice, WEIR_STR("session")), &reader, &err);
+			DEVICE_FIT, weir_source_from_memory(&slice, WEIR_STR("session")), &reader, &err);
 		if (rc == 0)
 			rc = device_reader_next(reader, &batch, &err);
 		assert_int_equal(rc, WEIR_E_CORRUPT);
@@ -102,8 +102,8 @@ static void a_changed_byte_is_found(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(files_read_back),
-	        cmocka_unit_test(a_changed_byte_is_found),
+		cmocka_unit_test(files_read_back),
+		cmocka_unit_test(a_changed_byte_is_found),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,15 +97,15 @@ static void one_seed_gives_the_same_bytes(void **state)
 		const char *lake;
 		uint64_t seed, hash;
 	} cases[] = {
-	        /* Whoever changes what a seed gives changes these, and says so in the change log. */
-	        {"athlete", 1, 0xb8740ddc0301ee27},
-	        {"athlete", 7, 0x3e6ce1a2e878c031},
-	        {"shop", 1, 0x7ed907748d63d157},
+		/* Whoever changes what a seed gives changes these, and says so in the change log. */
+		{"athlete", 1, 0xb8740ddc0301ee27},
+		{"athlete", 7, 0x3e6ce1a2e878c031},
+		{"shop", 1, 0x7ed907748d63d157},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		uint64_t hash = hash_of(cases[i].lake, cases[i].seed, 1 << 20);
 		print_message("%s, seed %llu: 0x%016llx\n", cases[i].lake, (unsigned long long)cases[i].seed,
-		        (unsigned long long)hash);
+			(unsigned long long)hash);
 		assert_int_equal(hash, cases[i].hash);
 	}
 }
@@ -116,8 +116,8 @@ struct shape {
 	const char *lake, *id, *subject, *time, *body;
 };
 static const struct shape shapes[] = {
-        {"athlete", "event_id", "athlete_id", "timestamp", "metrics"},
-        {"shop", "visit_id", "customer_id", "visited_at", NULL},
+	{"athlete", "event_id", "athlete_id", "timestamp", "metrics"},
+	{"shop", "visit_id", "customer_id", "visited_at", NULL},
 };
 
 static bool is_text(const json_t *value)
@@ -139,7 +139,7 @@ static bool accepted(const struct shape *shape, const json_t *event)
 	if (shape->body != NULL && !json_is_object(json_object_get(event, shape->body)))
 		return false;
 	if (shape->body == NULL &&
-	        (!is_text(json_object_get(event, "page")) || (amount != NULL && !json_is_number(amount))))
+		(!is_text(json_object_get(event, "page")) || (amount != NULL && !json_is_number(amount))))
 		return false;
 	return is_text(time) && weir_time_parse(weir_str_from(json_string_value(time)), WEIR_ZONE_REQUIRED, &time_us);
 }
@@ -168,11 +168,11 @@ static void check_race(const json_t *event, const json_t *metrics)
 		double away_km = (json_number_value(lat) - (double)race->centre.lat_nano / 1e9) * 111.2;
 		double lon = json_number_value(json_object_get(metrics, "gps_lon"));
 		double east_km =
-		        (lon - (double)race->centre.lon_nano / 1e9) * 111.2 * 1000 / race->centre.meridian_permille;
+			(lon - (double)race->centre.lon_nano / 1e9) * 111.2 * 1000 / race->centre.meridian_permille;
 		if (away_km * away_km + east_km * east_km > (double)race->radius_km * race->radius_km)
 			fail_msg("%s: a point %g km north and %g km east of its centre", race->name, away_km, east_km);
 		assert_string_equal(
-		        json_string_value(json_object_get(event, "activity")), activity_name(race->activity));
+			json_string_value(json_object_get(event, "activity")), activity_name(race->activity));
 		return;
 	}
 	fail_msg("no race is called %s", json_string_value(context));
@@ -214,7 +214,7 @@ static bool seen_before(struct seen *seen, uint64_t hash)
 }
 
 static void check_line(
-        const struct shape *shape, struct seen *seen, struct weir_str line, const struct gen_event *event)
+	const struct shape *shape, struct seen *seen, struct weir_str line, const struct gen_event *event)
 {
 	json_error_t error;
 	json_t *json = json_loadb(line.data, line.size, 0, &error);
@@ -262,11 +262,11 @@ static void run_shape(const struct shape *shape)
 	}
 	assert_int_equal(total, options.events);
 	double expected[GEN_CLASSES] = {
-	        [GEN_LATE] = options.late, [GEN_DUPLICATE] = options.duplicates, [GEN_BAD] = options.bad};
+		[GEN_LATE] = options.late, [GEN_DUPLICATE] = options.duplicates, [GEN_BAD] = options.bad};
 	for (int class = GEN_LATE; class < GEN_CLASSES; class ++) {
 		double share = (double)counts[class] / (double)total;
 		print_message(
-		        "%s: class %d is %.4f of all, %.4f asked for\n", shape->lake, class, share, expected[class]);
+			"%s: class %d is %.4f of all, %.4f asked for\n", shape->lake, class, share, expected[class]);
 		assert_true(share > expected[class] * 0.85 && share < expected[class] * 1.15);
 	}
 	weir_buf_done(&out);
@@ -420,7 +420,7 @@ static void hearts_follow_the_effort(void **state)
 		struct body body = body_draw(&rng);
 		enum effort_shape shape = (enum effort_shape)(i % EFFORT_SHAPES);
 		struct effort effort =
-		        effort_begin(&body, (enum athlete_activity)(i % ACTIVITY_COUNT), shape, 3600000, &rng);
+			effort_begin(&body, (enum athlete_activity)(i % ACTIVITY_COUNT), shape, 3600000, &rng);
 		int64_t early = 0, middle = 0;
 		assert_true(body.resting_bpm >= 36 && body.max_bpm > body.resting_bpm + 60);
 		for (int32_t ms = 0; ms < 3600000; ms += 5000) {
@@ -453,13 +453,13 @@ static void races_agree_with_the_lookup(void **state)
 		if (!race->looked_up)
 			continue;
 		assert_int_equal(sscanf(row, "%63[^,],%63[^,],%31[^,],%31[^,],%lf,%lf,%lf", name, activity, starts,
-		                         ends, &lat, &lon, &radius),
-		        7);
+					 ends, &lat, &lon, &radius),
+			7);
 		int64_t from_us = weir_day_from_civil(race->year, race->month, race->day) * WEIR_US_PER_DAY +
-		                  race->hour * WEIR_US_PER_HOUR;
+			race->hour * WEIR_US_PER_HOUR;
 		assert_string_equal(activity, activity_name(race->activity));
 		assert_true(
-		        weir_time_parse(weir_str_from(starts), WEIR_ZONE_REQUIRED, &starts_us) && starts_us <= from_us);
+			weir_time_parse(weir_str_from(starts), WEIR_ZONE_REQUIRED, &starts_us) && starts_us <= from_us);
 		assert_true(weir_time_parse(weir_str_from(ends), WEIR_ZONE_REQUIRED, &ends_us));
 		assert_true(from_us + race->hours * WEIR_US_PER_HOUR <= ends_us);
 		assert_true(race->radius_km <= radius && race->course_km * 13 < race->radius_km * 62);
@@ -472,16 +472,16 @@ static void races_agree_with_the_lookup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(finds_kinds),
-	        cmocka_unit_test(refuses_options_out_of_bounds),
-	        cmocka_unit_test(one_seed_gives_the_same_bytes),
-	        cmocka_unit_test(athlete_events_are_as_asked),
-	        cmocka_unit_test(shop_events_are_as_asked),
-	        cmocka_unit_test(undisturbed_days_end),
-	        cmocka_unit_test(rules_are_rules),
-	        cmocka_unit_test(loops_close),
-	        cmocka_unit_test(races_agree_with_the_lookup),
-	        cmocka_unit_test(hearts_follow_the_effort),
+		cmocka_unit_test(finds_kinds),
+		cmocka_unit_test(refuses_options_out_of_bounds),
+		cmocka_unit_test(one_seed_gives_the_same_bytes),
+		cmocka_unit_test(athlete_events_are_as_asked),
+		cmocka_unit_test(shop_events_are_as_asked),
+		cmocka_unit_test(undisturbed_days_end),
+		cmocka_unit_test(rules_are_rules),
+		cmocka_unit_test(loops_close),
+		cmocka_unit_test(races_agree_with_the_lookup),
+		cmocka_unit_test(hearts_follow_the_effort),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

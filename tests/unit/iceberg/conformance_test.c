@@ -20,7 +20,8 @@
 
 #define TABLES "D_conformance/duckdb-iceberg-tables"
 
-static void put_cell(struct weir_buf *out, const struct weir_field *field, const struct weir_column *column, uint32_t row)
+static void put_cell(
+	struct weir_buf *out, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
 	char text[WEIR_VALUE_TEXT];
 	if (!weir_column_is_valid(column, row)) {
@@ -109,7 +110,7 @@ static int scan(struct store *store, const char *path, struct rows *rows, struct
 	struct ice_reader *reader = NULL;
 	struct weir_batch *batch;
 	int code = ice_table_open_moved(store, NULL, (struct ice_name){WEIR_STR("d"), WEIR_STR("t")},
-	        store_uri(store, arena, weir_str_from(path)), &table, err);
+		store_uri(store, arena, weir_str_from(path)), &table, err);
 	if (code == 0)
 		code = ice_plan(table, -1, NULL, &files, err);
 	if (code == 0)

@@ -27,21 +27,21 @@ static bool fails(struct faulty *faulty, struct weir_error *err)
 }
 
 static int faulty_open(
-        void *self, const char *path, enum weir_open_mode mode, struct weir_file **ret_file, struct weir_error *err)
+	void *self, const char *path, enum weir_open_mode mode, struct weir_file **ret_file, struct weir_error *err)
 {
 	struct faulty *faulty = self;
 	return fails(faulty, err) ? WEIR_E_IO : faulty->real->open(faulty->real->self, path, mode, ret_file, err);
 }
 
 static int faulty_read(
-        void *self, struct weir_file *file, uint64_t offset, void *buffer, size_t size, struct weir_error *err)
+	void *self, struct weir_file *file, uint64_t offset, void *buffer, size_t size, struct weir_error *err)
 {
 	struct faulty *faulty = self;
 	return fails(faulty, err) ? WEIR_E_IO : faulty->real->read(faulty->real->self, file, offset, buffer, size, err);
 }
 
 static int faulty_write(
-        void *self, struct weir_file *file, uint64_t offset, const void *data, size_t size, struct weir_error *err)
+	void *self, struct weir_file *file, uint64_t offset, const void *data, size_t size, struct weir_error *err)
 {
 	struct faulty *faulty = self;
 	return fails(faulty, err) ? WEIR_E_IO : faulty->real->write(faulty->real->self, file, offset, data, size, err);
@@ -122,22 +122,22 @@ static int faulty_list(void *self, const char *path, weir_dir_fn *entry, void *c
 static void faulty_init(struct faulty *faulty)
 {
 	*faulty = (struct faulty){.real = weir_os_real(),
-	        .left = -1,
-	        .os = {.open = faulty_open,
-	                .close = faulty_close,
-	                .read = faulty_read,
-	                .write = faulty_write,
-	                .sync = faulty_sync,
-	                .start_writeback = faulty_start_writeback,
-	                .size = faulty_size,
-	                .truncate = faulty_truncate,
-	                .sync_dir = faulty_sync_dir,
-	                .rename = faulty_rename,
-	                .unlink = faulty_unlink,
-	                .mkdir = faulty_mkdir,
-	                .rmdir = faulty_rmdir,
-	                .stat = faulty_stat,
-	                .list = faulty_list}};
+		.left = -1,
+		.os = {.open = faulty_open,
+			.close = faulty_close,
+			.read = faulty_read,
+			.write = faulty_write,
+			.sync = faulty_sync,
+			.start_writeback = faulty_start_writeback,
+			.size = faulty_size,
+			.truncate = faulty_truncate,
+			.sync_dir = faulty_sync_dir,
+			.rename = faulty_rename,
+			.unlink = faulty_unlink,
+			.mkdir = faulty_mkdir,
+			.rmdir = faulty_rmdir,
+			.stat = faulty_stat,
+			.list = faulty_list}};
 	faulty->os.self = faulty;
 }
 
@@ -159,10 +159,10 @@ static unsigned count_objects(struct lake *lake)
 }
 
 static int write_rows(
-        struct lake *lake, struct ice_table *table, struct ice_written *ret_written, struct weir_error *err)
+	struct lake *lake, struct ice_table *table, struct ice_written *ret_written, struct weir_error *err)
 {
 	struct ice_write_options options = {
-	        .spec_id = 0, .prefix = lake_prefix(lake), .codec = CODEC_ZSTD, .level = 1, .max_open = 1};
+		.spec_id = 0, .prefix = lake_prefix(lake), .codec = CODEC_ZSTD, .level = 1, .max_open = 1};
 	struct weir_builder *builder = weir_builder_new(ice_table_schema(table));
 	struct ice_writer *writer;
 	for (unsigned n = 0; n < 40; n++) {
@@ -209,13 +209,13 @@ static int whole_change(struct lake *lake, uint64_t *ret_rows, struct weir_error
 		for (uint32_t i = 0; i < list->count; i++)
 			removed[i] = list->files[i]->path;
 		struct ice_edit edit = {.operation = ICE_OP_OVERWRITE,
-		        .added = written.files,
-		        .added_count = written.count,
-		        .removed = removed,
-		        .removed_count = list->count,
-		        .prefix = lake_prefix(lake),
-		        .erase = true,
-		        .now_ms = lake->now_ms++};
+			.added = written.files,
+			.added_count = written.count,
+			.removed = removed,
+			.removed_count = list->count,
+			.prefix = lake_prefix(lake),
+			.erase = true,
+			.now_ms = lake->now_ms++};
 		unsigned before = count_objects(lake);
 		code = ice_prepare(table, &edit, &prepared, err);
 		if (code != 0)
@@ -233,7 +233,7 @@ static int whole_change(struct lake *lake, uint64_t *ret_rows, struct weir_error
 		const char *const *names;
 		uint32_t count = ice_prepared_doomed(prepared, &names);
 		if (store_delete_many(lake->store, names, count, err) !=
-		        0) /* control still has their names: once more */
+			0) /* control still has their names: once more */
 			lake_delete_doomed(lake, prepared);
 		code = ice_plan(table, -1, NULL, &list, err);
 		*ret_rows = code == 0 ? list->row_count : 0;
@@ -242,7 +242,7 @@ static int whole_change(struct lake *lake, uint64_t *ret_rows, struct weir_error
 			struct weir_str name;
 			struct weir_error ignored = WEIR_ERROR_INIT;
 			lake_check(store_name_of(lake->store, lake->arena, written.files[i].path, &name, &ignored),
-			        &ignored);
+				&ignored);
 			lake_check(store_delete_many(lake->store, &name.data, 1, &ignored), &ignored);
 		}
 	}
@@ -351,8 +351,8 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_every_failure),
-	        cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_every_failure),
+		cmocka_unit_test(test_threads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,7 @@ static void add_row(struct weir_builder *builder, unsigned n)
 }
 
 static struct ice_written write_rows(
-        struct lake *lake, struct ice_table *table, struct ice_write_options options, unsigned first, unsigned end)
+	struct lake *lake, struct ice_table *table, struct ice_write_options options, unsigned first, unsigned end)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_writer *writer;
@@ -88,11 +88,11 @@ static void check_rows(struct ice_table *table, unsigned end)
 			assert_true(n < end && !seen[n]);
 			seen[n] = true;
 			assert_true(weir_str_equal(
-			        weir_column_str(&batch->columns[1], row), of->partition[0].value.u.text));
+				weir_column_str(&batch->columns[1], row), of->partition[0].value.u.text));
 			assert_true(weir_str_is(of->partition[0].value.u.text, n % 2 == 0 ? "research" : "coaching"));
 			assert_int_equal(weir_column_is_valid(&batch->columns[2], row), n % 7 != 0);
 			assert_int_equal(
-			        weir_column_i64(&batch->columns[4], row), 20000 * DAY_US + (int64_t)n * DAY_US / 500);
+				weir_column_i64(&batch->columns[4], row), 20000 * DAY_US + (int64_t)n * DAY_US / 500);
 			assert_int_equal(weir_column_is_valid(&batch->columns[5], row), n % 3 == 0);
 			if (of->spec_id == 0) {
 				assert_int_equal(of->partition[3].value.u.integer, 20000 + n / 500);
@@ -143,7 +143,7 @@ static void test_both_specs(void **state)
 	table = commit_written(&lake, table, &landing);
 	/* 4 activities (null too) x 2 purposes x 4 days: with three files open at a time, and so more files. */
 	struct ice_written cells =
-	        write_rows(&lake, table, (struct ice_write_options){.spec_id = 0, .max_open = 3}, 5000, 7000);
+		write_rows(&lake, table, (struct ice_write_options){.spec_id = 0, .max_open = 3}, 5000, 7000);
 	assert_true(cells.count >= 32);
 	assert_non_null(strstr(cells.files[0].path.data, "/timestamp_day=2024-10-1"));
 	table = commit_written(&lake, table, &cells);
@@ -164,7 +164,7 @@ static void test_target_and_abandon(void **state)
 	struct ice_table *table = lake_load(&lake);
 	/* Each batch makes files past one byte: the writer closes them only once row groups have reached the file. */
 	struct ice_written written =
-	        write_rows(&lake, table, (struct ice_write_options){.spec_id = 1, .target_bytes = 1}, 0, 6000);
+		write_rows(&lake, table, (struct ice_write_options){.spec_id = 1, .target_bytes = 1}, 0, 6000);
 	assert_true(written.count >= 2);
 	ice_written_abandon(lake.store, &written);
 	struct ice_writer *writer;
@@ -182,7 +182,7 @@ static void test_target_and_abandon(void **state)
 	/* Nothing of either is left in the store. */
 	uint64_t size;
 	assert_int_equal(store_size(lake.store, "gold/t/data/purpose=coaching/00000000-0.parquet", &size, &err),
-	        WEIR_E_NOT_FOUND);
+		WEIR_E_NOT_FOUND);
 	ice_table_unref(table);
 	lake_close(&lake);
 }
@@ -199,7 +199,7 @@ static void test_splice(void **state)
 	table = commit_written(&lake, table, &landing);
 	struct ice_file_list *list = lake_plan(table, NULL);
 	struct ice_write_options options = {
-	        .spec_id = 1, .prefix = lake_prefix(&lake), .codec = CODEC_ZSTD, .level = 1};
+		.spec_id = 1, .prefix = lake_prefix(&lake), .codec = CODEC_ZSTD, .level = 1};
 	struct ice_writer *writer;
 	struct ice_written written;
 	struct weir_str *removed = weir_arena_calloc(lake.arena, list->count, sizeof *removed);
@@ -223,12 +223,12 @@ static void test_splice(void **state)
 		check_metrics(&written.files[i]);
 	lake_check(store_barrier(lake.store, written.handles, written.count, &err), &err);
 	table = lake_edit(&lake, table,
-	        (struct ice_edit){.operation = ICE_OP_REPLACE,
-	                .added = written.files,
-	                .added_count = written.count,
-	                .removed = removed,
-	                .removed_count = list->count,
-	                .keep_snapshots = 1});
+		(struct ice_edit){.operation = ICE_OP_REPLACE,
+			.added = written.files,
+			.added_count = written.count,
+			.removed = removed,
+			.removed_count = list->count,
+			.keep_snapshots = 1});
 	ice_written_free(&written);
 	ice_file_list_free(list);
 	check_rows(table, 3000);
@@ -280,10 +280,10 @@ static void test_projection_and_filter(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_both_specs),
-	        cmocka_unit_test(test_target_and_abandon),
-	        cmocka_unit_test(test_splice),
-	        cmocka_unit_test(test_projection_and_filter),
+		cmocka_unit_test(test_both_specs),
+		cmocka_unit_test(test_target_and_abandon),
+		cmocka_unit_test(test_splice),
+		cmocka_unit_test(test_projection_and_filter),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

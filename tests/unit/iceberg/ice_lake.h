@@ -32,10 +32,10 @@ static inline void lake_check(int code, const struct weir_error *err)
 static inline struct lake lake_open(uint64_t cache_bytes)
 {
 	struct lake lake = {.arena = weir_arena_new(0),
-	        .store = store_memory_new(),
-	        .cache = ice_cache_new(cache_bytes),
-	        .directory = "/tmp/weir-ice-XXXXXX",
-	        .now_ms = 1738396800000};
+		.store = store_memory_new(),
+		.cache = ice_cache_new(cache_bytes),
+		.directory = "/tmp/weir-ice-XXXXXX",
+		.now_ms = 1738396800000};
 	struct weir_error err = WEIR_ERROR_INIT;
 	assert_non_null(mkdtemp(lake.directory));
 	snprintf(lake.database, sizeof lake.database, "%s/control.db", lake.directory);
@@ -68,15 +68,15 @@ static inline struct weir_schema *lake_schema(struct weir_arena *arena)
 	schema->fields = weir_arena_calloc(arena, 6, sizeof *schema->fields);
 	for (int i = 0; i < 6; i++)
 		schema->fields[i] = (struct weir_field){.name = weir_str_from(names[i]),
-		        .id = i + 1,
-		        .type = WEIR_STRING,
-		        .required = i == 1 || i == 4};
+			.id = i + 1,
+			.type = WEIR_STRING,
+			.required = i == 1 || i == 4};
 	schema->fields[4].type = WEIR_TIMESTAMPTZ;
 	schema->fields[5].type = WEIR_MAP;
 	schema->fields[5].child_count = 2;
 	schema->fields[5].children = weir_arena_calloc(arena, 2, sizeof *schema->fields);
 	schema->fields[5].children[0] =
-	        (struct weir_field){.name = WEIR_STR("key"), .id = 7, .type = WEIR_STRING, .required = true};
+		(struct weir_field){.name = WEIR_STR("key"), .id = 7, .type = WEIR_STRING, .required = true};
 	schema->fields[5].children[1] = (struct weir_field){.name = WEIR_STR("value"), .id = 8, .type = WEIR_STRING};
 	return schema;
 }
@@ -87,21 +87,25 @@ static inline struct ice_definition lake_definition(struct weir_arena *arena)
 	struct ice_partition_field *full = weir_arena_calloc(arena, 4, sizeof *full);
 	struct ice_spec *specs = weir_arena_calloc(arena, 2, sizeof *specs);
 	struct ice_kv *properties = weir_arena_calloc(arena, 2, sizeof *properties);
-	full[0] = (struct ice_partition_field){.source_id = 2, .field_id = 1000, .name = WEIR_STR("purpose"), .transform = {ICE_IDENTITY, 0}};
-	full[1] = (struct ice_partition_field){.source_id = 3, .field_id = 1001, .name = WEIR_STR("activity"), .transform = {ICE_IDENTITY, 0}};
-	full[2] = (struct ice_partition_field){.source_id = 4, .field_id = 1002, .name = WEIR_STR("event_context"), .transform = {ICE_IDENTITY, 0}};
-	full[3] = (struct ice_partition_field){.source_id = 5, .field_id = 1003, .name = WEIR_STR("timestamp_day"), .transform = {ICE_DAY, 0}};
+	full[0] = (struct ice_partition_field){
+		.source_id = 2, .field_id = 1000, .name = WEIR_STR("purpose"), .transform = {ICE_IDENTITY, 0}};
+	full[1] = (struct ice_partition_field){
+		.source_id = 3, .field_id = 1001, .name = WEIR_STR("activity"), .transform = {ICE_IDENTITY, 0}};
+	full[2] = (struct ice_partition_field){
+		.source_id = 4, .field_id = 1002, .name = WEIR_STR("event_context"), .transform = {ICE_IDENTITY, 0}};
+	full[3] = (struct ice_partition_field){
+		.source_id = 5, .field_id = 1003, .name = WEIR_STR("timestamp_day"), .transform = {ICE_DAY, 0}};
 	specs[0] = (struct ice_spec){0, 4, full};
 	specs[1] = (struct ice_spec){1, 1, full};
 	properties[0] = (struct ice_kv){WEIR_STR("weir.manifest-by"), WEIR_STR("purpose")};
 	properties[1] = (struct ice_kv){WEIR_STR("write.metadata.previous-versions-max"), WEIR_STR("100")};
 	return (struct ice_definition){.name = LAKE_NAME,
-	        .schema = lake_schema(arena),
-	        .specs = specs,
-	        .spec_count = 2,
-	        .properties = properties,
-	        .property_count = 2,
-	        .location = WEIR_STR("gold/t")};
+		.schema = lake_schema(arena),
+		.specs = specs,
+		.spec_count = 2,
+		.properties = properties,
+		.property_count = 2,
+		.location = WEIR_STR("gold/t")};
 }
 
 static inline void lake_commit(struct lake *lake, struct control_change *change, bool expect_done)
@@ -137,32 +141,32 @@ static inline struct ice_data_file lake_file(struct lake *lake, const char *purp
 	char *name = weir_arena_printf(arena, "gold/t/data/purpose=%s/f-%u.parquet", purpose, lake->file_number++);
 	struct ice_column_metrics *metrics = weir_arena_calloc(arena, 1, sizeof *metrics);
 	metrics[0] = (struct ice_column_metrics){.field_id = 1,
-	        .size_bytes = 100,
-	        .value_count = 10,
-	        .nan_count = -1,
-	        .has_lower = true,
-	        .has_upper = true,
-	        .lower = weir_str_from(subject),
-	        .upper = weir_str_from(subject)};
+		.size_bytes = 100,
+		.value_count = 10,
+		.nan_count = -1,
+		.has_lower = true,
+		.has_upper = true,
+		.lower = weir_str_from(subject),
+		.upper = weir_str_from(subject)};
 	struct ice_partition_value *partition = weir_arena_calloc(arena, 1, sizeof *partition);
 	partition->value = (struct expr_value){.kind = EXPR_TEXT, .u.text = weir_str_from(purpose)};
 	return (struct ice_data_file){.path = store_uri(lake->store, arena, weir_str_from(name)),
-	        .format = WEIR_STR("PARQUET"),
-	        .spec_id = 1,
-	        .partition_count = 1,
-	        .partition = partition,
-	        .record_count = 10,
-	        .size_bytes = 1000,
-	        .metric_count = 1,
-	        .metrics = metrics,
-	        .sort_order_id = -1,
-	        .status = ICE_ADDED,
-	        .snapshot_id = -1,
-	        .sequence_number = -1,
-	        .file_sequence_number = -1,
-	        .content_offset = -1,
-	        .content_size_bytes = -1,
-	        .first_row_id = -1};
+		.format = WEIR_STR("PARQUET"),
+		.spec_id = 1,
+		.partition_count = 1,
+		.partition = partition,
+		.record_count = 10,
+		.size_bytes = 1000,
+		.metric_count = 1,
+		.metrics = metrics,
+		.sort_order_id = -1,
+		.status = ICE_ADDED,
+		.snapshot_id = -1,
+		.sequence_number = -1,
+		.file_sequence_number = -1,
+		.content_offset = -1,
+		.content_size_bytes = -1,
+		.first_row_id = -1};
 }
 
 static inline struct weir_str lake_prefix(struct lake *lake)
@@ -203,11 +207,11 @@ static inline struct ice_table *lake_edit(struct lake *lake, struct ice_table *t
 }
 
 static inline struct ice_table *lake_append(
-        struct lake *lake, struct ice_table *table, const struct ice_data_file *files, uint32_t count, uint32_t keep)
+	struct lake *lake, struct ice_table *table, const struct ice_data_file *files, uint32_t count, uint32_t keep)
 {
 	return lake_edit(lake, table,
-	        (struct ice_edit){
-	                .operation = ICE_OP_APPEND, .added = files, .added_count = count, .keep_snapshots = keep});
+		(struct ice_edit){
+			.operation = ICE_OP_APPEND, .added = files, .added_count = count, .keep_snapshots = keep});
 }
 
 static inline struct ice_file_list *lake_plan(struct ice_table *table, const struct expr_filter *filter)

@@ -34,28 +34,28 @@ static const struct fixture {
 	uint32_t schemas, specs, snapshots, refs;
 	int32_t last_partition_id;
 } fixtures[] = {
-        {JAVA "TableMetadataV1Valid.json", 0, 1, 1, 1, 0, 0, 1000},
-        {JAVA "TableMetadataV2Valid.json", 0, 2, 2, 1, 2, 1, 1000},
-        {JAVA "TableMetadataV2ValidMinimal.json", 0, 2, 1, 1, 0, 0, 1000},
-        {JAVA "TableMetadataV3ValidMinimal.json", 0, 3, 1, 1, 0, 0, 1000},
-        {JAVA "TableMetadataStatisticsFiles.json", 0, 2, 1, 1, 1, 1, 1000},
-        {JAVA "TableMetadataPartitionStatisticsFiles.json", 0, 2, 1, 1, 1, 1, 1000},
-        {JAVA "TableMetadataUnsupportedVersion.json", WEIR_E_UNSUPPORTED, 0, 0, 0, 0, 0, 0},
-        {JAVA "TableMetadataV1MissingSchemaType.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
-        {JAVA "TableMetadataV2CurrentSchemaNotFound.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
-        {JAVA "TableMetadataV2MissingLastPartitionId.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
-        {JAVA "TableMetadataV2MissingPartitionSpecs.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
-        {JAVA "TableMetadataV2MissingSchemas.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
-        {JAVA "TableMetadataV2MissingSortOrder.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
-        {RUST "example_table_metadata_v2.json", 0, 2, 2, 1, 2, 2, 1000},
-        {RUST "example_table_metadata_v2_partition_evolution.json", 0, 2, 2, 3, 3, 2, 1002},
-        {RUST "example_table_metadata_v2_deep_history.json", 0, 2, 2, 1, 5, 1, 1000},
-        {RUST "example_empty_table_metadata_v2.json", 0, 2, 2, 1, 0, 0, 1000},
-        {RUST "table_metadata/TableMetadataV1Compat.json", 0, 1, 1, 1, 1, 1, 999},
-        {RUST "table_metadata/TableMetadataV1PartitionSpecsWithoutDefaultId.json", 0, 1, 1, 2, 0, 0, 1001},
-        {RUST "table_metadata/TableMetadataV1NoValidSchema.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
-        {RUST "table_metadata/TableMetadataV1SchemasWithoutCurrentId.json", 0, 1, 1, 1, 0, 0, 1000},
-        {RUST "table_metadata/TableMetadataV3ValidEncryption.json", 0, 3, 1, 1, 1, 1, 1000},
+	{JAVA "TableMetadataV1Valid.json", 0, 1, 1, 1, 0, 0, 1000},
+	{JAVA "TableMetadataV2Valid.json", 0, 2, 2, 1, 2, 1, 1000},
+	{JAVA "TableMetadataV2ValidMinimal.json", 0, 2, 1, 1, 0, 0, 1000},
+	{JAVA "TableMetadataV3ValidMinimal.json", 0, 3, 1, 1, 0, 0, 1000},
+	{JAVA "TableMetadataStatisticsFiles.json", 0, 2, 1, 1, 1, 1, 1000},
+	{JAVA "TableMetadataPartitionStatisticsFiles.json", 0, 2, 1, 1, 1, 1, 1000},
+	{JAVA "TableMetadataUnsupportedVersion.json", WEIR_E_UNSUPPORTED, 0, 0, 0, 0, 0, 0},
+	{JAVA "TableMetadataV1MissingSchemaType.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
+	{JAVA "TableMetadataV2CurrentSchemaNotFound.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
+	{JAVA "TableMetadataV2MissingLastPartitionId.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
+	{JAVA "TableMetadataV2MissingPartitionSpecs.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
+	{JAVA "TableMetadataV2MissingSchemas.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
+	{JAVA "TableMetadataV2MissingSortOrder.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
+	{RUST "example_table_metadata_v2.json", 0, 2, 2, 1, 2, 2, 1000},
+	{RUST "example_table_metadata_v2_partition_evolution.json", 0, 2, 2, 3, 3, 2, 1002},
+	{RUST "example_table_metadata_v2_deep_history.json", 0, 2, 2, 1, 5, 1, 1000},
+	{RUST "example_empty_table_metadata_v2.json", 0, 2, 2, 1, 0, 0, 1000},
+	{RUST "table_metadata/TableMetadataV1Compat.json", 0, 1, 1, 1, 1, 1, 999},
+	{RUST "table_metadata/TableMetadataV1PartitionSpecsWithoutDefaultId.json", 0, 1, 1, 2, 0, 0, 1001},
+	{RUST "table_metadata/TableMetadataV1NoValidSchema.json", WEIR_E_CORRUPT, 0, 0, 0, 0, 0, 0},
+	{RUST "table_metadata/TableMetadataV1SchemasWithoutCurrentId.json", 0, 1, 1, 1, 0, 0, 1000},
+	{RUST "table_metadata/TableMetadataV3ValidEncryption.json", 0, 3, 1, 1, 1, 1, 1000},
 };
 
 static void test_fixtures(void **state)
@@ -71,20 +71,21 @@ static void test_fixtures(void **state)
 		char *data = read_fixture(fixture->name, &size);
 		if (data != NULL) {
 			int code = ice_metadata_parse(
-			        arena, (struct weir_str){data, size}, weir_str_from(fixture->name), &metadata, &err);
+				arena, (struct weir_str){data, size}, weir_str_from(fixture->name), &metadata, &err);
 			if (code != fixture->code)
 				fail_msg("%s: code %d: %s", fixture->name, code, err.message);
-			if (code == 0 && (metadata->format_version != fixture->version ||
-			                         metadata->schema_count != fixture->schemas ||
-			                         metadata->spec_count != fixture->specs ||
-			                         metadata->snapshot_count != fixture->snapshots ||
-			                         metadata->ref_count != fixture->refs ||
-			                         metadata->last_partition_id != fixture->last_partition_id))
+			if (code == 0 &&
+				(metadata->format_version != fixture->version ||
+					metadata->schema_count != fixture->schemas ||
+					metadata->spec_count != fixture->specs ||
+					metadata->snapshot_count != fixture->snapshots ||
+					metadata->ref_count != fixture->refs ||
+					metadata->last_partition_id != fixture->last_partition_id))
 				fail_msg("%s: version %d, %u schemas, %u specs, %u snapshots, %u refs, last partition "
-				         "id %d",
-				        fixture->name, metadata->format_version, metadata->schema_count,
-				        metadata->spec_count, metadata->snapshot_count, metadata->ref_count,
-				        metadata->last_partition_id);
+					 "id %d",
+					fixture->name, metadata->format_version, metadata->schema_count,
+					metadata->spec_count, metadata->snapshot_count, metadata->ref_count,
+					metadata->last_partition_id);
 			found++;
 		}
 		free(data);
@@ -107,7 +108,7 @@ static void test_round_trip(void **state)
 		if (data != NULL) {
 			struct weir_str name = weir_str_from(fixtures[i].name);
 			assert_int_equal(
-			        ice_metadata_parse(arena, (struct weir_str){data, size}, name, &first, &err), 0);
+				ice_metadata_parse(arena, (struct weir_str){data, size}, name, &first, &err), 0);
 			ice_metadata_write(first, &one);
 			assert_int_equal(ice_metadata_parse(arena, weir_buf_str(&one), name, &second, &err), 0);
 			ice_metadata_write(second, &two);
@@ -123,19 +124,19 @@ static void test_round_trip(void **state)
 }
 
 static const char nested[] =
-        "{\"format-version\":2,\"table-uuid\":\"u\",\"location\":\"file:///x/\",\"last-sequence-number\":34,"
-        "\"last-updated-ms\":1,\"last-column-id\":9,\"current-schema-id\":0,\"schemas\":[{\"type\":\"struct\",\"schema-"
-        "id\":0,"
-        "\"fields\":[{\"id\":1,\"name\":\"m\",\"required\":true,\"type\":{\"type\":\"map\",\"key-id\":2,\"key\":"
-        "\"string\","
-        "\"value-id\":3,\"value\":\"decimal(9, "
-        "2)\",\"value-required\":true}},{\"id\":4,\"name\":\"l\",\"required\":false,"
-        "\"type\":{\"type\":\"list\",\"element-id\":5,\"element-required\":false,\"element\":{\"type\":\"struct\","
-        "\"fields\":"
-        "[{\"id\":6,\"name\":\"f\",\"required\":false,\"type\":\"fixed[16]\"}]}}}]}],\"default-spec-id\":0,"
-        "\"partition-specs\":[{\"spec-id\":0,\"fields\":[{\"source-ids\":[6],\"field-id\":1000,\"name\":\"p\","
-        "\"transform\":\"newer[3]\"}]}],\"last-partition-id\":1000,\"sort-orders\":[{\"order-id\":0,\"fields\":[]}],"
-        "\"default-sort-order-id\":0}";
+	"{\"format-version\":2,\"table-uuid\":\"u\",\"location\":\"file:///x/\",\"last-sequence-number\":34,"
+	"\"last-updated-ms\":1,\"last-column-id\":9,\"current-schema-id\":0,\"schemas\":[{\"type\":\"struct\",\"schema-"
+	"id\":0,"
+	"\"fields\":[{\"id\":1,\"name\":\"m\",\"required\":true,\"type\":{\"type\":\"map\",\"key-id\":2,\"key\":"
+	"\"string\","
+	"\"value-id\":3,\"value\":\"decimal(9, "
+	"2)\",\"value-required\":true}},{\"id\":4,\"name\":\"l\",\"required\":false,"
+	"\"type\":{\"type\":\"list\",\"element-id\":5,\"element-required\":false,\"element\":{\"type\":\"struct\","
+	"\"fields\":"
+	"[{\"id\":6,\"name\":\"f\",\"required\":false,\"type\":\"fixed[16]\"}]}}}]}],\"default-spec-id\":0,"
+	"\"partition-specs\":[{\"spec-id\":0,\"fields\":[{\"source-ids\":[6],\"field-id\":1000,\"name\":\"p\","
+	"\"transform\":\"newer[3]\"}]}],\"last-partition-id\":1000,\"sort-orders\":[{\"order-id\":0,\"fields\":[]}],"
+	"\"default-sort-order-id\":0}";
 
 static void test_nested_types(void **state)
 {
@@ -278,7 +279,7 @@ static void test_foreign_tables(void **state)
 		return;
 	}
 	print_message("%u metadata files, %u of unsupported types, %u lists, %u manifests, %u refused\n", walk.metadata,
-	        walk.unsupported, walk.lists, walk.manifests, walk.refused);
+		walk.unsupported, walk.lists, walk.manifests, walk.refused);
 	assert_true(walk.metadata > 20 && walk.lists > 20 && walk.manifests > 20);
 	assert_int_equal(walk.refused, 1); /* metadata without its format version */
 }
@@ -287,29 +288,29 @@ static void test_foreign_tables(void **state)
 static void test_nothing_lost(void **state)
 {
 	static const char *const texts[] = {
-	        "{\"format-version\":3,\"table-uuid\":\"9c12d441-03fe-4693-9a96-a0705ddf69c1\",\"location\":\"/t\","
-	        "\"last-sequence-number\":4,\"next-row-id\":77,\"last-updated-ms\":5,\"last-column-id\":2,"
-	        "\"current-schema-id\":3,\"schemas\":[{\"type\":\"struct\",\"schema-id\":3,"
-	        "\"identifier-field-ids\":[1],\"fields\":[{\"id\":1,\"name\":\"a\",\"required\":true,"
-	        "\"type\":\"timestamptz_ns\",\"doc\":\"when\"},{\"id\":2,\"name\":\"b\",\"required\":false,"
-	        "\"type\":\"string\",\"initial-default\":\"x\",\"write-default\":\"y\"}]}],"
-	        "\"default-spec-id\":0,\"partition-specs\":[{\"spec-id\":0,\"fields\":[{\"source-ids\":[1,2],"
-	        "\"field-id\":1000,\"name\":\"p\",\"transform\":\"zorder[2]\"}]}],\"last-partition-id\":1000,"
-	        "\"default-sort-order-id\":0,\"sort-orders\":[{\"order-id\":0,\"fields\":[]}],"
-	        "\"properties\":{},\"current-snapshot-id\":9,\"snapshots\":[{\"snapshot-id\":9,\"timestamp-ms\":5,"
-	        "\"sequence-number\":4,\"summary\":{\"operation\":\"append\"},\"manifest-list\":\"/l\","
-	        "\"first-row-id\":70,\"added-rows\":7,\"key-id\":\"k\"}],"
-	        "\"statistics\":[{\"snapshot-id\":9,\"statistics-path\":\"/s\"}],"
-	        "\"encryption-keys\":[{\"key-id\":\"k\"}],\"of-the-future\":{\"a\":[1,null]}}",
-	        "{\"format-version\":1,\"location\":\"/t\",\"last-updated-ms\":5,\"last-column-id\":1,"
-	        "\"schema\":{\"type\":\"struct\",\"fields\":[{\"id\":1,\"name\":\"a\",\"required\":true,"
-	        "\"type\":\"int\"}]},\"partition-spec\":[],\"current-snapshot-id\":9,\"snapshots\":[{\"snapshot-id\":9,"
-	        "\"timestamp-ms\":5,\"manifests\":[\"/m1\",\"/m2\"]}]}",
+		"{\"format-version\":3,\"table-uuid\":\"9c12d441-03fe-4693-9a96-a0705ddf69c1\",\"location\":\"/t\","
+		"\"last-sequence-number\":4,\"next-row-id\":77,\"last-updated-ms\":5,\"last-column-id\":2,"
+		"\"current-schema-id\":3,\"schemas\":[{\"type\":\"struct\",\"schema-id\":3,"
+		"\"identifier-field-ids\":[1],\"fields\":[{\"id\":1,\"name\":\"a\",\"required\":true,"
+		"\"type\":\"timestamptz_ns\",\"doc\":\"when\"},{\"id\":2,\"name\":\"b\",\"required\":false,"
+		"\"type\":\"string\",\"initial-default\":\"x\",\"write-default\":\"y\"}]}],"
+		"\"default-spec-id\":0,\"partition-specs\":[{\"spec-id\":0,\"fields\":[{\"source-ids\":[1,2],"
+		"\"field-id\":1000,\"name\":\"p\",\"transform\":\"zorder[2]\"}]}],\"last-partition-id\":1000,"
+		"\"default-sort-order-id\":0,\"sort-orders\":[{\"order-id\":0,\"fields\":[]}],"
+		"\"properties\":{},\"current-snapshot-id\":9,\"snapshots\":[{\"snapshot-id\":9,\"timestamp-ms\":5,"
+		"\"sequence-number\":4,\"summary\":{\"operation\":\"append\"},\"manifest-list\":\"/l\","
+		"\"first-row-id\":70,\"added-rows\":7,\"key-id\":\"k\"}],"
+		"\"statistics\":[{\"snapshot-id\":9,\"statistics-path\":\"/s\"}],"
+		"\"encryption-keys\":[{\"key-id\":\"k\"}],\"of-the-future\":{\"a\":[1,null]}}",
+		"{\"format-version\":1,\"location\":\"/t\",\"last-updated-ms\":5,\"last-column-id\":1,"
+		"\"schema\":{\"type\":\"struct\",\"fields\":[{\"id\":1,\"name\":\"a\",\"required\":true,"
+		"\"type\":\"int\"}]},\"partition-spec\":[],\"current-snapshot-id\":9,\"snapshots\":[{\"snapshot-id\":9,"
+		"\"timestamp-ms\":5,\"manifests\":[\"/m1\",\"/m2\"]}]}",
 	};
 	static const char *const kept[] = {"timestamptz_ns", "\"doc\":\"when\"", "\"initial-default\":\"x\"",
-	        "\"write-default\":\"y\"", "\"source-ids\":[1,2]", "zorder[2]", "\"next-row-id\":77", "\"first-row-id\":70",
-	        "\"added-rows\":7", "\"key-id\":\"k\"", "statistics-path", "encryption-keys",
-	        "\"of-the-future\":{\"a\":[1,null]}", "identifier-field-ids"};
+		"\"write-default\":\"y\"", "\"source-ids\":[1,2]", "zorder[2]", "\"next-row-id\":77",
+		"\"first-row-id\":70", "\"added-rows\":7", "\"key-id\":\"k\"", "statistics-path", "encryption-keys",
+		"\"of-the-future\":{\"a\":[1,null]}", "identifier-field-ids"};
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		struct weir_arena *arena = weir_arena_new(0);
@@ -335,12 +336,12 @@ static void test_nothing_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_fixtures),
-	        cmocka_unit_test(test_round_trip),
-	        cmocka_unit_test(test_nothing_lost),
-	        cmocka_unit_test(test_nested_types),
-	        cmocka_unit_test(test_damage),
-	        cmocka_unit_test(test_foreign_tables),
+		cmocka_unit_test(test_fixtures),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_nothing_lost),
+		cmocka_unit_test(test_nested_types),
+		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_foreign_tables),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

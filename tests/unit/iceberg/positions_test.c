@@ -84,16 +84,16 @@ static const struct {
 	uint64_t count;
 	uint64_t some[4]; /* positions that are there */
 } fixtures[] = {
-        {DELETES "64mapempty.bin", false, 0, 0, {0}},
-        {DELETES "64map32bitvals.bin", false, 0, 10, {0, 1, 5, 9}},
-        {DELETES "64mapspreadvals.bin", false, 0, 100, {0, 9, 4294967296, 38654705664}},
-        {DELETES "64maphighvals.bin", false, WEIR_E_CORRUPT, 0, {0}},
-        {DELETES "empty-position-index.bin", true, 0, 0, {0}},
-        {DELETES "small-alternating-values-position-index.bin", true, 0, 5, {1, 3, 5, 9}},
-        {DELETES "small-and-large-values-position-index.bin", true, 0, 4, {100, 101, 2147483747, 2147483748}},
-        {DELETES "all-container-types-position-index.bin", true, 0, UINT64_MAX, {0}},
-        {"roaring-format-spec/testdata64/portable_bitmap64.bin", false, 0, UINT64_MAX, {0}},
-        {"roaring-format-spec/testdata64/bitmap64.bin", false, 0, UINT64_MAX, {0}},
+	{DELETES "64mapempty.bin", false, 0, 0, {0}},
+	{DELETES "64map32bitvals.bin", false, 0, 10, {0, 1, 5, 9}},
+	{DELETES "64mapspreadvals.bin", false, 0, 100, {0, 9, 4294967296, 38654705664}},
+	{DELETES "64maphighvals.bin", false, WEIR_E_CORRUPT, 0, {0}},
+	{DELETES "empty-position-index.bin", true, 0, 0, {0}},
+	{DELETES "small-alternating-values-position-index.bin", true, 0, 5, {1, 3, 5, 9}},
+	{DELETES "small-and-large-values-position-index.bin", true, 0, 4, {100, 101, 2147483747, 2147483748}},
+	{DELETES "all-container-types-position-index.bin", true, 0, UINT64_MAX, {0}},
+	{"roaring-format-spec/testdata64/portable_bitmap64.bin", false, 0, UINT64_MAX, {0}},
+	{"roaring-format-spec/testdata64/bitmap64.bin", false, 0, UINT64_MAX, {0}},
 };
 
 /* What is read is written again and read back alike; where the fixture is Java's own vector, byte for byte. */
@@ -130,11 +130,11 @@ static void test_fixtures(void **state)
 		struct ice_positions *positions = ice_positions_new();
 		if (bytes.size > 0) {
 			int code = fixtures[i].is_vector ? ice_vector_decode(positions, bytes, &err)
-			                                 : ice_positions_decode(positions, bytes, &err);
+							 : ice_positions_decode(positions, bytes, &err);
 			if (code != fixtures[i].code)
 				fail_msg("%s: %d %s", fixtures[i].name, code, err.message);
 			print_message("%s: %llu positions\n", fixtures[i].name,
-			        (unsigned long long)ice_positions_count(positions));
+				(unsigned long long)ice_positions_count(positions));
 			if (code == 0 && fixtures[i].count != UINT64_MAX) {
 				assert_int_equal(ice_positions_count(positions), fixtures[i].count);
 				for (unsigned k = 0; k < 4 && fixtures[i].count > 0; k++)
@@ -152,7 +152,7 @@ static void test_fixtures(void **state)
 static void test_roaring_32(void **state)
 {
 	static const char *const names[] = {"roaring-format-spec/testdata/bitmapwithoutruns.bin",
-	        "roaring-format-spec/testdata/bitmapwithruns.bin"};
+		"roaring-format-spec/testdata/bitmapwithruns.bin"};
 	struct weir_arena *arena = weir_arena_new(0);
 	struct ice_positions *sets[2] = {ice_positions_new(), ice_positions_new()};
 	uint64_t at = 0;
@@ -211,9 +211,9 @@ static const struct {
 	uint32_t blobs;
 	const char *first;
 } puffins[] = {
-        {PUFFIN "empty-puffin-uncompressed.bin", 0, ""},
-        {PUFFIN "sample-metric-data-uncompressed.bin", 2, "abcdefghi"},
-        {PUFFIN "sample-metric-data-compressed-zstd.bin", 2, "abcdefghi"},
+	{PUFFIN "empty-puffin-uncompressed.bin", 0, ""},
+	{PUFFIN "sample-metric-data-uncompressed.bin", 2, "abcdefghi"},
+	{PUFFIN "sample-metric-data-compressed-zstd.bin", 2, "abcdefghi"},
 };
 
 static void test_puffin(void **state)
@@ -252,11 +252,11 @@ static void test_puffin(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_against_table),
-	        cmocka_unit_test(test_fixtures),
-	        cmocka_unit_test(test_roaring_32),
-	        cmocka_unit_test(test_damage),
-	        cmocka_unit_test(test_puffin),
+		cmocka_unit_test(test_against_table),
+		cmocka_unit_test(test_fixtures),
+		cmocka_unit_test(test_roaring_32),
+		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_puffin),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

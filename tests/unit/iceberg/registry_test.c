@@ -28,11 +28,11 @@ static void *commit_often(void *context)
 	for (unsigned i = 0; i < COMMITS; i++) {
 		struct weir_error err = WEIR_ERROR_INIT;
 		struct ice_commit_part part = {.edit = {.operation = ICE_OP_APPEND,
-							.added = &committer->files[i],
-							.added_count = 1,
-							.prefix = weir_str_from(committer->prefixes[i]),
-							.keep_snapshots = 5,
-							.now_ms = 1738396800000}};
+						       .added = &committer->files[i],
+						       .added_count = 1,
+						       .prefix = weir_str_from(committer->prefixes[i]),
+						       .keep_snapshots = 5,
+						       .now_ms = 1738396800000}};
 		if (ice_commit(committer->registry, CONTROL_EPOCH, &part, 1, NULL, NULL, NULL, NULL, &err) != 0) {
 			committer->failed++;
 			committer->err = err;
@@ -92,14 +92,19 @@ static void *commit_pairs(void *context)
 	struct pair_committer *committer = context;
 	for (unsigned i = 0; i < 60; i++) {
 		struct weir_error err = WEIR_ERROR_INIT;
-		struct ice_data_file files[2] = {lake_file(committer->lake, "a", "s"), lake_file(committer->lake, "a", "s")};
+		struct ice_data_file files[2] = {
+			lake_file(committer->lake, "a", "s"), lake_file(committer->lake, "a", "s")};
 		char prefix[16];
 		struct ice_commit_part parts[2];
 		snprintf(prefix, sizeof prefix, "both-%u", i);
 		for (uint32_t t = 0; t < 2; t++)
 			parts[t] = (struct ice_commit_part){.table = t,
-				.edit = {.operation = ICE_OP_APPEND, .added = &files[t], .added_count = 1, .prefix = weir_str_from(prefix),
-					.keep_snapshots = 5, .now_ms = 1738396800000}};
+				.edit = {.operation = ICE_OP_APPEND,
+					.added = &files[t],
+					.added_count = 1,
+					.prefix = weir_str_from(prefix),
+					.keep_snapshots = 5,
+					.now_ms = 1738396800000}};
 		if (ice_commit(committer->registry, CONTROL_EPOCH, parts, 2, NULL, NULL, NULL, NULL, &err) != 0)
 			print_error("%s\n", err.message);
 	}

@@ -55,14 +55,14 @@ static void test_append_and_overwrite(void **state)
 	lake_create(&lake);
 	struct ice_table *table = lake_load(&lake);
 	struct ice_data_file files[3] = {lake_file(&lake, "research", "a"), lake_file(&lake, "research", "b"),
-	        lake_file(&lake, "coaching", "c")};
+		lake_file(&lake, "coaching", "c")};
 	const struct ice_kv extra = {WEIR_STR("weir.consent-lsn"), WEIR_STR("7")};
 	table = lake_edit(&lake, table,
-	        (struct ice_edit){.operation = ICE_OP_APPEND,
-	                .added = files,
-	                .added_count = 3,
-	                .summary = &extra,
-	                .summary_count = 1});
+		(struct ice_edit){.operation = ICE_OP_APPEND,
+			.added = files,
+			.added_count = 3,
+			.summary = &extra,
+			.summary_count = 1});
 	check_summary(table, "operation", "append");
 	check_summary(table, "added-data-files", "3");
 	check_summary(table, "added-records", "30");
@@ -86,11 +86,11 @@ static void test_append_and_overwrite(void **state)
 	struct ice_data_file more = lake_file(&lake, "research", "d");
 	int64_t first = ice_table_metadata(table)->current_snapshot_id;
 	table = lake_edit(&lake, table,
-	        (struct ice_edit){.operation = ICE_OP_OVERWRITE,
-	                .added = &more,
-	                .added_count = 1,
-	                .removed = &files[0].path,
-	                .removed_count = 1});
+		(struct ice_edit){.operation = ICE_OP_OVERWRITE,
+			.added = &more,
+			.added_count = 1,
+			.removed = &files[0].path,
+			.removed_count = 1});
 	check_summary(table, "operation", "overwrite");
 	check_summary(table, "deleted-records", "10");
 	check_summary(table, "total-data-files", "3");
@@ -126,11 +126,11 @@ static void test_pruning(void **state)
 	lake_create(&lake);
 	struct ice_table *table = lake_load(&lake);
 	struct ice_data_file files[4] = {lake_file(&lake, "research", "a"), lake_file(&lake, "research", "m"),
-	        lake_file(&lake, "coaching", "z"), lake_file(&lake, "coaching", "b")};
+		lake_file(&lake, "coaching", "z"), lake_file(&lake, "coaching", "b")};
 	/* The last one has its own cell: activity run, no context, day 20000. */
 	struct ice_partition_value cell[4] = {files[3].partition[0],
-	        {.value = {.kind = EXPR_TEXT, .u.text = WEIR_STR("run")}}, {.is_null = true},
-	        {.value = {.kind = EXPR_INTEGER, .u.integer = 20000}}};
+		{.value = {.kind = EXPR_TEXT, .u.text = WEIR_STR("run")}}, {.is_null = true},
+		{.value = {.kind = EXPR_INTEGER, .u.integer = 20000}}};
 	files[3].spec_id = 0;
 	files[3].partition = cell;
 	files[3].partition_count = 4;
@@ -147,27 +147,27 @@ static void test_pruning(void **state)
 		uint32_t files;
 		uint64_t manifests_skipped;
 	} cases[] = {
-	        {{2, EXPR_EQ, &research, 1}, 2, 2},
-	        {{2, EXPR_EQ, &coaching, 1}, 2, 1},
-	        {{2, EXPR_NE, &research, 1}, 2, 1},
-	        {{2, EXPR_EQ, &swim, 1}, 0, 3},
-	        {{2, EXPR_IS_NULL, NULL, 0}, 0, 3},
-	        {{1, EXPR_LE, &b, 1}, 2, 0},
-	        {{3, EXPR_EQ, &swim, 1}, 3, 1},
-	        {{4, EXPR_NOT_NULL, NULL, 0}, 3, 1},
-	        {{4, EXPR_IS_NULL, NULL, 0}, 4, 0},
-	        {{5, EXPR_GE, &within, 1}, 4, 0},
-	        {{5, EXPR_EQ, &within, 1}, 4, 0},
-	        {{5, EXPR_GE, &after, 1}, 3, 1},
-	        {{5, EXPR_LT, &within, 1}, 4, 0},
-	        {{5, EXPR_GT, &within, 1}, 4, 0},
+		{{2, EXPR_EQ, &research, 1}, 2, 2},
+		{{2, EXPR_EQ, &coaching, 1}, 2, 1},
+		{{2, EXPR_NE, &research, 1}, 2, 1},
+		{{2, EXPR_EQ, &swim, 1}, 0, 3},
+		{{2, EXPR_IS_NULL, NULL, 0}, 0, 3},
+		{{1, EXPR_LE, &b, 1}, 2, 0},
+		{{3, EXPR_EQ, &swim, 1}, 3, 1},
+		{{4, EXPR_NOT_NULL, NULL, 0}, 3, 1},
+		{{4, EXPR_IS_NULL, NULL, 0}, 4, 0},
+		{{5, EXPR_GE, &within, 1}, 4, 0},
+		{{5, EXPR_EQ, &within, 1}, 4, 0},
+		{{5, EXPR_GE, &after, 1}, 3, 1},
+		{{5, EXPR_LT, &within, 1}, 4, 0},
+		{{5, EXPR_GT, &within, 1}, 4, 0},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct expr_filter filter = {&cases[i].term, 1};
 		struct ice_file_list *list = lake_plan(table, &filter);
 		if (list->count != cases[i].files || list->manifests_skipped != cases[i].manifests_skipped)
 			fail_msg("case %zu: %u files, %llu manifests skipped", i, list->count,
-			        (unsigned long long)list->manifests_skipped);
+				(unsigned long long)list->manifests_skipped);
 		ice_file_list_free(list);
 	}
 	ice_table_unref(table);
@@ -179,7 +179,8 @@ static void test_bucket_pruning(void **state)
 {
 	struct lake lake = lake_open(1U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_partition_field bucket = {.source_id = 1, .field_id = 1000, .name = WEIR_STR("subject_bucket"), .transform = {ICE_BUCKET, 64}};
+	struct ice_partition_field bucket = {
+		.source_id = 1, .field_id = 1000, .name = WEIR_STR("subject_bucket"), .transform = {ICE_BUCKET, 64}};
 	struct ice_spec spec = {0, 1, &bucket};
 	struct ice_definition definition = lake_definition(lake.arena);
 	const struct expr_value subject = {.kind = EXPR_TEXT, .u.text = WEIR_STR("iceberg")};
@@ -221,7 +222,7 @@ static void test_conflict_and_rebase(void **state)
 	struct ice_table *base = lake_load(&lake);
 	struct ice_data_file one = lake_file(&lake, "research", "a"), two = lake_file(&lake, "research", "b");
 	struct ice_prepared *slow = lake_prepare(
-	        &lake, base, (struct ice_edit){.operation = ICE_OP_APPEND, .added = &two, .added_count = 1});
+		&lake, base, (struct ice_edit){.operation = ICE_OP_APPEND, .added = &two, .added_count = 1});
 	struct ice_table *table = lake_append(&lake, ice_table_ref(base), &one, 1, 0);
 	struct control_change *change = control_change_new(CONTROL_EPOCH);
 	ice_stage(slow, change);
@@ -325,10 +326,10 @@ static void test_random_edits(void **state)
 		struct ice_data_file added[4];
 		struct weir_str removed[4];
 		struct ice_edit edit = {.operation = ICE_OP_OVERWRITE,
-		        .added = added,
-		        .removed = removed,
-		        .keep_snapshots = 1 + (uint32_t)weir_rng_below(&rng, 5),
-		        .erase = weir_rng_chance(&rng, 0.05)};
+			.added = added,
+			.removed = removed,
+			.keep_snapshots = 1 + (uint32_t)weir_rng_below(&rng, 5),
+			.erase = weir_rng_chance(&rng, 0.05)};
 		edit.added_count = (uint32_t)weir_rng_below(&rng, 5);
 		for (uint32_t i = 0; i < edit.added_count; i++) {
 			added[i] = lake_file(&lake, purposes[weir_rng_below(&rng, 3)], "s");
@@ -450,22 +451,22 @@ static void test_erasure(void **state)
 	struct ice_data_file rest = lake_file(&lake, "research", "other");
 	put_object(&lake, &rest);
 	table = lake_edit(&lake, table,
-	        (struct ice_edit){.operation = ICE_OP_REPLACE,
-	                .added = &rest,
-	                .added_count = 1,
-	                .removed = &files[6].path,
-	                .removed_count = 1});
+		(struct ice_edit){.operation = ICE_OP_REPLACE,
+			.added = &rest,
+			.added_count = 1,
+			.removed = &files[6].path,
+			.removed_count = 1});
 	assert_true(scan_store(&lake, subject, false) > 3); /* the test would see it */
 
 	struct ice_data_file clean = lake_file(&lake, "coaching", "other");
 	put_object(&lake, &clean);
 	table = lake_edit(&lake, table,
-	        (struct ice_edit){.operation = ICE_OP_OVERWRITE,
-	                .added = &clean,
-	                .added_count = 1,
-	                .removed = &files[9].path,
-	                .removed_count = 1,
-	                .erase = true});
+		(struct ice_edit){.operation = ICE_OP_OVERWRITE,
+			.added = &clean,
+			.added_count = 1,
+			.removed = &files[9].path,
+			.removed_count = 1,
+			.erase = true});
 	assert_int_equal(scan_store(&lake, subject, true), 0);
 	check_exact(&lake, table);
 	const struct ice_metadata *metadata = ice_table_metadata(table);
@@ -489,7 +490,7 @@ static void test_erasure(void **state)
 	/* What was doomed is in control's table, for whoever starts after a crash. */
 	int64_t doomed;
 	lake_check(control_query_int(lake.control, "SELECT count(*) FROM weir_doomed_files", NULL, 0, &doomed, &err),
-	        &err);
+		&err);
 	assert_true(doomed > 40);
 	ice_table_unref(table);
 	lake_close(&lake);
@@ -534,12 +535,12 @@ static void test_tags(void **state)
 	for (unsigned i = 2; i < 5; i++) {
 		put_object(&lake, &files[i]);
 		table = lake_edit(&lake, table,
-		        (struct ice_edit){.operation = ICE_OP_OVERWRITE,
-		                .added = &files[i],
-		                .added_count = 1,
-		                .removed = &files[i - 2].path,
-		                .removed_count = 1,
-		                .keep_snapshots = 1});
+			(struct ice_edit){.operation = ICE_OP_OVERWRITE,
+				.added = &files[i],
+				.added_count = 1,
+				.removed = &files[i - 2].path,
+				.removed_count = 1,
+				.keep_snapshots = 1});
 	}
 	check_exact(&lake, table);
 	struct ice_file_list *list;
@@ -548,12 +549,12 @@ static void test_tags(void **state)
 	ice_file_list_free(list);
 	put_object(&lake, &files[5]);
 	table = lake_edit(&lake, table,
-	        (struct ice_edit){.operation = ICE_OP_OVERWRITE,
-	                .added = &files[5],
-	                .added_count = 1,
-	                .removed = &files[3].path,
-	                .removed_count = 1,
-	                .erase = true});
+		(struct ice_edit){.operation = ICE_OP_OVERWRITE,
+			.added = &files[5],
+			.added_count = 1,
+			.removed = &files[3].path,
+			.removed_count = 1,
+			.erase = true});
 	check_exact(&lake, table);
 	assert_int_equal(ice_table_metadata(table)->ref_count, 1); /* only main */
 	assert_int_equal(ice_plan(table, tag, NULL, &list, &err), WEIR_E_NOT_FOUND);
@@ -595,7 +596,7 @@ static void test_many_appends(void **state)
 			lake_check(store_size(lake.store, name.data, &size, &err), &err);
 			most_list = size > most_list ? size : most_list;
 			lake_check(store_name_of(lake.store, lake.arena, ice_table_metadata_uri(table), &name, &err),
-			        &err);
+				&err);
 			lake_check(store_size(lake.store, name.data, &size, &err), &err);
 			most_metadata = size > most_metadata ? size : most_metadata;
 		}
@@ -608,9 +609,9 @@ static void test_many_appends(void **state)
 	struct name_list there = {.arena = arena};
 	lake_check(store_list(lake.store, "gold/t/metadata/", add_object, &there, &err), &err);
 	print_message("at most %u manifests, a list of %llu bytes, metadata of %llu; %.1f entries written an append; "
-	              "%u metadata objects\n",
-	        most_manifests, (unsigned long long)most_list, (unsigned long long)most_metadata,
-	        (double)entries_written / APPENDS, there.count);
+		      "%u metadata objects\n",
+		most_manifests, (unsigned long long)most_list, (unsigned long long)most_metadata,
+		(double)entries_written / APPENDS, there.count);
 	assert_true(most_manifests <= 32); /* two groups of log2(3333) and one */
 	assert_true(most_list <= 16 << 10);
 	assert_true(most_metadata <= 128 << 10);
@@ -673,16 +674,16 @@ static void test_evolve(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_create_and_load),
-	        cmocka_unit_test(test_append_and_overwrite),
-	        cmocka_unit_test(test_pruning),
-	        cmocka_unit_test(test_conflict_and_rebase),
-	        cmocka_unit_test(test_random_edits),
-	        cmocka_unit_test(test_erasure),
-	        cmocka_unit_test(test_tags),
-	        cmocka_unit_test(test_many_appends),
-	        cmocka_unit_test(test_evolve),
-	        cmocka_unit_test(test_bucket_pruning),
+		cmocka_unit_test(test_create_and_load),
+		cmocka_unit_test(test_append_and_overwrite),
+		cmocka_unit_test(test_pruning),
+		cmocka_unit_test(test_conflict_and_rebase),
+		cmocka_unit_test(test_random_edits),
+		cmocka_unit_test(test_erasure),
+		cmocka_unit_test(test_tags),
+		cmocka_unit_test(test_many_appends),
+		cmocka_unit_test(test_evolve),
+		cmocka_unit_test(test_bucket_pruning),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,10 +28,10 @@ static struct ice_table *new_table(struct lake *lake, bool partitioned, const ch
 	schema->fields[1] = (struct weir_field){.name = WEIR_STR("part"), .id = 2, .type = WEIR_STRING};
 	schema->fields[2] = (struct weir_field){.name = WEIR_STR("x"), .id = 3, .type = WEIR_INT32};
 	*field = (struct ice_partition_field){
-	        .source_id = 2, .field_id = 1000, .name = WEIR_STR("part"), .transform = {ICE_IDENTITY, 0}};
+		.source_id = 2, .field_id = 1000, .name = WEIR_STR("part"), .transform = {ICE_IDENTITY, 0}};
 	*spec = (struct ice_spec){.field_count = partitioned, .fields = field};
 	struct ice_definition definition = {
-	        .name = LAKE_NAME, .schema = schema, .specs = spec, .spec_count = 1, .location = WEIR_STR("gold/t")};
+		.name = LAKE_NAME, .schema = schema, .specs = spec, .spec_count = 1, .location = WEIR_STR("gold/t")};
 	lake_check(ice_table_create(lake->store, &definition, lake->now_ms, change, &err), &err);
 	lake_commit(lake, change, true);
 	struct ice_table *table = lake_load(lake);
@@ -40,7 +40,8 @@ static struct ice_table *new_table(struct lake *lake, bool partitioned, const ch
 	struct ice_evolve_step step = {.kind = ICE_UPGRADE, .path = weir_str_from(version)};
 	struct ice_evolution evolution = {&step, 1};
 	struct ice_prepared *prepared;
-	lake_check(ice_revise(table, ice_revise_evolve, &evolution, lake_prefix(lake), lake->now_ms, &prepared, &err), &err);
+	lake_check(ice_revise(table, ice_revise_evolve, &evolution, lake_prefix(lake), lake->now_ms, &prepared, &err),
+		&err);
 	change = control_change_new(CONTROL_EPOCH);
 	ice_stage(prepared, change);
 	lake_commit(lake, change, true);
@@ -78,7 +79,7 @@ static struct ice_table *append(struct lake *lake, struct ice_table *table, int 
 {
 	struct ice_written written = write_rows(lake, table, first, end);
 	table = lake_edit(lake, table,
-	        (struct ice_edit){.operation = ICE_OP_APPEND, .added = written.files, .added_count = written.count});
+		(struct ice_edit){.operation = ICE_OP_APPEND, .added = written.files, .added_count = written.count});
 	ice_written_free(&written);
 	return table;
 }
@@ -96,9 +97,9 @@ static uint32_t read_rows(struct ice_table *table, struct row *rows, uint32_t *r
 	struct ice_reader *reader;
 	struct weir_batch *batch;
 	uint32_t count = 0;
-	lake_check(ice_reader_open(table, files->files, files->count, ice_lineage_schema(arena, ice_table_schema(table)), NULL,
-	                   &reader, &err),
-	        &err);
+	lake_check(ice_reader_open(table, files->files, files->count,
+			   ice_lineage_schema(arena, ice_table_schema(table)), NULL, &reader, &err),
+		&err);
 	for (;;) {
 		lake_check(ice_reader_next(reader, &batch, NULL, NULL, &err), &err);
 		if (batch == NULL)
@@ -106,8 +107,12 @@ static uint32_t read_rows(struct ice_table *table, struct row *rows, uint32_t *r
 		for (uint32_t i = 0; i < batch->row_count; i++, count++) {
 			rows[count].id = weir_column_i64(&batch->columns[0], i);
 			rows[count].x = weir_column_i64(&batch->columns[2], i);
-			rows[count].row_id = weir_column_is_valid(&batch->columns[3], i) ? weir_column_i64(&batch->columns[3], i) : -1;
-			rows[count].sequence = weir_column_is_valid(&batch->columns[4], i) ? weir_column_i64(&batch->columns[4], i) : -1;
+			rows[count].row_id = weir_column_is_valid(&batch->columns[3], i)
+				? weir_column_i64(&batch->columns[3], i)
+				: -1;
+			rows[count].sequence = weir_column_is_valid(&batch->columns[4], i)
+				? weir_column_i64(&batch->columns[4], i)
+				: -1;
 		}
 		weir_batch_release(batch);
 	}
@@ -124,8 +129,8 @@ static int by_id(const void *a, const void *b)
 	return ((const struct row *)a)->id < ((const struct row *)b)->id ? -1 : 1;
 }
 
-static int commit_edit(void *context, struct ice_table *table, const struct ice_edit *edit, struct ice_table **ret_table,
-        struct weir_error *err)
+static int commit_edit(void *context, struct ice_table *table, const struct ice_edit *edit,
+	struct ice_table **ret_table, struct weir_error *err)
 {
 	struct lake *lake = context;
 	(void)err;
@@ -133,17 +138,17 @@ static int commit_edit(void *context, struct ice_table *table, const struct ice_
 	return 0;
 }
 
-static struct ice_table *compact(struct lake *lake, struct ice_table *take_table, enum ice_compact_order order, bool all,
-        struct ice_compact_counts *ret_counts)
+static struct ice_table *compact(struct lake *lake, struct ice_table *take_table, enum ice_compact_order order,
+	bool all, struct ice_compact_counts *ret_counts)
 {
 	static const int32_t columns[] = {3, 1};
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_compact_options options = {.order = order,
-	        .columns = columns,
-	        .column_count = order == ICE_COMPACT_BINPACK ? 0 : 2,
-	        .all = all,
-	        .prefix = lake_prefix(lake),
-	        .now_ms = lake->now_ms};
+		.columns = columns,
+		.column_count = order == ICE_COMPACT_BINPACK ? 0 : 2,
+		.all = all,
+		.prefix = lake_prefix(lake),
+		.now_ms = lake->now_ms};
 	lake_check(ice_compact(take_table, &options, commit_edit, NULL, lake, ret_counts, &err), &err);
 	ice_table_unref(take_table);
 	return lake_load(lake);
@@ -187,7 +192,8 @@ static void test_compaction(void **state)
 		assert_int_equal(read_rows(table, after, &files), 98);
 		assert_int_equal(files, 1);
 		for (uint32_t i = 1; i < 98 && orders[o] == ICE_COMPACT_SORT; i++)
-			assert_true(after[i - 1].x < after[i].x || (after[i - 1].x == after[i].x && after[i - 1].id < after[i].id));
+			assert_true(after[i - 1].x < after[i].x ||
+				(after[i - 1].x == after[i].x && after[i - 1].id < after[i].id));
 		qsort(before, 98, sizeof *before, by_id);
 		qsort(after, 98, sizeof *after, by_id);
 		assert_memory_equal(before, after, 98 * sizeof *before); /* row ids and their sequence numbers too */
@@ -236,8 +242,8 @@ struct race {
 	bool is_lost;
 };
 
-static int commit_late(void *context, struct ice_table *table, const struct ice_edit *edit, struct ice_table **ret_table,
-        struct weir_error *err)
+static int commit_late(void *context, struct ice_table *table, const struct ice_edit *edit,
+	struct ice_table **ret_table, struct weir_error *err)
 {
 	struct race *race = context;
 	if (race->is_lost)
@@ -256,7 +262,8 @@ static int commit_late(void *context, struct ice_table *table, const struct ice_
 }
 
 /* An equality delete file of ids, as another engine would write it. */
-static struct ice_data_file equality_deletes(struct lake *lake, const struct ice_table *table, int64_t id, uint32_t partitions)
+static struct ice_data_file equality_deletes(
+	struct lake *lake, const struct ice_table *table, int64_t id, uint32_t partitions)
 {
 	static struct weir_field fields[] = {{.name = {"id", 2}, .id = 1, .type = WEIR_INT64}};
 	static const struct weir_schema schema = {.field_count = 1, .fields = fields};
@@ -282,21 +289,21 @@ static struct ice_data_file equality_deletes(struct lake *lake, const struct ice
 	weir_batch_release(batch);
 	weir_builder_free(builder);
 	return (struct ice_data_file){.content = ICE_EQUALITY_DELETES,
-	        .path = store_uri(lake->store, lake->arena, weir_str_from(name)),
-	        .format = WEIR_STR("PARQUET"),
-	        .partition_count = partitions,
-	        .partition = partition,
-	        .record_count = 1,
-	        .size_bytes = (int64_t)info.size_bytes,
-	        .sort_order_id = -1,
-	        .snapshot_id = -1,
-	        .sequence_number = -1,
-	        .file_sequence_number = -1,
-	        .equality_id_count = 1,
-	        .equality_ids = ids,
-	        .content_offset = -1,
-	        .content_size_bytes = -1,
-	        .first_row_id = -1};
+		.path = store_uri(lake->store, lake->arena, weir_str_from(name)),
+		.format = WEIR_STR("PARQUET"),
+		.partition_count = partitions,
+		.partition = partition,
+		.record_count = 1,
+		.size_bytes = (int64_t)info.size_bytes,
+		.sort_order_id = -1,
+		.snapshot_id = -1,
+		.sequence_number = -1,
+		.file_sequence_number = -1,
+		.equality_id_count = 1,
+		.equality_ids = ids,
+		.content_offset = -1,
+		.content_size_bytes = -1,
+		.first_row_id = -1};
 }
 
 static bool has_id(struct ice_table *table, int64_t id)
@@ -317,9 +324,9 @@ static void test_equality_deletes(void **state)
 	(void)state;
 	table = append(&lake, table, 0, 10);
 	/* of partition g0: id 4 is in it, id 5 is not */
-	struct ice_data_file deletes[2] = {
-	        equality_deletes(&lake, table, 4, 1), equality_deletes(&lake, table, 5, 1)};
-	table = lake_edit(&lake, table, (struct ice_edit){.operation = ICE_OP_DELETE, .added = deletes, .added_count = 2});
+	struct ice_data_file deletes[2] = {equality_deletes(&lake, table, 4, 1), equality_deletes(&lake, table, 5, 1)};
+	table = lake_edit(
+		&lake, table, (struct ice_edit){.operation = ICE_OP_DELETE, .added = deletes, .added_count = 2});
 	assert_false(has_id(table, 4));
 	assert_true(has_id(table, 5));
 	/* rows that come later are not deleted */
@@ -329,20 +336,22 @@ static void test_equality_deletes(void **state)
 	struct ice_file_list *files = lake_plan(table, NULL);
 	int64_t planned = ice_table_metadata(table)->last_sequence_number;
 	struct ice_data_file late = equality_deletes(&lake, table, 6, 1);
-	table = lake_edit(&lake, table, (struct ice_edit){.operation = ICE_OP_DELETE, .added = &late, .added_count = 1});
+	table = lake_edit(
+		&lake, table, (struct ice_edit){.operation = ICE_OP_DELETE, .added = &late, .added_count = 1});
 	assert_false(has_id(table, 6));
 	for (uint32_t i = 0; i < files->count; i++) {
 		struct weir_str removed = files->files[i]->path;
-		if (!weir_str_is(files->files[i]->partition[0].value.u.text, "g0") || files->files[i]->record_count != 5)
+		if (!weir_str_is(files->files[i]->partition[0].value.u.text, "g0") ||
+			files->files[i]->record_count != 5)
 			continue;
 		struct ice_written written = write_rows(&lake, table, 6, 7);
 		table = lake_edit(&lake, table,
-		        (struct ice_edit){.operation = ICE_OP_REPLACE,
-		                .added = written.files,
-		                .added_count = 1,
-		                .removed = &removed,
-		                .removed_count = 1,
-		                .data_sequence_number = planned});
+			(struct ice_edit){.operation = ICE_OP_REPLACE,
+				.added = written.files,
+				.added_count = 1,
+				.removed = &removed,
+				.removed_count = 1,
+				.data_sequence_number = planned});
 		ice_written_free(&written);
 	}
 	ice_file_list_free(files);
@@ -353,7 +362,8 @@ static void test_equality_deletes(void **state)
 	/* rows of the very commit that deletes are newer than its deletes */
 	struct ice_written same = write_rows(&lake, table, 20, 21);
 	struct ice_data_file both[2] = {same.files[0], equality_deletes(&lake, table, 20, 1)};
-	table = lake_edit(&lake, table, (struct ice_edit){.operation = ICE_OP_OVERWRITE, .added = both, .added_count = 2});
+	table = lake_edit(
+		&lake, table, (struct ice_edit){.operation = ICE_OP_OVERWRITE, .added = both, .added_count = 2});
 	assert_true(has_id(table, 20));
 	ice_written_free(&same);
 	/* a compaction that loses the race to a delete: what is deleted stays so */
@@ -449,11 +459,11 @@ static void test_manifests(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_compaction),
-	        cmocka_unit_test(test_zorder_is_near),
-	        cmocka_unit_test(test_equality_deletes),
-	        cmocka_unit_test(test_orphans),
-	        cmocka_unit_test(test_manifests),
+		cmocka_unit_test(test_compaction),
+		cmocka_unit_test(test_zorder_is_near),
+		cmocka_unit_test(test_equality_deletes),
+		cmocka_unit_test(test_orphans),
+		cmocka_unit_test(test_manifests),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,7 @@ static bool rows_open(struct rows *rows, const char *name)
 	struct weir_error err = WEIR_ERROR_INIT;
 	const char *root = getenv("WEIR_DATA");
 	snprintf(
-	        path, sizeof path, "%s/D_conformance/iceberg-vectors/%s", root != NULL ? root : "../shared/data", name);
+		path, sizeof path, "%s/D_conformance/iceberg-vectors/%s", root != NULL ? root : "../shared/data", name);
 	*rows = (struct rows){0};
 	if (weir_os_read_all(weir_os_real(), path, 1U << 20, &rows->data, &size, &err) != 0) {
 		print_message("absent, not tested: %s\n", path);
@@ -185,7 +185,7 @@ static void test_bucket_hashes(void **state)
 		uint32_t hash = (uint32_t)strtol(rows.columns[2], NULL, 10) & INT32_MAX;
 		for (size_t i = 0; i < 3; i++) {
 			struct ice_partition_value bucket =
-			        ice_transform_value((struct ice_transform){ICE_BUCKET, buckets[i]}, field.type, &value);
+				ice_transform_value((struct ice_transform){ICE_BUCKET, buckets[i]}, field.type, &value);
 			assert_false(bucket.is_null);
 			assert_int_equal(bucket.value.u.integer, hash % buckets[i]);
 		}
@@ -348,17 +348,17 @@ static void test_bad_single_values(void **state)
 		enum weir_type type;
 		size_t size;
 	} cases[] = {
-	        {WEIR_BOOL, 0},
-	        {WEIR_BOOL, 2},
-	        {WEIR_INT32, 8},
-	        {WEIR_INT64, 3},
-	        {WEIR_FLOAT, 8},
-	        {WEIR_DOUBLE, 5},
-	        {WEIR_UUID, 15},
-	        {WEIR_DECIMAL, 0},
-	        {WEIR_DECIMAL, 17},
-	        {WEIR_DATE, 8},
-	        {WEIR_MAP, 4},
+		{WEIR_BOOL, 0},
+		{WEIR_BOOL, 2},
+		{WEIR_INT32, 8},
+		{WEIR_INT64, 3},
+		{WEIR_FLOAT, 8},
+		{WEIR_DOUBLE, 5},
+		{WEIR_UUID, 15},
+		{WEIR_DECIMAL, 0},
+		{WEIR_DECIMAL, 17},
+		{WEIR_DATE, 8},
+		{WEIR_MAP, 4},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -376,7 +376,7 @@ static void test_bad_single_values(void **state)
 static void test_transform_names(void **state)
 {
 	static const char *const names[] = {
-	        "identity", "bucket[16]", "truncate[10]", "year", "month", "day", "hour", "void"};
+		"identity", "bucket[16]", "truncate[10]", "year", "month", "day", "hour", "void"};
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_transform transform;
 	char buffer[64];
@@ -393,20 +393,20 @@ static void test_transform_names(void **state)
 static void test_apply_and_path(void **state)
 {
 	struct weir_field fields[] = {
-	        {.name = WEIR_STR("purpose"), .id = 1, .type = WEIR_STRING},
-	        {.name = WEIR_STR("at"), .id = 2, .type = WEIR_TIMESTAMPTZ},
-	        {.name = WEIR_STR("price"), .id = 3, .type = WEIR_DECIMAL, .precision = 30, .scale = 2},
+		{.name = WEIR_STR("purpose"), .id = 1, .type = WEIR_STRING},
+		{.name = WEIR_STR("at"), .id = 2, .type = WEIR_TIMESTAMPTZ},
+		{.name = WEIR_STR("price"), .id = 3, .type = WEIR_DECIMAL, .precision = 30, .scale = 2},
 	};
 	struct weir_schema schema = {.field_count = 3, .fields = fields};
 	struct ice_partition_field parts[] = {
-	        {.source_id = 1, .field_id = 1000, .name = WEIR_STR("purpose"), .transform = {ICE_IDENTITY, 0}},
-	        {.source_id = 2, .field_id = 1001, .name = WEIR_STR("at_day"), .transform = {ICE_DAY, 0}},
-	        {.source_id = 2, .field_id = 1002, .name = WEIR_STR("at_hour"), .transform = {ICE_HOUR, 0}},
-	        {.source_id = 2, .field_id = 1003, .name = WEIR_STR("at_month"), .transform = {ICE_MONTH, 0}},
-	        {.source_id = 2, .field_id = 1004, .name = WEIR_STR("at_year"), .transform = {ICE_YEAR, 0}},
-	        {.source_id = 3, .field_id = 1005, .name = WEIR_STR("price"), .transform = {ICE_IDENTITY, 0}},
-	        {.source_id = 1, .field_id = 1006, .name = WEIR_STR("p"), .transform = {ICE_TRUNCATE, 2}},
-	        {.source_id = 1, .field_id = 1007, .name = WEIR_STR("v"), .transform = {ICE_VOID, 0}},
+		{.source_id = 1, .field_id = 1000, .name = WEIR_STR("purpose"), .transform = {ICE_IDENTITY, 0}},
+		{.source_id = 2, .field_id = 1001, .name = WEIR_STR("at_day"), .transform = {ICE_DAY, 0}},
+		{.source_id = 2, .field_id = 1002, .name = WEIR_STR("at_hour"), .transform = {ICE_HOUR, 0}},
+		{.source_id = 2, .field_id = 1003, .name = WEIR_STR("at_month"), .transform = {ICE_MONTH, 0}},
+		{.source_id = 2, .field_id = 1004, .name = WEIR_STR("at_year"), .transform = {ICE_YEAR, 0}},
+		{.source_id = 3, .field_id = 1005, .name = WEIR_STR("price"), .transform = {ICE_IDENTITY, 0}},
+		{.source_id = 1, .field_id = 1006, .name = WEIR_STR("p"), .transform = {ICE_TRUNCATE, 2}},
+		{.source_id = 1, .field_id = 1007, .name = WEIR_STR("v"), .transform = {ICE_VOID, 0}},
 	};
 	struct ice_spec spec = {.field_count = 8, .fields = parts};
 	struct ice_partition_value values[8];
@@ -423,15 +423,15 @@ static void test_apply_and_path(void **state)
 	struct weir_batch *batch = weir_builder_take(builder);
 	static const uint32_t columns[] = {0, 1, 1, 1, 1, 2, 0, 0};
 	static const char *const paths[] = {
-	        "purpose=a+b%2F%C3%A9/at_day=1969-12-31/at_hour=1969-12-31-23/at_month=1969-12/at_year=1969/"
-	        "price=-0.05/"
-	        "p=a+/v=null",
-	        "purpose=null/at_day=null/at_hour=null/at_month=null/at_year=null/price=null/p=null/v=null",
+		"purpose=a+b%2F%C3%A9/at_day=1969-12-31/at_hour=1969-12-31-23/at_month=1969-12/at_year=1969/"
+		"price=-0.05/"
+		"p=a+/v=null",
+		"purpose=null/at_day=null/at_hour=null/at_month=null/at_year=null/price=null/p=null/v=null",
 	};
 	for (uint32_t row = 0; row < 2; row++) {
 		for (uint32_t i = 0; i < 8; i++)
 			values[i] = ice_transform_apply(
-			        arena, parts[i].transform, fields[columns[i]].type, &batch->columns[columns[i]], row);
+				arena, parts[i].transform, fields[columns[i]].type, &batch->columns[columns[i]], row);
 		assert_true(weir_str_is(ice_partition_path(arena, &spec, &schema, values), paths[row]));
 	}
 	values[0] = ice_transform_apply(arena, parts[5].transform, WEIR_DECIMAL, &batch->columns[2], 2);
@@ -445,14 +445,14 @@ static void test_apply_and_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_bucket_hashes),
-	        cmocka_unit_test(test_time_transforms),
-	        cmocka_unit_test(test_truncate),
-	        cmocka_unit_test(test_single_values),
-	        cmocka_unit_test(test_bound_truncation),
-	        cmocka_unit_test(test_bad_single_values),
-	        cmocka_unit_test(test_transform_names),
-	        cmocka_unit_test(test_apply_and_path),
+		cmocka_unit_test(test_bucket_hashes),
+		cmocka_unit_test(test_time_transforms),
+		cmocka_unit_test(test_truncate),
+		cmocka_unit_test(test_single_values),
+		cmocka_unit_test(test_bound_truncation),
+		cmocka_unit_test(test_bad_single_values),
+		cmocka_unit_test(test_transform_names),
+		cmocka_unit_test(test_apply_and_path),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

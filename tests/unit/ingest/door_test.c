@@ -15,24 +15,42 @@
 
 #define SILVER "silver.telemetry"
 
-#define GOOD "{\"event_id\": \"00000000-0000-4000-8000-0000000000%02u\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:00Z\", \"metrics\": {}}"
+#define GOOD \
+	"{\"event_id\": \"00000000-0000-4000-8000-0000000000%02u\", \"athlete_id\": \"a1\", \"timestamp\": " \
+	"\"2025-02-01T07:00:00Z\", \"metrics\": {}}"
 
 static void errors_name_index_field_and_value(void **state)
 {
 	static const struct {
 		const char *event, *field, *value;
 	} table[] = {
-		{"{\"event_id\": \"nope\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:00Z\", \"metrics\": {}}", "event_id", "nope"},
-		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"\", \"timestamp\": \"2025-02-01T07:00:00Z\", \"metrics\": {}}", "athlete_id", ""},
-		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:00\", \"metrics\": {}}", "timestamp",
-			"2025-02-01T07:00:00"},
-		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-30T07:00:00Z\", \"metrics\": {}}", "timestamp",
-			"2025-02-30T07:00:00Z"},
-		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:00Z\", \"metrics\": {\"x\": [1]}}", "metrics.x", "[1]"},
-		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:00Z\"}", "metrics", ""},
-		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:00Z\", \"metrics\": {}, \"more\": 1}", "more", ""},
-		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": 5, \"timestamp\": \"2025-02-01T07:00:00Z\", \"metrics\": {}}", "athlete_id", "5"},
-		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:00Z\", \"metrics\": {}, \"kind\": \"x\"}", "kind", "x"},
+		{"{\"event_id\": \"nope\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:00Z\", "
+		 "\"metrics\": {}}",
+			"event_id", "nope"},
+		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"\", \"timestamp\": "
+		 "\"2025-02-01T07:00:00Z\", \"metrics\": {}}",
+			"athlete_id", ""},
+		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": "
+		 "\"2025-02-01T07:00:00\", \"metrics\": {}}",
+			"timestamp", "2025-02-01T07:00:00"},
+		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": "
+		 "\"2025-02-30T07:00:00Z\", \"metrics\": {}}",
+			"timestamp", "2025-02-30T07:00:00Z"},
+		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": "
+		 "\"2025-02-01T07:00:00Z\", \"metrics\": {\"x\": [1]}}",
+			"metrics.x", "[1]"},
+		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": "
+		 "\"2025-02-01T07:00:00Z\"}",
+			"metrics", ""},
+		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": "
+		 "\"2025-02-01T07:00:00Z\", \"metrics\": {}, \"more\": 1}",
+			"more", ""},
+		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": 5, \"timestamp\": "
+		 "\"2025-02-01T07:00:00Z\", \"metrics\": {}}",
+			"athlete_id", "5"},
+		{"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": "
+		 "\"2025-02-01T07:00:00Z\", \"metrics\": {}, \"kind\": \"x\"}",
+			"kind", "x"},
 		{"5", "", NULL},
 	};
 	enum { BAD = sizeof table / sizeof table[0] };
@@ -52,13 +70,15 @@ static void errors_name_index_field_and_value(void **state)
 	assert_int_equal(result.trace_count, BAD);
 	for (unsigned i = 0; i < BAD; i++) {
 		const struct ingest_error *error = &result.errors[i];
-		printf("%u %.*s = %.*s: %s; %s\n", error->index, WEIR_STR_ARG(error->field), WEIR_STR_ARG(error->value), error->problem, error->remedy);
+		printf("%u %.*s = %.*s: %s; %s\n", error->index, WEIR_STR_ARG(error->field), WEIR_STR_ARG(error->value),
+			error->problem, error->remedy);
 		assert_int_equal(error->index, 2 * i + 1);
 		assert_true(weir_str_is(error->field, table[i].field));
 		assert_non_null(error->problem);
 		assert_non_null(error->remedy);
 		if (table[i].value != NULL && table[i].value[0] != '\0')
-			assert_non_null(memmem(error->value.data, error->value.size, table[i].value, strlen(table[i].value)));
+			assert_non_null(
+				memmem(error->value.data, error->value.size, table[i].value, strlen(table[i].value)));
 	}
 	lake_flush(&lake);
 	lake_check_counters(&lake);
@@ -183,7 +203,10 @@ static void a_big_file_is_read_in_bounded_memory(void **state)
 	lake.clock.time_us += 90 * WEIR_US_PER_DAY; /* nothing of it is ahead */
 	struct progress progress = {.lake = &lake};
 	long before = peak_kib();
-	LAKE_OK(&lake, ingest_file(engine_ingest(lake.engine), 0, path, NULL, 0, on_progress, &progress, lake.arena, &result, &err), &err);
+	LAKE_OK(&lake,
+		ingest_file(engine_ingest(lake.engine), 0, path, NULL, 0, on_progress, &progress, lake.arena, &result,
+			&err),
+		&err);
 	lake_flush(&lake);
 	long grown = peak_kib() - before;
 	printf("%llu lines, %zu bytes: %ld KiB more at the peak\n", (unsigned long long)lines, written, grown);
@@ -192,7 +215,7 @@ static void a_big_file_is_read_in_bounded_memory(void **state)
 	assert_int_equal(result.accepted + result.duplicates + result.rejected, lines);
 	assert_int_equal(result.rejected, bad);
 	assert_int_equal(lake_counter(&lake, "file", "accepted") + lake_counter(&lake, "file", "duplicate") +
-				 lake_counter(&lake, "file", "dead_letter"),
+			lake_counter(&lake, "file", "dead_letter"),
 		lines);
 	lake_check_counters(&lake);
 	lake_close(&lake); /* a check of so much is another test's */
@@ -223,12 +246,14 @@ static void a_cancelled_file_may_be_given_again(void **state)
 	for (unsigned i = 0; i < EVENTS; i++)
 		fprintf(file, "%s\n", lake_event(&lake, i, "a1", LAKE_NOW, NULL, "\"heart_rate\": 100"));
 	fclose(file);
-	int status = ingest_file(engine_ingest(lake.engine), 0, path, NULL, 0, cancel, &calls, lake.arena, &result, &err);
+	int status =
+		ingest_file(engine_ingest(lake.engine), 0, path, NULL, 0, cancel, &calls, lake.arena, &result, &err);
 	assert_int_equal(status, WEIR_E_CANCELLED);
 	lake_flush(&lake);
 	uint64_t first = lake_count(&lake, SILVER, NULL);
 	assert_true(first > 0 && first < EVENTS);
-	LAKE_OK(&lake, ingest_file(engine_ingest(lake.engine), 0, path, NULL, 0, NULL, NULL, lake.arena, &result, &err), &err);
+	LAKE_OK(&lake, ingest_file(engine_ingest(lake.engine), 0, path, NULL, 0, NULL, NULL, lake.arena, &result, &err),
+		&err);
 	lake_flush(&lake);
 	assert_int_equal(lake_count(&lake, SILVER, NULL), EVENTS);
 	assert_int_equal(lake_counter(&lake, "file", "duplicate"), first);

@@ -19,24 +19,30 @@
 #define POINTS 20
 
 static const char one[] = "{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\","
-			  " \"timestamp\": \"2025-02-01T07:00:00Z\", \"activity\": \"running\", \"metrics\": {\"heart_rate\": 120, \"x\": \"y\"}}";
-static const char array[] =
-	"[{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:00Z\", \"metrics\": {\"heart_rate\": 1}},"
-	"{\"event_id\": \"00000000-0000-4000-8000-000000000002\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:01Z\", \"metrics\": {\"heart_rate\": 2}}]";
-static const char lines[] =
-	"{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:00Z\", \"metrics\": {\"heart_rate\": 1}}\n\n"
-	"{\"event_id\": \"00000000-0000-4000-8000-000000000002\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:01Z\", \"metrics\": {\"heart_rate\": 2}}\r\n"
-	"{\"event_id\": \"00000000-0000-4000-8000-000000000003\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T07:00:02Z\", \"metrics\": {\"heart_rate\": 3}}";
-static const char csv[] = "event_id,athlete_id,timestamp,activity,metrics.heart_rate,metrics.note\r\n"
-			  "00000000-0000-4000-8000-000000000001,a1,2025-02-01T07:00:00Z,running,120,\"a, \"\"b\"\"\"\r\n"
-			  "00000000-0000-4000-8000-000000000002,a1,2025-02-01T07:00:01+01:00,,121,\r\n";
+			  " \"timestamp\": \"2025-02-01T07:00:00Z\", \"activity\": \"running\", \"metrics\": "
+			  "{\"heart_rate\": 120, \"x\": \"y\"}}";
+static const char array[] = "[{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", "
+			    "\"timestamp\": \"2025-02-01T07:00:00Z\", \"metrics\": {\"heart_rate\": 1}},"
+			    "{\"event_id\": \"00000000-0000-4000-8000-000000000002\", \"athlete_id\": \"a1\", "
+			    "\"timestamp\": \"2025-02-01T07:00:01Z\", \"metrics\": {\"heart_rate\": 2}}]";
+static const char lines[] = "{\"event_id\": \"00000000-0000-4000-8000-000000000001\", \"athlete_id\": \"a1\", "
+			    "\"timestamp\": \"2025-02-01T07:00:00Z\", \"metrics\": {\"heart_rate\": 1}}\n\n"
+			    "{\"event_id\": \"00000000-0000-4000-8000-000000000002\", \"athlete_id\": \"a1\", "
+			    "\"timestamp\": \"2025-02-01T07:00:01Z\", \"metrics\": {\"heart_rate\": 2}}\r\n"
+			    "{\"event_id\": \"00000000-0000-4000-8000-000000000003\", \"athlete_id\": \"a1\", "
+			    "\"timestamp\": \"2025-02-01T07:00:02Z\", \"metrics\": {\"heart_rate\": 3}}";
+static const char csv[] =
+	"event_id,athlete_id,timestamp,activity,metrics.heart_rate,metrics.note\r\n"
+	"00000000-0000-4000-8000-000000000001,a1,2025-02-01T07:00:00Z,running,120,\"a, \"\"b\"\"\"\r\n"
+	"00000000-0000-4000-8000-000000000002,a1,2025-02-01T07:00:01+01:00,,121,\r\n";
 static const char whoop[] =
 	"{\"cycle_id\": 1, \"created_at\": \"2025-01-31T06:00:00Z\", \"updated_at\": \"2025-01-31T07:00:00Z\","
 	" \"score_state\": \"SCORED\", \"score\": {\"recovery_score\": 44, \"resting_heart_rate\": 64}}";
-static const char whoop_page[] =
-	"{\"records\": [{\"cycle_id\": 1, \"created_at\": \"2025-01-31T06:00:00Z\", \"updated_at\": \"2025-01-31T07:00:00Z\", \"score_state\": \"SCORED\","
-	" \"score\": {\"recovery_score\": 44}}, {\"cycle_id\": 2, \"created_at\": \"2025-02-01T06:00:00Z\", \"updated_at\": \"2025-02-01T07:00:00Z\","
-	" \"score_state\": \"PENDING_SCORE\"}], \"next_token\": null}";
+static const char whoop_page[] = "{\"records\": [{\"cycle_id\": 1, \"created_at\": \"2025-01-31T06:00:00Z\", "
+				 "\"updated_at\": \"2025-01-31T07:00:00Z\", \"score_state\": \"SCORED\","
+				 " \"score\": {\"recovery_score\": 44}}, {\"cycle_id\": 2, \"created_at\": "
+				 "\"2025-02-01T06:00:00Z\", \"updated_at\": \"2025-02-01T07:00:00Z\","
+				 " \"score_state\": \"PENDING_SCORE\"}], \"next_token\": null}";
 
 static void gzip(struct weir_str plain, struct weir_buf *out)
 {
@@ -88,8 +94,8 @@ static void make_parquet(struct weir_buf *out)
 
 struct document {
 	const char *what, *name, *content_type;
-	const char *text;   /* NULL: made */
-	int device;         /* GEN_..., -1: none */
+	const char *text; /* NULL: made */
+	int device;       /* GEN_..., -1: none */
 	const char *athlete;
 	uint64_t rows;
 	const char *column, *value; /* that so many rows have */
@@ -123,8 +129,12 @@ static const struct document documents[] = {
 
 static void make_document(const struct document *document, struct weir_buf *out)
 {
-	static const struct gen_device_session session = {
-		.seed = 3, .start_us = LAKE_NOW - WEIR_US_PER_HOUR, .points = POINTS, .step_s = 1, .activity = "running", .serial = 5};
+	static const struct gen_device_session session = {.seed = 3,
+		.start_us = LAKE_NOW - WEIR_US_PER_HOUR,
+		.points = POINTS,
+		.step_s = 1,
+		.activity = "running",
+		.serial = 5};
 	if (document->text != NULL)
 		weir_buf_puts(out, document->text);
 	else if (document->device >= 0)
@@ -143,13 +153,15 @@ static void check_document(const struct document *document, const char *name, st
 	printf("%s%s\n", document->what, by_file ? ", as a file" : "");
 	if (by_file) {
 		char path[1200];
-		struct ingest_kv set = {WEIR_STR("athlete_id"), weir_str_from(document->athlete != NULL ? document->athlete : "")};
+		struct ingest_kv set = {
+			WEIR_STR("athlete_id"), weir_str_from(document->athlete != NULL ? document->athlete : "")};
 		snprintf(path, sizeof path, "%s/%s", lake.directory, name);
 		FILE *file = fopen(path, "wb");
 		assert_non_null(file);
 		assert_int_equal(fwrite(content.data, 1, content.size, file), content.size);
 		fclose(file);
-		status = ingest_file(engine_ingest(lake.engine), 0, path, &set, document->athlete != NULL, NULL, NULL, lake.arena, &result, &err);
+		status = ingest_file(engine_ingest(lake.engine), 0, path, &set, document->athlete != NULL, NULL, NULL,
+			lake.arena, &result, &err);
 	} else {
 		status = lake_upload(&lake, name, document->content_type, content, document->athlete, &result, &err);
 	}
@@ -234,7 +246,8 @@ static void broken_documents_are_refused_whole(void **state)
 		struct weir_error err = WEIR_ERROR_INIT;
 		struct ingest_result result = {0};
 		char text[1200];
-		int status = lake_upload(&lake, table[i].name, "", weir_str_from(table[i].content), table[i].athlete, &result, &err);
+		int status = lake_upload(
+			&lake, table[i].name, "", weir_str_from(table[i].content), table[i].athlete, &result, &err);
 		weir_error_text(&err, text, sizeof text);
 		printf("%s (%s): %d %s\n", table[i].name, table[i].content, status, text);
 		assert_true(status == table[i].code || (status == WEIR_E_CORRUPT && table[i].code == WEIR_E_INPUT));
@@ -272,7 +285,9 @@ static void a_broken_line_is_one_bad_event(void **state)
 	assert_int_equal(result.errors[0].index, 1);
 	lake_flush(&lake);
 	assert_int_equal(lake_count(&lake, SILVER, NULL), 4);
-	assert_int_equal(lake_count(&lake, "bronze.dead_letters", "payload", "00000000-0000-4000-8000-000000000012,a1", NULL), 1);
+	assert_int_equal(
+		lake_count(&lake, "bronze.dead_letters", "payload", "00000000-0000-4000-8000-000000000012,a1", NULL),
+		1);
 	lake_check_counters(&lake);
 	lake_done(&lake);
 	weir_buf_done(&text);

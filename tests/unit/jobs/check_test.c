@@ -49,7 +49,7 @@ static void post(struct fixture *fixture, const struct weir_buf *body)
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_arena *arena = weir_arena_new(0);
 	struct ingest_request request = {
-	        .stream = 0, .channel = WEIR_STR("batch"), .body = weir_buf_str(body), .events_only = true};
+		.stream = 0, .channel = WEIR_STR("batch"), .body = weir_buf_str(body), .events_only = true};
 	struct ingest_result result = {0};
 	must(ingest_post_wait(engine_ingest(fixture->engine), &request, arena, &result, &err), &err);
 	weir_arena_free(arena);
@@ -59,10 +59,10 @@ static void put_visit(struct weir_buf *body, unsigned customer, unsigned visit)
 {
 	static const char *const pages[] = {"/shoes/trail", "/shoes/road", "/jackets/rain", "/watches/gps", "/nowhere"};
 	weir_buf_printf(body,
-	        "{\"visit_id\": \"%08x-0000-4000-8000-%012x\", \"customer_id\": \"customer-%02u\","
-	        " \"visited_at\": \"2025-%02u-%02uT08:00:00Z\", \"page\": \"%s\", \"amount\": %u}\n",
-	        visit * 2654435761U, customer, customer, visit % 3 + 1, visit % 28 + 1, pages[(customer + visit) % 5],
-	        visit);
+		"{\"visit_id\": \"%08x-0000-4000-8000-%012x\", \"customer_id\": \"customer-%02u\","
+		" \"visited_at\": \"2025-%02u-%02uT08:00:00Z\", \"page\": \"%s\", \"amount\": %u}\n",
+		visit * 2654435761U, customer, customer, visit % 3 + 1, visit % 28 + 1, pages[(customer + visit) % 5],
+		visit);
 }
 
 /* customer 0..9: analytics; 10..14: personalisation for shoes; all others: nothing */
@@ -75,12 +75,12 @@ static void put_rule(struct fixture *fixture, unsigned customer, const char *pur
 	struct consent_problem problem;
 	struct consent_changed changed;
 	char *text = weir_arena_printf(arena,
-	        "{\"userId\": \"customer-%02u\", \"ruleId\": \"default\", \"effect\": \"permit\", \"dimensions\": "
-	        "{\"purpose\":"
-	        " {\"operator\": \"IN\", \"values\": [{\"value\": \"%s\"}]}%s}}",
-	        customer, purpose, dimensions);
+		"{\"userId\": \"customer-%02u\", \"ruleId\": \"default\", \"effect\": \"permit\", \"dimensions\": "
+		"{\"purpose\":"
+		" {\"operator\": \"IN\", \"values\": [{\"value\": \"%s\"}]}%s}}",
+		customer, purpose, dimensions);
 	must(consent_rule_parse(consent_vocabulary_of(consent), arena, weir_str_from(text), &rule, &problem, &err),
-	        &err);
+		&err);
 	struct consent_change change = {.kind = CONSENT_CHANGE_POST, .rule = &rule};
 	must(consent_append(consent, &change, 1, &changed, &err), &err);
 	weir_arena_free(arena);
@@ -90,7 +90,7 @@ static void withdraw(struct fixture *fixture, const char *customer, uint32_t pur
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct consent_change change = {
-	        .kind = CONSENT_CHANGE_WITHDRAW, .subject = weir_str_from(customer), .purpose = purpose};
+		.kind = CONSENT_CHANGE_WITHDRAW, .subject = weir_str_from(customer), .purpose = purpose};
 	struct consent_changed changed;
 	must(consent_append(engine_consent(fixture->engine, 0), &change, 1, &changed, &err), &err);
 }
@@ -123,7 +123,7 @@ static void fill(struct fixture *fixture)
 		put_rule(fixture, customer, "analytics", "");
 	for (unsigned customer = 10; customer < 15; customer++)
 		put_rule(fixture, customer, "personalisation",
-		        ", \"category\": {\"operator\": \"EQUALS\", \"value\": \"shoes\"}");
+			", \"category\": {\"operator\": \"EQUALS\", \"value\": \"shoes\"}");
 	put_rule(fixture, LATE_CUSTOMER, "analytics", "");
 	for (unsigned visit = 0; visit < VISITS; visit++) {
 		for (unsigned customer = 0; customer < CUSTOMERS; customer++)
@@ -188,13 +188,13 @@ static bool check_with(struct fixture *fixture, struct weir_clock clock)
 	struct weir_json json = weir_json_to(&out);
 	struct consent *consents[] = {engine_consent(fixture->engine, 0)};
 	struct check_config config = {.lake = fixture->lake,
-	        .control = engine_control(fixture->engine),
-	        .registry = engine_registry(fixture->engine),
-	        .consents = consents,
-	        .clock = clock,
-	        .dead_letters_table = fixture->lake->table_count,
-	        .audit_table = fixture->lake->table_count + 1,
-	        .group_rows = fixture->group_rows};
+		.control = engine_control(fixture->engine),
+		.registry = engine_registry(fixture->engine),
+		.consents = consents,
+		.clock = clock,
+		.dead_letters_table = fixture->lake->table_count,
+		.audit_table = fixture->lake->table_count + 1,
+		.group_rows = fixture->group_rows};
 	bool sound = false;
 	must(jobs_check(&config, &json, &sound, &err), &err);
 	json_decref(fixture->answer);
@@ -228,9 +228,9 @@ static void assert_break(struct fixture *fixture, const char *check_name, const 
 	if (check(fixture))
 		fail_msg("the lake is called sound, but: %s", what);
 	if (strcmp(broken(fixture, "check"), check_name) != 0 || strstr(broken(fixture, "what"), what) == NULL ||
-	        strcmp(broken(fixture, "table"), table) != 0)
+		strcmp(broken(fixture, "table"), table) != 0)
 		fail_msg("expected %s of %s (%s), got %s", check_name, table, what,
-		        json_dumps(json_object_get(fixture->answer, "break"), 0));
+			json_dumps(json_object_get(fixture->answer, "break"), 0));
 }
 
 static int64_t proved(const struct fixture *fixture, const char *check_name, const char *member)
@@ -238,8 +238,8 @@ static int64_t proved(const struct fixture *fixture, const char *check_name, con
 	size_t at;
 	const json_t *entry;
 	json_array_foreach(json_object_get(fixture->answer, "proved"), at,
-	        entry) if (strcmp(json_string_value(json_object_get(entry, "check")), check_name) ==
-	                   0) return json_integer_value(json_object_get(entry, member));
+		entry) if (strcmp(json_string_value(json_object_get(entry, "check")), check_name) ==
+		0) return json_integer_value(json_object_get(entry, member));
 	fail_msg("nothing is proved of %s", check_name);
 	return -1;
 }
@@ -271,7 +271,7 @@ static void test_sound(void **state)
 	assert_int_equal(proved(fixture, "consent", "permitted"), ANALYTICS_ROWS + 5 * VISITS * 2 / 5);
 	assert_int_equal(proved(fixture, "history", "rows"), VISITS / 2);
 	assert_int_equal(proved(fixture, "files", "rows"),
-	        2 * EVENTS + 1 + VISITS / 2 + proved(fixture, "consent", "gold_rows"));
+		2 * EVENTS + 1 + VISITS / 2 + proved(fixture, "consent", "gold_rows"));
 	assert_int_equal(json_integer_value(json_object_get(fixture->answer, "open_tasks")), 0);
 }
 
@@ -294,7 +294,7 @@ static void test_groups(void **state)
 	struct fixture *fixture = *state;
 	for (unsigned sorted = 2; sorted-- > 0;) {
 		struct lake_table *gold =
-		        (struct lake_table *)(uintptr_t)&fixture->lake->tables[table_of(fixture, "gold")];
+			(struct lake_table *)(uintptr_t)&fixture->lake->tables[table_of(fixture, "gold")];
 		gold->sort_count = sorted * gold->sort_count;
 		for (fixture->group_rows = 1; fixture->group_rows < 700; fixture->group_rows += 37) {
 			assert_sound(fixture);
@@ -332,37 +332,37 @@ static void test_control(void **state)
 	static const struct {
 		const char *sql, *check, *what, *table;
 	} cases[] = {
-	        {"UPDATE weir_counters SET count = count + 1 WHERE result = 'accepted'", "counters",
-	                "not all accounted for", "control"},
-	        {"UPDATE weir_counters SET count = count - 1 WHERE result = 'accepted'", NULL, NULL, NULL},
-	        {"UPDATE weir_offsets SET next_offset = next_offset + 1", "counters", "not all accounted for",
-	                "control"},
-	        {"UPDATE weir_counters SET count = count + 1 WHERE result = 'accepted'", "counters",
-	                "bronze does not have", "bronze.visits"},
-	        {"UPDATE weir_counters SET count = CASE result WHEN 'accepted' THEN count - 1 ELSE count + 1 END"
-	         " WHERE result IN ('accepted', 'dead_letter')",
-	                "counters", "dead letters are not all there", "bronze.dead_letters"},
-	        {"UPDATE weir_counters SET count = CASE result WHEN 'dead_letter' THEN count - 1 ELSE count END",
-	                "counters", "not all accounted for", "control"},
-	        {"UPDATE weir_offsets SET next_offset = next_offset - 1", NULL, NULL, NULL},
-	        {"INSERT INTO weir_fence VALUES ('customer-02', 'analytics', 3)", "consent log",
-	                "fence without an open task", "control"},
-	        {"DELETE FROM weir_fence", NULL, NULL, NULL},
-	        {"DELETE FROM weir_consent_withdrawals", "consent log", "no longer stand", "control"},
-	        {"INSERT INTO weir_consent_withdrawals SELECT subject, purpose, lsn FROM weir_consent_log WHERE kind = "
-	         "'withdraw'",
-	                NULL, NULL, NULL},
-	        {"UPDATE weir_consent_rules SET body = replace(body, 'analytics', 'personalisation')"
-	         " WHERE subject = 'customer-04'",
-	                "consent log", "not what the consent log posted", "control"},
-	        {"UPDATE weir_consent_log SET body = replace(body, 'analytics', 'personalisation')"
-	         " WHERE subject = 'customer-04'",
-	                "consent", "not permitted", "gold.visits"},
-	        {"UPDATE weir_consent_rules SET subject = 'customer-19' WHERE subject = 'customer-04'", "consent log",
-	                "not what the consent log posted", "control"},
-	        {"DELETE FROM weir_consent_rules WHERE subject IN ('customer-04', 'customer-19')", "consent",
-	                "not permitted", "gold.visits"},
-	        {"DELETE FROM weir_consent_log WHERE lsn = 2", "consent log", "", "control"},
+		{"UPDATE weir_counters SET count = count + 1 WHERE result = 'accepted'", "counters",
+			"not all accounted for", "control"},
+		{"UPDATE weir_counters SET count = count - 1 WHERE result = 'accepted'", NULL, NULL, NULL},
+		{"UPDATE weir_offsets SET next_offset = next_offset + 1", "counters", "not all accounted for",
+			"control"},
+		{"UPDATE weir_counters SET count = count + 1 WHERE result = 'accepted'", "counters",
+			"bronze does not have", "bronze.visits"},
+		{"UPDATE weir_counters SET count = CASE result WHEN 'accepted' THEN count - 1 ELSE count + 1 END"
+		 " WHERE result IN ('accepted', 'dead_letter')",
+			"counters", "dead letters are not all there", "bronze.dead_letters"},
+		{"UPDATE weir_counters SET count = CASE result WHEN 'dead_letter' THEN count - 1 ELSE count END",
+			"counters", "not all accounted for", "control"},
+		{"UPDATE weir_offsets SET next_offset = next_offset - 1", NULL, NULL, NULL},
+		{"INSERT INTO weir_fence VALUES ('customer-02', 'analytics', 3)", "consent log",
+			"fence without an open task", "control"},
+		{"DELETE FROM weir_fence", NULL, NULL, NULL},
+		{"DELETE FROM weir_consent_withdrawals", "consent log", "no longer stand", "control"},
+		{"INSERT INTO weir_consent_withdrawals SELECT subject, purpose, lsn FROM weir_consent_log WHERE kind = "
+		 "'withdraw'",
+			NULL, NULL, NULL},
+		{"UPDATE weir_consent_rules SET body = replace(body, 'analytics', 'personalisation')"
+		 " WHERE subject = 'customer-04'",
+			"consent log", "not what the consent log posted", "control"},
+		{"UPDATE weir_consent_log SET body = replace(body, 'analytics', 'personalisation')"
+		 " WHERE subject = 'customer-04'",
+			"consent", "not permitted", "gold.visits"},
+		{"UPDATE weir_consent_rules SET subject = 'customer-19' WHERE subject = 'customer-04'", "consent log",
+			"not what the consent log posted", "control"},
+		{"DELETE FROM weir_consent_rules WHERE subject IN ('customer-04', 'customer-19')", "consent",
+			"not permitted", "gold.visits"},
+		{"DELETE FROM weir_consent_log WHERE lsn = 2", "consent log", "", "control"},
 	};
 	struct fixture *fixture = *state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -383,13 +383,16 @@ static void test_control(void **state)
 static void test_permitted_and_absent(void **state)
 {
 	struct fixture *fixture = *state;
-	sql(fixture, "INSERT INTO weir_consent_log SELECT lsn + 100, at_us, kind, 'customer-18', rule_id, purpose, "
-	             "version, body"
-	             " FROM weir_consent_log WHERE subject = 'customer-00' AND kind = 'post'");
-	sql(fixture, "UPDATE weir_consent_log SET lsn = (SELECT COUNT(*) FROM weir_consent_log) WHERE subject = "
-	             "'customer-18'");
-	sql(fixture, "INSERT INTO weir_consent_rules SELECT subject, rule_id, version, lsn, body FROM weir_consent_log"
-	             " WHERE subject = 'customer-18'");
+	sql(fixture,
+		"INSERT INTO weir_consent_log SELECT lsn + 100, at_us, kind, 'customer-18', rule_id, purpose, "
+		"version, body"
+		" FROM weir_consent_log WHERE subject = 'customer-00' AND kind = 'post'");
+	sql(fixture,
+		"UPDATE weir_consent_log SET lsn = (SELECT COUNT(*) FROM weir_consent_log) WHERE subject = "
+		"'customer-18'");
+	sql(fixture,
+		"INSERT INTO weir_consent_rules SELECT subject, rule_id, version, lsn, body FROM weir_consent_log"
+		" WHERE subject = 'customer-18'");
 	assert_break(fixture, "consent", "a permitted row is not in gold", "silver.visits");
 	assert_string_equal(broken(fixture, "purpose"), "analytics");
 }
@@ -479,11 +482,12 @@ static void test_orphan(void **state)
 	/* Another engine's table is its own business. */
 	put_file(fixture, "../../../mine.json", 60);
 	assert_false(check(fixture));
-	sql(fixture, weir_arena_printf(arena,
-	                     "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, "
-	                     "metadata_location, iceberg_type) VALUES"
-	                     " ('weir', 'lab', 'mine', 'file://%s/warehouse/lab/mine/metadata/1.json', 'TABLE')",
-	                     fixture->data));
+	sql(fixture,
+		weir_arena_printf(arena,
+			"INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, "
+			"metadata_location, iceberg_type) VALUES"
+			" ('weir', 'lab', 'mine', 'file://%s/warehouse/lab/mine/metadata/1.json', 'TABLE')",
+			fixture->data));
 	snprintf(from, sizeof from, "%s/warehouse/mine.json", fixture->data);
 	snprintf(to, sizeof to, "%s/warehouse/lab", fixture->data);
 	mkdir(to, 0700);
@@ -503,7 +507,7 @@ static void test_orphan(void **state)
 enum lie { LIE_ROWS, LIE_PARTITION, LIE_UPPER, LIE_LOWER, LIE_NULLS, LIE_TWICE, LIE_SWAPPED, LIE_LOST };
 
 static struct ice_column_metrics *metrics_of(
-        struct ice_data_file *file, const struct weir_schema *schema, const char *column)
+	struct ice_data_file *file, const struct weir_schema *schema, const char *column)
 {
 	int32_t id = schema->fields[weir_schema_find(schema, weir_str_from(column))].id;
 	for (uint32_t i = 0; i < file->metric_count; i++)
@@ -522,8 +526,8 @@ static void tell(enum lie lie, struct ice_data_file *file, const struct weir_sch
 		break;
 	case LIE_PARTITION:
 		file->partition[0].value.u.text = weir_str_is(file->partition[0].value.u.text, "analytics")
-		                                          ? WEIR_STR("personalisation")
-		                                          : WEIR_STR("analytics");
+			? WEIR_STR("personalisation")
+			: WEIR_STR("analytics");
 		break;
 	case LIE_UPPER:
 		customer->upper = WEIR_STR("customer");
@@ -567,14 +571,14 @@ static void lie(struct fixture *fixture, const char *ns, enum lie lie)
 	}
 	tell(lie, copy, ice_table_schema(table));
 	struct ice_commit_part part = {.table = table_of(fixture, ns),
-	        .edit = {.operation = ICE_OP_OVERWRITE,
-	                .added = copy,
-	                .added_count = lie != LIE_LOST,
-	                .removed = &files->files[0]->path,
-	                .removed_count = lie != LIE_TWICE,
-	                .prefix = WEIR_STR("liar"),
-	                .now_ms = 1,
-	                .erase = lie == LIE_LOST}};
+		.edit = {.operation = ICE_OP_OVERWRITE,
+			.added = copy,
+			.added_count = lie != LIE_LOST,
+			.removed = &files->files[0]->path,
+			.removed_count = lie != LIE_TWICE,
+			.prefix = WEIR_STR("liar"),
+			.now_ms = 1,
+			.erase = lie == LIE_LOST}};
 	must(ice_commit(registry, CONTROL_EPOCH, &part, 1, NULL, NULL, NULL, NULL, &err), &err);
 	weir_buf_done(&bytes);
 	weir_arena_free(arena);
@@ -619,15 +623,15 @@ static const struct lying {
 	enum lie lie;
 	const char *check, *what, *table;
 } lies[] = {
-        {"gold", LIE_ROWS, "files", "another number of rows", "gold.visits"},
-        {"gold", LIE_PARTITION, "files", "wrong partition of purpose", "gold.visits"},
-        {"gold", LIE_UPPER, "files", "upper bound is below", "gold.visits"},
-        {"gold", LIE_LOWER, "files", "lower bound is above", "gold.visits"},
-        {"gold", LIE_NULLS, "files", "count of nulls", "gold.visits"},
-        {"gold", LIE_TWICE, "consent", "more than once", "gold.visits"},
-        {"gold", LIE_LOST, "consent", "a permitted row is not in gold", "silver.visits"},
-        {"silver", LIE_TWICE, "counters", "silver does not have", "silver.visits"},
-        {"silver", LIE_LOST, "counters", "silver does not have", "silver.visits"},
+	{"gold", LIE_ROWS, "files", "another number of rows", "gold.visits"},
+	{"gold", LIE_PARTITION, "files", "wrong partition of purpose", "gold.visits"},
+	{"gold", LIE_UPPER, "files", "upper bound is below", "gold.visits"},
+	{"gold", LIE_LOWER, "files", "lower bound is above", "gold.visits"},
+	{"gold", LIE_NULLS, "files", "count of nulls", "gold.visits"},
+	{"gold", LIE_TWICE, "consent", "more than once", "gold.visits"},
+	{"gold", LIE_LOST, "consent", "a permitted row is not in gold", "silver.visits"},
+	{"silver", LIE_TWICE, "counters", "silver does not have", "silver.visits"},
+	{"silver", LIE_LOST, "counters", "silver does not have", "silver.visits"},
 };
 
 static void test_lies(void **state)
@@ -657,19 +661,19 @@ static void test_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(test_sound, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_engine_check, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_open_tasks, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_control, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_permitted_and_absent, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_file_gone, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_file_cut, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_file_overwritten, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_orphan, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_removal_meanwhile, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sound, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_engine_check, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_open_tasks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_control, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_permitted_and_absent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_file_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_file_cut, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_file_overwritten, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_orphan, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_removal_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

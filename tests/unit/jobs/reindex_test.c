@@ -83,8 +83,9 @@ static void a_withdrawn_row_goes_to_history(void **state)
 	assert_int_equal(lake_count(&lake, GOLD, "athlete_id", "a1", "purpose", "education", NULL), 6);
 	assert_int_equal(lake_count(&lake, GOLD, "athlete_id", "a2", "purpose", "research", NULL), 4);
 	assert_int_equal(lake_count(&lake, HISTORY, NULL), 6);
-	assert_int_equal(lake_count(&lake, HISTORY, "athlete_id", "a1", "purpose", "research", "granted_lsn", number(&lake, head),
-				 "revoked_lsn", number(&lake, revoked), "revoked_at", number(&lake, LAKE_NOW), NULL),
+	assert_int_equal(lake_count(&lake, HISTORY, "athlete_id", "a1", "purpose", "research", "granted_lsn",
+				 number(&lake, head), "revoked_lsn", number(&lake, revoked), "revoked_at",
+				 number(&lake, LAKE_NOW), NULL),
 		6);
 	/* The snapshots that had the rows are gone, and so are their files: at once, without a sweep. */
 	assert_int_equal(count_snapshots(&lake, GOLD), 1);
@@ -166,9 +167,11 @@ static void a_narrower_rule_takes_what_it_no_longer_gives(void **state)
 	lake_permit(&lake, "a1", "research", "education", NULL);
 	post_some(&lake, "a1", 0, 10);
 	assert_int_equal(lake_count(&lake, GOLD, NULL), 20);
-	uint64_t lsn = lake_rule(&lake, "{\"userId\": \"a1\", \"dimensions\": {\"purpose\": {\"operator\": \"IN\", \"values\": [{\"value\": \"research\"}, "
-				       "{\"value\": \"education\"}]}, \"activity\": {\"operator\": \"EQUALS\", \"value\": \"running\"},"
-				       " \"metric_conditions\": {\"heart_rate\": {\"operator\": \"LT\", \"value\": 86}}}}");
+	uint64_t lsn = lake_rule(&lake,
+		"{\"userId\": \"a1\", \"dimensions\": {\"purpose\": {\"operator\": \"IN\", \"values\": [{\"value\": "
+		"\"research\"}, "
+		"{\"value\": \"education\"}]}, \"activity\": {\"operator\": \"EQUALS\", \"value\": \"running\"},"
+		" \"metric_conditions\": {\"heart_rate\": {\"operator\": \"LT\", \"value\": 86}}}}");
 	lake_settle(&lake);
 	assert_int_equal(lake_count(&lake, GOLD, NULL), 6); /* 80, 82, 84 */
 	assert_int_equal(lake_count(&lake, GOLD, "activity", "cycling", NULL), 0);
@@ -191,12 +194,15 @@ static void a_deny_outweighs_and_its_removal_gives_back(void **state)
 	lake_start(&lake, LAKE_ATHLETE);
 	lake_permit(&lake, "a1", "research", "education", NULL);
 	post_some(&lake, "a1", 0, 10);
-	lake_rule(&lake, "{\"userId\": \"a1\", \"ruleId\": \"no-cycling\", \"effect\": \"deny\", \"dimensions\": {\"activity\": {\"operator\": \"EQUALS\", "
-			 "\"value\": \"cycling\"}}}");
+	lake_rule(&lake,
+		"{\"userId\": \"a1\", \"ruleId\": \"no-cycling\", \"effect\": \"deny\", \"dimensions\": {\"activity\": "
+		"{\"operator\": \"EQUALS\", "
+		"\"value\": \"cycling\"}}}");
 	lake_settle(&lake);
 	assert_int_equal(lake_count(&lake, GOLD, NULL), 10);
 	assert_int_equal(lake_count(&lake, GOLD, "activity", "cycling", NULL), 0);
-	lake_permit(&lake, "a1", "research", "education", "marketing", NULL); /* a backfill does not bring what a deny holds */
+	lake_permit(&lake, "a1", "research", "education", "marketing",
+		NULL); /* a backfill does not bring what a deny holds */
 	lake_settle(&lake);
 	assert_int_equal(lake_count(&lake, GOLD, "activity", "cycling", NULL), 0);
 	assert_int_equal(lake_count(&lake, GOLD, "purpose", "marketing", NULL), 5);
@@ -219,7 +225,9 @@ static void a_backfill_brings_each_row_once(void **state)
 	post_some(&lake, "a1", 50, 5); /* under the rule, before its task: an epoch and a backfill meet */
 	assert_int_equal(lake_count(&lake, GOLD, NULL), 5);
 	lake_settle(&lake);
-	assert_int_equal(lake_count(&lake, GOLD, "athlete_id", "a1", "purpose", "research", "consent_lsn", number(&lake, lsn), NULL), 15);
+	assert_int_equal(lake_count(&lake, GOLD, "athlete_id", "a1", "purpose", "research", "consent_lsn",
+				 number(&lake, lsn), NULL),
+		15);
 	assert_int_equal(lake_count(&lake, GOLD, NULL), 15);
 	lake_permit(&lake, "a1", "research", "coaching", NULL);
 	lake_settle(&lake);
@@ -273,7 +281,8 @@ static void many_pairs_share_one_rewrite(void **state)
 		snprintf(athlete, sizeof athlete, "a%02u", i);
 		lake_permit(&lake, athlete, "research", "education", NULL);
 		for (unsigned j = 0; j < 5; j++)
-			weir_buf_printf(&text, "%s\n", lake_event(&lake, i * 5 + j, athlete, LAKE_NOW, NULL, "\"heart_rate\": 100"));
+			weir_buf_printf(&text, "%s\n",
+				lake_event(&lake, i * 5 + j, athlete, LAKE_NOW, NULL, "\"heart_rate\": 100"));
 	}
 	lake_post(&lake, weir_buf_cstr(&text));
 	weir_buf_done(&text);
@@ -321,10 +330,12 @@ static void any_order_of_changes_ends_sound(void **state)
 			lake_permit(&lake, athlete, "research", "education", NULL);
 			break;
 		case 1:
-			lake_rule(&lake, weir_arena_printf(lake.arena,
-						 "{\"userId\": \"%s\", \"dimensions\": {\"purpose\": {\"operator\": \"EQUALS\", \"value\": \"research\"}, "
-						 "\"activity\": {\"operator\": \"EQUALS\", \"value\": \"running\"}}}",
-						 athlete));
+			lake_rule(&lake,
+				weir_arena_printf(lake.arena,
+					"{\"userId\": \"%s\", \"dimensions\": {\"purpose\": {\"operator\": \"EQUALS\", "
+					"\"value\": \"research\"}, "
+					"\"activity\": {\"operator\": \"EQUALS\", \"value\": \"running\"}}}",
+					athlete));
 			break;
 		case 2:
 			lake_withdraw(&lake, athlete, next_random(&random) % 2 ? "research" : "education");
@@ -342,8 +353,9 @@ static void any_order_of_changes_ends_sound(void **state)
 			break;
 		default:
 			for (unsigned i = 0; i < 3; i++, event++)
-				lake_post(&lake, lake_event(&lake, event, athlete, LAKE_NOW,
-							 event % 2 ? "\"activity\": \"running\"" : NULL, "\"heart_rate\": 100"));
+				lake_post(&lake,
+					lake_event(&lake, event, athlete, LAKE_NOW,
+						event % 2 ? "\"activity\": \"running\"" : NULL, "\"heart_rate\": 100"));
 			if (next_random(&random) % 2 == 0)
 				lake_flush(&lake);
 			break;

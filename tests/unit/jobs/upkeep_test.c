@@ -23,7 +23,8 @@ static void post_epoch(struct lake_fixture *lake, unsigned first, unsigned count
 		snprintf(athlete, sizeof athlete, "a%u", i % 5);
 		weir_buf_printf(&text, "%s\n",
 			lake_event(lake, first + i, athlete, LAKE_NOW - (int64_t)(i % 3) * WEIR_US_PER_DAY,
-				i % 2 == 0 ? "\"activity\": \"running\"" : "\"activity\": \"cycling\"", "\"heart_rate\": 100"));
+				i % 2 == 0 ? "\"activity\": \"running\"" : "\"activity\": \"cycling\"",
+				"\"heart_rate\": 100"));
 	}
 	lake_post(lake, weir_buf_cstr(&text));
 	weir_buf_done(&text);
@@ -39,9 +40,10 @@ struct digest {
 static void add_row(void *context, const struct weir_batch *batch, uint32_t row)
 {
 	struct digest *digest = context;
-	const char *text = weir_arena_printf(digest->lake->arena, "%s %s %s %s %s", lake_cell(digest->lake, batch, row, "event_id"),
-		lake_cell(digest->lake, batch, row, "athlete_id"), lake_cell(digest->lake, batch, row, "purpose"),
-		lake_cell(digest->lake, batch, row, "consent_lsn"), lake_cell(digest->lake, batch, row, "consent_version"));
+	const char *text = weir_arena_printf(digest->lake->arena, "%s %s %s %s %s",
+		lake_cell(digest->lake, batch, row, "event_id"), lake_cell(digest->lake, batch, row, "athlete_id"),
+		lake_cell(digest->lake, batch, row, "purpose"), lake_cell(digest->lake, batch, row, "consent_lsn"),
+		lake_cell(digest->lake, batch, row, "consent_version"));
 	uint64_t hash = 14695981039346656037ULL;
 	for (const char *c = text; *c != '\0'; c++)
 		hash = (hash ^ (uint8_t)*c) * 1099511628211ULL;
@@ -65,8 +67,11 @@ static void compaction_keeps_rows_and_their_numbers(void **state)
 	for (unsigned i = 0; i < 8; i++) {
 		snprintf(athlete, sizeof athlete, "a%u", i % 5);
 		lake_permit(&lake, athlete, "research", "education", NULL); /* numbers differ from file to file */
-		lake_rule(&lake, weir_arena_printf(lake.arena,
-					 "{\"userId\": \"a0\", \"ruleId\": \"r%u\", \"dimensions\": {\"purpose\": {\"operator\": \"EQUALS\", \"value\": \"coaching\"}}}", i));
+		lake_rule(&lake,
+			weir_arena_printf(lake.arena,
+				"{\"userId\": \"a0\", \"ruleId\": \"r%u\", \"dimensions\": {\"purpose\": "
+				"{\"operator\": \"EQUALS\", \"value\": \"coaching\"}}}",
+				i));
 		lake_settle(&lake);
 		post_epoch(&lake, 100 * i, 50);
 	}
@@ -125,8 +130,8 @@ static void large_cells_get_files_of_their_own(void **state)
 	struct digest rows = digest_gold(&lake);
 	lake_settle_all(&lake);
 	struct specs after = count_specs(&lake, GOLD);
-	printf("landing %llu, own %llu rows in %llu files\n", (unsigned long long)after.landing, (unsigned long long)after.own,
-		(unsigned long long)after.files);
+	printf("landing %llu, own %llu rows in %llu files\n", (unsigned long long)after.landing,
+		(unsigned long long)after.own, (unsigned long long)after.files);
 	assert_int_equal(after.own + after.landing, before.landing);
 	assert_true(after.own > 0);
 	struct digest same = digest_gold(&lake);
@@ -166,9 +171,15 @@ static void a_compaction_whose_input_is_gone_does_not_bring_it_back(void **state
 	char prefix[32];
 	LAKE_OK(&lake, ice_reserve_prefix(engine_control(lake.engine), LAKE_NOW, prefix, &err), &err);
 	struct ice_commit_part part = {.table = gold,
-		.edit = {.operation = ICE_OP_REPLACE, .added = files->files[picked], .added_count = 1, .removed = &removed, .removed_count = 1,
-			.prefix = weir_str_from(prefix), .now_ms = LAKE_NOW / 1000}};
-	assert_int_equal(ice_commit(registry, CONTROL_BACKGROUND, &part, 1, NULL, NULL, NULL, NULL, &err), WEIR_E_CONFLICT);
+		.edit = {.operation = ICE_OP_REPLACE,
+			.added = files->files[picked],
+			.added_count = 1,
+			.removed = &removed,
+			.removed_count = 1,
+			.prefix = weir_str_from(prefix),
+			.now_ms = LAKE_NOW / 1000}};
+	assert_int_equal(
+		ice_commit(registry, CONTROL_BACKGROUND, &part, 1, NULL, NULL, NULL, NULL, &err), WEIR_E_CONFLICT);
 	ice_file_list_free(files);
 	ice_table_unref(planned);
 	assert_int_equal(lake_count(&lake, GOLD, "athlete_id", "a1", NULL), 0);
@@ -201,7 +212,8 @@ static void audit_is_drained_exactly_once(void **state)
 	LAKE_OK(&lake, jobs_audit(lake.engine->jobs, true, &did, &err), &err);
 	assert_false(did);
 	assert_int_equal(lake_count(&lake, "audit.access", "route", "sql", "outcome", "allowed", NULL), STATEMENTS);
-	assert_int_equal(lake_count(&lake, "audit.access", NULL), bus_next_offset(lake.engine->bus, WEIR_STR("audit"), 0));
+	assert_int_equal(
+		lake_count(&lake, "audit.access", NULL), bus_next_offset(lake.engine->bus, WEIR_STR("audit"), 0));
 	lake_done(&lake);
 }
 

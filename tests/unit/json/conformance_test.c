@@ -22,41 +22,41 @@ static void test_own_cases(void **state)
 		const char *text;
 		int64_t offset; /* -1: it is JSON */
 	} cases[] = {
-	        {"{}", -1},
-	        {"[]", -1},
-	        {" \t\r\n0 ", -1},
-	        {"\"\\u0000\\ud83d\\ude00\"", -1},
-	        {"-0.0e-0", -1},
-	        {"\"a text that is longer than a vector of sixteen bytes, \xc3\xa9 and so on\"", -1},
-	        {"1e308", -1},
-	        {"", 0},
-	        {"01", 0},
-	        {"-", 1},
-	        {"+1", 0},
-	        {".5", 0},
-	        {"1.", 2},
-	        {"1e", 2},
-	        {"1e309", 0},
-	        {"NaN", 0},
-	        {"Infinity", 0},
-	        {"nul", 0},
-	        {"[1,]", 3},
-	        {"[1 2]", 3},
-	        {"{\"a\":1,}", 7},
-	        {"{a:1}", 1},
-	        {"{\"a\" 1}", 5},
-	        {"{\"a\":1,\"b\":{\"c\":1,\"c\":2}}", 18},
-	        {"{\"a\":1,\"\\u0061\":2}", 7},
-	        {"[] []", 3},
-	        {"\"a text that is longer than sixteen bytes\x1f\"", 41},
-	        {"\"0123456789abcdef\xed\xa0\x80\"", 17},
-	        {"\"0123456789abcdef", 0},
-	        {"'a'", 0},
-	        {"[\"\\x\"]", 2},
-	        {"\"\\ud800\\u0041\"", 1},
-	        {"/**/1", 0},
-	        {"\"\\udc00\"", 1},
-	        {"\"\\ud800\"", 1},
+		{"{}", -1},
+		{"[]", -1},
+		{" \t\r\n0 ", -1},
+		{"\"\\u0000\\ud83d\\ude00\"", -1},
+		{"-0.0e-0", -1},
+		{"\"a text that is longer than a vector of sixteen bytes, \xc3\xa9 and so on\"", -1},
+		{"1e308", -1},
+		{"", 0},
+		{"01", 0},
+		{"-", 1},
+		{"+1", 0},
+		{".5", 0},
+		{"1.", 2},
+		{"1e", 2},
+		{"1e309", 0},
+		{"NaN", 0},
+		{"Infinity", 0},
+		{"nul", 0},
+		{"[1,]", 3},
+		{"[1 2]", 3},
+		{"{\"a\":1,}", 7},
+		{"{a:1}", 1},
+		{"{\"a\" 1}", 5},
+		{"{\"a\":1,\"b\":{\"c\":1,\"c\":2}}", 18},
+		{"{\"a\":1,\"\\u0061\":2}", 7},
+		{"[] []", 3},
+		{"\"a text that is longer than sixteen bytes\x1f\"", 41},
+		{"\"0123456789abcdef\xed\xa0\x80\"", 17},
+		{"\"0123456789abcdef", 0},
+		{"'a'", 0},
+		{"[\"\\x\"]", 2},
+		{"\"\\ud800\\u0041\"", 1},
+		{"/**/1", 0},
+		{"\"\\udc00\"", 1},
+		{"\"\\ud800\"", 1},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		uint64_t offset = 12345;
@@ -64,7 +64,7 @@ static void test_own_cases(void **state)
 		int code = json_validate(weir_str_from(cases[i].text), true, &offset, &err);
 		if (cases[i].offset < 0 ? code != 0 : code != WEIR_E_INPUT || offset != (uint64_t)cases[i].offset)
 			fail_msg("%s: code %d, offset %llu: %s", cases[i].text, code, (unsigned long long)offset,
-			        err.message);
+				err.message);
 	}
 }
 
@@ -77,7 +77,7 @@ static void test_depth(void **state)
 		memset(text, '[', depth);
 		memset(text + depth, ']', depth);
 		assert_int_equal(json_validate((struct weir_str){text, 2 * depth}, true, NULL, &err),
-		        depth <= JSON_MAX_DEPTH ? 0 : WEIR_E_INPUT);
+			depth <= JSON_MAX_DEPTH ? 0 : WEIR_E_INPUT);
 	}
 }
 
@@ -151,10 +151,10 @@ static void test_suite(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_own_cases),
-	        cmocka_unit_test(test_depth),
-	        cmocka_unit_test(test_many_names),
-	        cmocka_unit_test(test_suite),
+		cmocka_unit_test(test_own_cases),
+		cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_many_names),
+		cmocka_unit_test(test_suite),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ static void render_document(const char *text, struct weir_buf *out)
 			for (uint32_t i = 0; i < schema->field_count; i++) {
 				const struct weir_column *column = &batches[0]->columns[i];
 				struct weir_str value = weir_column_is_valid(column, row) ? weir_column_str(column, row)
-				                                                          : WEIR_STR("~");
+											  : WEIR_STR("~");
 				weir_buf_printf(out, "%s%.*s", i > 0 ? "|" : "", WEIR_STR_ARG(value));
 			}
 			weir_buf_putc(out, ';');
@@ -43,14 +43,14 @@ static void test_documents(void **state)
 	static const struct {
 		const char *text, *expected;
 	} cases[] = {
-	        {"{\"a\": 1, \"b\": \"x\\ty\", \"c\": [1, {\"d\": 2}], \"e\": null}",
-	                "a|b|c|e;1|x\ty|[1, {\"d\": 2}]|~;"},
-	        {"[{\"a\":1},{\"b\":true},{}, 7, \"s\", [1]]", "a|b|value;1|~|~;~|true|~;~|~|~;~|~|7;~|~|s;~|~|[1];"},
-	        {"[]", ";"},
-	        {"{}", ";;"},
-	        {"3", "value;3;"},
-	        {"{\"a\":1", "E-1@6"},
-	        {"[1,2", "E-1@4"},
+		{"{\"a\": 1, \"b\": \"x\\ty\", \"c\": [1, {\"d\": 2}], \"e\": null}",
+			"a|b|c|e;1|x\ty|[1, {\"d\": 2}]|~;"},
+		{"[{\"a\":1},{\"b\":true},{}, 7, \"s\", [1]]", "a|b|value;1|~|~;~|true|~;~|~|~;~|~|7;~|~|s;~|~|[1];"},
+		{"[]", ";"},
+		{"{}", ";;"},
+		{"3", "value;3;"},
+		{"{\"a\":1", "E-1@6"},
+		{"[1,2", "E-1@4"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct weir_buf out = WEIR_BUF_INIT;
@@ -106,11 +106,11 @@ static int read_piece(void *self, void *buffer, size_t capacity, size_t *ret_siz
 
 /* All pieces joined, each checked for its offset and its end; then the code. */
 static int split_all(
-        const char *text, size_t step, size_t block, size_t max_event, struct weir_buf *out, uint64_t *ret_offset)
+	const char *text, size_t step, size_t block, size_t max_event, struct weir_buf *out, uint64_t *ret_offset)
 {
 	struct pieces pieces = {weir_str_from(text), 0, step};
 	struct json_splitter *splitter =
-	        json_splitter_new((struct weir_byte_reader){read_piece, &pieces}, block, max_event);
+		json_splitter_new((struct weir_byte_reader){read_piece, &pieces}, block, max_event);
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_str piece;
 	uint64_t offset;
@@ -132,20 +132,20 @@ static void test_splitting(void **state)
 		int code;
 		uint64_t offset;
 	} cases[] = {
-	        {"{\"a\":1}\n{\"a\":2}\n", "{\"a\":1}\n{\"a\":2}\n", 0, 0},
-	        {"{\"a\":1}\n{\"a\":2}", "{\"a\":1}\n{\"a\":2}", 0, 0},
-	        {" [{\"a\":1},\n {\"a\": [\n1,2]} ]\n", "\n\n{\"a\":1}\n\n\n{\"a\": [ 1,2]}\n\n\n", 0, 0},
-	        {"[{\"a\":\"],[\\\"{\"}]", "\n{\"a\":\"],[\\\"{\"}\n", 0, 0},
-	        {"[]", "\n\n", 0, 0},
-	        {"", "", 0, 0},
-	        {" \n ", " \n ", 0, 0},
-	        {"[{\"a\":1}{\"a\":2}]", NULL, WEIR_E_INPUT, 8},
-	        {"[{\"a\":1},]", NULL, WEIR_E_INPUT, 9},
-	        {"[{\"a\":1}] x", NULL, WEIR_E_INPUT, 10},
-	        {"[{\"a\":1}", NULL, WEIR_E_INPUT, 8},
-	        {"[{\"a\":1},3]", NULL, WEIR_E_INPUT, 9},
-	        {"[{\"a\":\"0123456789012345678901234567890123456789\"}]", NULL, WEIR_E_LIMIT, 1},
-	        {"{\"b\":1}\n{\"a\":\"0123456789012345678901234567890123456789\"}", NULL, WEIR_E_LIMIT, 8},
+		{"{\"a\":1}\n{\"a\":2}\n", "{\"a\":1}\n{\"a\":2}\n", 0, 0},
+		{"{\"a\":1}\n{\"a\":2}", "{\"a\":1}\n{\"a\":2}", 0, 0},
+		{" [{\"a\":1},\n {\"a\": [\n1,2]} ]\n", "\n\n{\"a\":1}\n\n\n{\"a\": [ 1,2]}\n\n\n", 0, 0},
+		{"[{\"a\":\"],[\\\"{\"}]", "\n{\"a\":\"],[\\\"{\"}\n", 0, 0},
+		{"[]", "\n\n", 0, 0},
+		{"", "", 0, 0},
+		{" \n ", " \n ", 0, 0},
+		{"[{\"a\":1}{\"a\":2}]", NULL, WEIR_E_INPUT, 8},
+		{"[{\"a\":1},]", NULL, WEIR_E_INPUT, 9},
+		{"[{\"a\":1}] x", NULL, WEIR_E_INPUT, 10},
+		{"[{\"a\":1}", NULL, WEIR_E_INPUT, 8},
+		{"[{\"a\":1},3]", NULL, WEIR_E_INPUT, 9},
+		{"[{\"a\":\"0123456789012345678901234567890123456789\"}]", NULL, WEIR_E_LIMIT, 1},
+		{"{\"b\":1}\n{\"a\":\"0123456789012345678901234567890123456789\"}", NULL, WEIR_E_LIMIT, 8},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		for (size_t step = 1; step < 40; step += step < 8 ? 1 : 11)
@@ -154,9 +154,9 @@ static void test_splitting(void **state)
 				uint64_t offset;
 				int code = split_all(cases[i].text, step, block, 32, &out, &offset);
 				if (code != cases[i].code || (code != 0 && offset != cases[i].offset) ||
-				        (code == 0 && !weir_str_is(weir_buf_str(&out), cases[i].expected)))
+					(code == 0 && !weir_str_is(weir_buf_str(&out), cases[i].expected)))
 					fail_msg("case %zu, reads of %zu, blocks of %zu: code %d, offset %llu, \"%s\"",
-					        i, step, block, code, (unsigned long long)offset, weir_buf_cstr(&out));
+						i, step, block, code, (unsigned long long)offset, weir_buf_cstr(&out));
 				weir_buf_done(&out);
 			}
 }
@@ -164,9 +164,9 @@ static void test_splitting(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_documents),
-	        cmocka_unit_test(test_large_document),
-	        cmocka_unit_test(test_splitting),
+		cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_large_document),
+		cmocka_unit_test(test_splitting),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,61 +143,61 @@ struct change {
 };
 
 static const struct change changes[] = {
-        {"dedup: 24h", "dedpu: 24h", WEIR_E_INPUT, 17, 5, "did you mean 'dedup'?"},
-        {"dedup: 24h", "dedup: 24x", WEIR_E_INPUT, 17, 12, "'24x' is not a duration"},
-        {"dedup: 24h", "quite_another_key: 24h", WEIR_E_INPUT, 17, 5, "known: schema, id"},
-        {"dedup: 24h", "id: event_id", WEIR_E_INPUT, 0, 0, ""},
-        {"size: 64MiB", "size: 64MB", WEIR_E_INPUT, 19, 30, "'64MB' is not a size"},
-        {"weir: 1 ", "weir: 2 ", WEIR_E_INPUT, 2, 7, "weir: 1"},
-        {"lake: athlete", "lake: 9lives", WEIR_E_INPUT, 3, 7, "not a name"},
-        {"lake: athlete", "lake:", WEIR_E_INPUT, 2, 1, "no name"},
-        {"beyond: keep", "beyond: drop", WEIR_E_INPUT, 18, 71, "unknown choice for beyond: 'drop'"},
-        {"api: live", "api: alive", WEIR_E_INPUT, 20, 21, "did you mean 'live'?"},
-        {"api: live", "dlq: live", WEIR_E_INPUT, 20, 16, "always there"},
-        {"format: fit", "format: fitt", WEIR_E_INPUT, 24, 23, "did you mean 'fit'?"},
-        {"format: fit, sql: inputs/fit.sql,", "format: fit,", WEIR_E_INPUT, 24, 7, "no events yet"},
-        {"inputs/fit.sql", "inputs/fat.sql", WEIR_E_NOT_FOUND, 24, 33, "inputs/fat.sql"},
-        {"lookups/sports.csv", "lookups/nothing.csv", WEIR_E_NOT_FOUND, 9, 18, "lookups/nothing.csv"},
-        {"schemas/telemetry.schema.json", "nothing.json", WEIR_E_NOT_FOUND, 13, 13, "nothing.json"},
-        {"key: athlete_id", "key: athlete", WEIR_E_INPUT, 15, 10, "'athlete' is no property"},
-        {"id: event_id", "id: athlete_id", WEIR_E_INPUT, 14, 9, "format uuid"},
-        {"when: [score_state", "when: [score_state, score_state", WEIR_E_INPUT, 22, 49, "stands twice"},
-        {"raw: true", "raw: maybe", WEIR_E_INPUT, 28, 44, "not true or false"},
-        {"raw: true, ", "", WEIR_E_INPUT, 28, 3, "is of no kind"},
-        {"from: telemetry, raw", "from: telemetri, raw", WEIR_E_INPUT, 28, 28, "did you mean 'telemetry'?"},
-        {"from: silver.telemetry", "from: silver.telemetri", WEIR_E_INPUT, 31, 11, "did you mean 'silver.telemetry'?"},
-        {"consent: athlete  ", "consent: athletes  ", WEIR_E_INPUT, 32, 14, "did you mean 'athlete'?"},
-        {"day(received_at)", "daily(received_at)", WEIR_E_INPUT, 28, 62, "no partition field"},
-        {"day(received_at)", "bucket(0, received_at)", WEIR_E_INPUT, 28, 0, "no partition field"},
-        {"bronze.telemetry:", "telemetry:", WEIR_E_INPUT, 28, 3, "NAMESPACE.NAME"},
-        {"bronze.telemetry:", "audit.telemetry:", WEIR_E_INPUT, 28, 3, "weir's own"},
-        {"bronze.telemetry:", "gold.athlete_data:", WEIR_E_INPUT, 0, 0, ""},
-        {"removed: true, readers", "sql: silver.sql, removed: true, readers", WEIR_E_INPUT, 39, 56, "'sql' belongs to"},
-        {"subject: athlete_id ", "subjekt: athlete_id ", WEIR_E_INPUT, 42, 5, "did you mean 'subject'?"},
-        {"coaching]", "research]", WEIR_E_INPUT, 43, 48, "stands twice"},
-        {"type: time", "type: tme", WEIR_E_INPUT, 48, 58, "did you mean 'time'?"},
-        {"source: {column: source", "source: {columns: [source]", WEIR_E_INPUT, 47, 0, "type metrics"},
-        {"table: gold.athlete_data, order", "table: silver.telemetry, order", WEIR_E_INPUT, 52, 23,
-                "known: gold.athlete_data"},
-        {"[1000, 100000]", "[1000, 10]", WEIR_E_INPUT, 52, 98, "from 1000"},
-        {"timestamp >=", "timestamp >>", WEIR_E_INPUT, 53, 0, "no condition"},
-        {"${DATA}/warehouse", "gs://bucket/prefix", WEIR_E_UNSUPPORTED, 5, 13, "s3://bucket/prefix"},
-        {"${DATA}/warehouse", "s3://", WEIR_E_INPUT, 5, 13, "names no bucket"},
-        {"${DATA}/warehouse", "s3://bucket//prefix", WEIR_E_INPUT, 5, 13, "names no bucket"},
-        {"\"${DATA}/warehouse\"", "{uri: /x}", WEIR_E_INPUT, 5, 18, "is a bucket"},
-        {"\"${DATA}/warehouse\"", "{uri: s3://b/p, endpoint: localhost}", WEIR_E_INPUT, 5, 38, "http://HOST:PORT"},
-        {"\"${DATA}/warehouse\"", "{uri: s3://b/p, style: host}", WEIR_E_INPUT, 5, 35, "unknown style"},
-        {"\"${DATA}/warehouse\"", "{uri: s3://b/p, secret_key: hunter2}", WEIR_E_INPUT, 5, 40, "${env:NAME}"},
-        {"\"${DATA}/warehouse\"", "{uri: s3://b/p, secret_key: \"${env:HOME}x\"}", WEIR_E_INPUT, 5, 41, "${env:NAME}"},
-        {"\"${DATA}/warehouse\"", "{uri: s3://b/p, regoin: x}", WEIR_E_INPUT, 5, 28, "did you mean 'region'?"},
-        {"sqlite:${DATA}", "mysql://x", WEIR_E_INPUT, 6, 11, "sqlite:PATH"},
-        {"${DATA}/warehouse", "${HOME}/warehouse", WEIR_E_INPUT, 5, 13, "${HOME}"},
-        {"${DATA}/warehouse", "${env:WEIR_NO_SUCH}/warehouse", WEIR_E_NOT_FOUND, 5, 13, "WEIR_NO_SUCH"},
-        {"partitions: 2", "partitions: 65", WEIR_E_INPUT, 7, 35, "from 1 to 64"},
-        {"127.0.0.1:8080", "127.0.0.1", WEIR_E_INPUT, 4, 18, "HOST:PORT"},
-        {"streams:\n", "streams: [\n", WEIR_E_INPUT, 0, 0, "not YAML"},
-        {"keep: 7y}", "keep: *years}", WEIR_E_INPUT, 0, 0, ""},
-        {"serve: {listen: \"127.0.0.1:8080\"}", "serve: yes", WEIR_E_INPUT, 4, 8, "is a mapping"},
+	{"dedup: 24h", "dedpu: 24h", WEIR_E_INPUT, 17, 5, "did you mean 'dedup'?"},
+	{"dedup: 24h", "dedup: 24x", WEIR_E_INPUT, 17, 12, "'24x' is not a duration"},
+	{"dedup: 24h", "quite_another_key: 24h", WEIR_E_INPUT, 17, 5, "known: schema, id"},
+	{"dedup: 24h", "id: event_id", WEIR_E_INPUT, 0, 0, ""},
+	{"size: 64MiB", "size: 64MB", WEIR_E_INPUT, 19, 30, "'64MB' is not a size"},
+	{"weir: 1 ", "weir: 2 ", WEIR_E_INPUT, 2, 7, "weir: 1"},
+	{"lake: athlete", "lake: 9lives", WEIR_E_INPUT, 3, 7, "not a name"},
+	{"lake: athlete", "lake:", WEIR_E_INPUT, 2, 1, "no name"},
+	{"beyond: keep", "beyond: drop", WEIR_E_INPUT, 18, 71, "unknown choice for beyond: 'drop'"},
+	{"api: live", "api: alive", WEIR_E_INPUT, 20, 21, "did you mean 'live'?"},
+	{"api: live", "dlq: live", WEIR_E_INPUT, 20, 16, "always there"},
+	{"format: fit", "format: fitt", WEIR_E_INPUT, 24, 23, "did you mean 'fit'?"},
+	{"format: fit, sql: inputs/fit.sql,", "format: fit,", WEIR_E_INPUT, 24, 7, "no events yet"},
+	{"inputs/fit.sql", "inputs/fat.sql", WEIR_E_NOT_FOUND, 24, 33, "inputs/fat.sql"},
+	{"lookups/sports.csv", "lookups/nothing.csv", WEIR_E_NOT_FOUND, 9, 18, "lookups/nothing.csv"},
+	{"schemas/telemetry.schema.json", "nothing.json", WEIR_E_NOT_FOUND, 13, 13, "nothing.json"},
+	{"key: athlete_id", "key: athlete", WEIR_E_INPUT, 15, 10, "'athlete' is no property"},
+	{"id: event_id", "id: athlete_id", WEIR_E_INPUT, 14, 9, "format uuid"},
+	{"when: [score_state", "when: [score_state, score_state", WEIR_E_INPUT, 22, 49, "stands twice"},
+	{"raw: true", "raw: maybe", WEIR_E_INPUT, 28, 44, "not true or false"},
+	{"raw: true, ", "", WEIR_E_INPUT, 28, 3, "is of no kind"},
+	{"from: telemetry, raw", "from: telemetri, raw", WEIR_E_INPUT, 28, 28, "did you mean 'telemetry'?"},
+	{"from: silver.telemetry", "from: silver.telemetri", WEIR_E_INPUT, 31, 11, "did you mean 'silver.telemetry'?"},
+	{"consent: athlete  ", "consent: athletes  ", WEIR_E_INPUT, 32, 14, "did you mean 'athlete'?"},
+	{"day(received_at)", "daily(received_at)", WEIR_E_INPUT, 28, 62, "no partition field"},
+	{"day(received_at)", "bucket(0, received_at)", WEIR_E_INPUT, 28, 0, "no partition field"},
+	{"bronze.telemetry:", "telemetry:", WEIR_E_INPUT, 28, 3, "NAMESPACE.NAME"},
+	{"bronze.telemetry:", "audit.telemetry:", WEIR_E_INPUT, 28, 3, "weir's own"},
+	{"bronze.telemetry:", "gold.athlete_data:", WEIR_E_INPUT, 0, 0, ""},
+	{"removed: true, readers", "sql: silver.sql, removed: true, readers", WEIR_E_INPUT, 39, 56, "'sql' belongs to"},
+	{"subject: athlete_id ", "subjekt: athlete_id ", WEIR_E_INPUT, 42, 5, "did you mean 'subject'?"},
+	{"coaching]", "research]", WEIR_E_INPUT, 43, 48, "stands twice"},
+	{"type: time", "type: tme", WEIR_E_INPUT, 48, 58, "did you mean 'time'?"},
+	{"source: {column: source", "source: {columns: [source]", WEIR_E_INPUT, 47, 0, "type metrics"},
+	{"table: gold.athlete_data, order", "table: silver.telemetry, order", WEIR_E_INPUT, 52, 23,
+		"known: gold.athlete_data"},
+	{"[1000, 100000]", "[1000, 10]", WEIR_E_INPUT, 52, 98, "from 1000"},
+	{"timestamp >=", "timestamp >>", WEIR_E_INPUT, 53, 0, "no condition"},
+	{"${DATA}/warehouse", "gs://bucket/prefix", WEIR_E_UNSUPPORTED, 5, 13, "s3://bucket/prefix"},
+	{"${DATA}/warehouse", "s3://", WEIR_E_INPUT, 5, 13, "names no bucket"},
+	{"${DATA}/warehouse", "s3://bucket//prefix", WEIR_E_INPUT, 5, 13, "names no bucket"},
+	{"\"${DATA}/warehouse\"", "{uri: /x}", WEIR_E_INPUT, 5, 18, "is a bucket"},
+	{"\"${DATA}/warehouse\"", "{uri: s3://b/p, endpoint: localhost}", WEIR_E_INPUT, 5, 38, "http://HOST:PORT"},
+	{"\"${DATA}/warehouse\"", "{uri: s3://b/p, style: host}", WEIR_E_INPUT, 5, 35, "unknown style"},
+	{"\"${DATA}/warehouse\"", "{uri: s3://b/p, secret_key: hunter2}", WEIR_E_INPUT, 5, 40, "${env:NAME}"},
+	{"\"${DATA}/warehouse\"", "{uri: s3://b/p, secret_key: \"${env:HOME}x\"}", WEIR_E_INPUT, 5, 41, "${env:NAME}"},
+	{"\"${DATA}/warehouse\"", "{uri: s3://b/p, regoin: x}", WEIR_E_INPUT, 5, 28, "did you mean 'region'?"},
+	{"sqlite:${DATA}", "mysql://x", WEIR_E_INPUT, 6, 11, "sqlite:PATH"},
+	{"${DATA}/warehouse", "${HOME}/warehouse", WEIR_E_INPUT, 5, 13, "${HOME}"},
+	{"${DATA}/warehouse", "${env:WEIR_NO_SUCH}/warehouse", WEIR_E_NOT_FOUND, 5, 13, "WEIR_NO_SUCH"},
+	{"partitions: 2", "partitions: 65", WEIR_E_INPUT, 7, 35, "from 1 to 64"},
+	{"127.0.0.1:8080", "127.0.0.1", WEIR_E_INPUT, 4, 18, "HOST:PORT"},
+	{"streams:\n", "streams: [\n", WEIR_E_INPUT, 0, 0, "not YAML"},
+	{"keep: 7y}", "keep: *years}", WEIR_E_INPUT, 0, 0, ""},
+	{"serve: {listen: \"127.0.0.1:8080\"}", "serve: yes", WEIR_E_INPUT, 4, 8, "is a mapping"},
 };
 
 /* A folder with the athlete lake's files and a lake.yaml of its own. */
@@ -218,7 +218,7 @@ static void make_folder(char *folder)
 static void remove_folder(const char *folder)
 {
 	static const char *const names[] = {
-	        "schemas", "lookups", "inputs", "silver.sql", "gold.sql", "lake.yaml", "secret"};
+		"schemas", "lookups", "inputs", "silver.sql", "gold.sql", "lake.yaml", "secret"};
 	char path[4096];
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		snprintf(path, sizeof path, "%s/%s", folder, names[i]);
@@ -267,11 +267,11 @@ static void test_wrong(void **state)
 		if (code == 0)
 			lake_free(lake);
 		snprintf(place, sizeof place, change->column > 0 ? "%s/lake.yaml:%d:%d" : "%s/lake.yaml:%d:", folder,
-		        change->line, change->column);
+			change->line, change->column);
 		if (code != change->code || (change->line > 0 && strncmp(err.object, place, strlen(place)) != 0) ||
-		        strstr(err.message, change->message) == NULL) {
+			strstr(err.message, change->message) == NULL) {
 			print_error("'%s' for '%s': %d at %s: %s\n", change->to, change->from, code, err.object,
-			        err.message);
+				err.message);
 			wrong++;
 		}
 	}
@@ -312,7 +312,7 @@ static void test_references(void **state)
 	write_file(folder, "secret", "hush\n", 5);
 	setenv("WEIR_TEST_PLACE", "somewhere", 1);
 	write_changed(folder, yaml,
-	        &(struct change){.from = "${DATA}/warehouse", .to = "/x/${env:WEIR_TEST_PLACE}/${file:secret}"});
+		&(struct change){.from = "${DATA}/warehouse", .to = "/x/${env:WEIR_TEST_PLACE}/${file:secret}"});
 	struct lake *lake = read_lake(folder, "data");
 	assert_string_equal(lake->warehouse, "/x/somewhere/hush");
 	assert_null(lake->s3);
@@ -328,10 +328,11 @@ static void test_references(void **state)
 	assert_null(lake->s3->access_key);
 	lake_free(lake);
 	write_changed(folder, yaml,
-	        &(struct change){.from = "\"${DATA}/warehouse\"",
-	                .to = "{uri: s3://bucket, endpoint: \"http://h:9000\", region: eu-1, style: virtual, access_key: "
-	                      "\"${env:WEIR_TEST_PLACE}\", secret_key: \"${file:secret}\", session_token: "
-	                      "\"${file:secret}\", cache: 2GiB}"});
+		&(struct change){.from = "\"${DATA}/warehouse\"",
+			.to = "{uri: s3://bucket, endpoint: \"http://h:9000\", region: eu-1, style: virtual, "
+			      "access_key: "
+			      "\"${env:WEIR_TEST_PLACE}\", secret_key: \"${file:secret}\", session_token: "
+			      "\"${file:secret}\", cache: 2GiB}"});
 	lake = read_lake(folder, "data");
 	assert_string_equal(lake->warehouse, "s3://bucket");
 	assert_string_equal(lake->s3->prefix, "");
@@ -345,10 +346,11 @@ static void test_references(void **state)
 	lake_free(lake);
 	/* Secrets of a PostgreSQL URL are not read here. */
 	char control[4200];
-	snprintf(control, sizeof control, "postgresql://u:${file:%s/secret}@h/d?sslpassword=${env:WEIR_NO_SUCH}", folder);
+	snprintf(control, sizeof control, "postgresql://u:${file:%s/secret}@h/d?sslpassword=${env:WEIR_NO_SUCH}",
+		folder);
 	write_changed(folder, yaml,
-	        &(struct change){.from = "sqlite:${DATA}/control.db",
-	                .to = "postgresql://u:${file:secret}@h/d?sslpassword=${env:WEIR_NO_SUCH}"});
+		&(struct change){.from = "sqlite:${DATA}/control.db",
+			.to = "postgresql://u:${file:secret}@h/d?sslpassword=${env:WEIR_NO_SUCH}"});
 	lake = read_lake(folder, "data");
 	assert_string_equal(lake->control, control);
 	lake_free(lake);
@@ -366,11 +368,11 @@ static void test_references(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_athlete),
-	        cmocka_unit_test(test_shop),
-	        cmocka_unit_test(test_wrong),
-	        cmocka_unit_test(test_cut),
-	        cmocka_unit_test(test_references),
+		cmocka_unit_test(test_athlete),
+		cmocka_unit_test(test_shop),
+		cmocka_unit_test(test_wrong),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_references),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

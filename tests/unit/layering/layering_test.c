@@ -34,17 +34,17 @@ static char last_offence[512];
 static const struct {
 	const char *header, *dir, *too;
 } adapters[] = {
-        {"duckdb.h", "sql", NULL},
-        {"sqlite3.h", "control", NULL},
-        {"libpq-fe.h", "control", NULL},
-        {"microhttpd.h", "serve", NULL},
-        {"libfyaml.h", "lake", NULL},
-        {"expat.h", "format/device", "store"},
-        {"curl/curl.h", "net", "cli"},
-        {"zstd.h", "codec", "format/avro"},
-        {"lz4.h", "codec", NULL},
-        {"snappy-c.h", "codec", "format/avro"},
-        {"brotli/decode.h", "codec", NULL},
+	{"duckdb.h", "sql", NULL},
+	{"sqlite3.h", "control", NULL},
+	{"libpq-fe.h", "control", NULL},
+	{"microhttpd.h", "serve", NULL},
+	{"libfyaml.h", "lake", NULL},
+	{"expat.h", "format/device", "store"},
+	{"curl/curl.h", "net", "cli"},
+	{"zstd.h", "codec", "format/avro"},
+	{"lz4.h", "codec", NULL},
+	{"snappy-c.h", "codec", "format/avro"},
+	{"brotli/decode.h", "codec", NULL},
 };
 
 static void offend(const char *path, unsigned line, const char *header, const char *why)
@@ -146,7 +146,7 @@ static void check_line(const char *path, unsigned line, const char *dir, const c
 	} else if (sscanf(text, " # include <%255[^>]>", header) == 1) {
 		for (size_t i = 0; i < sizeof adapters / sizeof adapters[0]; i++)
 			if (strcmp(adapters[i].header, header) == 0 && strcmp(adapters[i].dir, dir) != 0 &&
-			        (adapters[i].too == NULL || strcmp(adapters[i].too, dir) != 0))
+				(adapters[i].too == NULL || strcmp(adapters[i].too, dir) != 0))
 				offend(path, line, header, "only its adapter may include that library");
 	}
 }
@@ -181,7 +181,7 @@ static void test_modules_name_only_those_before_them(void **state)
 			const struct module *used = module_of_name(modules[i].uses[u]);
 			if (used == NULL || used >= &modules[i])
 				fail_msg("cmake/modules.cmake: %s uses %s, which does not stand before it",
-				        modules[i].name, modules[i].uses[u]);
+					modules[i].name, modules[i].uses[u]);
 		}
 }
 
@@ -200,22 +200,22 @@ static void test_a_forbidden_include_is_named(void **state)
 		const char *dir, *line;
 		bool allowed;
 	} cases[] = {
-	        {"base", "#include \"base/str.h\"", true},
-	        {"base", "#include \"column/batch.h\"", false},
-	        {"bus", "#include \"control/control.h\"", false},
-	        {"consent", "#include \"iceberg/table.h\"", false},
-	        {"format/parquet", "#include \"store/store.h\"", false},
-	        {"stream", "  #  include \"consent/consent.h\"", true},
-	        {"stream", "#include \"consent/consent_int.h\"", false},
-	        {"jobs", "#include \"iceberg/internal.h\"", false},
-	        {"serve", "#include \"stream/stream_int.h\"", false},
-	        {"gen", "#include \"nowhere/x.h\"", false},
-	        {"gen", "#include \"gen.h\"", false},
-	        {"access", "#include <duckdb.h>", false},
-	        {"sql", "#include <duckdb.h>", true},
-	        {"engine", "#include <sqlite3.h>", false},
-	        {"cli", "#include \"engine/engine.h\"", true},
-	        {"cli", "#include \"engine/engine_int.h\"", false},
+		{"base", "#include \"base/str.h\"", true},
+		{"base", "#include \"column/batch.h\"", false},
+		{"bus", "#include \"control/control.h\"", false},
+		{"consent", "#include \"iceberg/table.h\"", false},
+		{"format/parquet", "#include \"store/store.h\"", false},
+		{"stream", "  #  include \"consent/consent.h\"", true},
+		{"stream", "#include \"consent/consent_int.h\"", false},
+		{"jobs", "#include \"iceberg/internal.h\"", false},
+		{"serve", "#include \"stream/stream_int.h\"", false},
+		{"gen", "#include \"nowhere/x.h\"", false},
+		{"gen", "#include \"gen.h\"", false},
+		{"access", "#include <duckdb.h>", false},
+		{"sql", "#include <duckdb.h>", true},
+		{"engine", "#include <sqlite3.h>", false},
+		{"cli", "#include \"engine/engine.h\"", true},
+		{"cli", "#include \"engine/engine_int.h\"", false},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -231,9 +231,9 @@ static void test_a_forbidden_include_is_named(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_modules_name_only_those_before_them),
-	        cmocka_unit_test(test_a_forbidden_include_is_named),
-	        cmocka_unit_test(test_every_include_is_allowed),
+		cmocka_unit_test(test_modules_name_only_those_before_them),
+		cmocka_unit_test(test_a_forbidden_include_is_named),
+		cmocka_unit_test(test_every_include_is_allowed),
 	};
 	return cmocka_run_group_tests(tests, read_table, NULL);
 }

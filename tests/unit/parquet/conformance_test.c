@@ -91,7 +91,7 @@ static bool as_expected(const struct found *found, const char *const fields[5], 
 	if (strcmp(fields[1], "-") == 0) /* "-4 a part of the text" */
 		return found->code == atoi(fields[3]) && strstr(text, strchr(fields[3], ' ') + 1) != NULL;
 	return found->code == 0 && found->rows == strtoull(fields[1], NULL, 10) &&
-	       found->columns == strtoull(fields[2], NULL, 10) && found->digest == strtoull(fields[3], NULL, 16);
+		found->columns == strtoull(fields[2], NULL, 10) && found->digest == strtoull(fields[3], NULL, 16);
 }
 
 struct tally {

@@ -51,8 +51,8 @@ static void test_levels(void **state)
 	for (unsigned round = 0; round < 300; round++) {
 		uint32_t count = 1 + (uint32_t)weir_rng_below(&rng, 2500);
 		for (uint32_t i = 0; i < count; i++)
-			levels[i] = i > 0 && weir_rng_chance(&rng, 0.9) ? levels[i - 1]
-									 : (uint8_t)weir_rng_below(&rng, 4);
+			levels[i] =
+				i > 0 && weir_rng_chance(&rng, 0.9) ? levels[i - 1] : (uint8_t)weir_rng_below(&rng, 4);
 		struct weir_buf out = WEIR_BUF_INIT;
 		struct pq_rle rle;
 		pq_rle_encode_levels(&out, levels, count, 2);

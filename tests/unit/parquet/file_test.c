@@ -97,8 +97,8 @@ static void random_values(struct weir_arena *arena, struct weir_rng *rng, const 
 			((double *)column->values)[i] = (double)value / 3;
 			break;
 		case WEIR_DECIMAL:
-			((weir_int128 *)column->values)[i] = field->precision < 10 ? value % 10000000
-										  : (weir_int128)value * 99999999;
+			((weir_int128 *)column->values)[i] =
+				field->precision < 10 ? value % 10000000 : (weir_int128)value * 99999999;
 			break;
 		case WEIR_UUID:
 			((struct weir_uuid *)column->values)[i] = weir_uuid_v4(rng);
@@ -136,10 +136,10 @@ static void random_column(struct weir_arena *arena, struct weir_rng *rng, const 
 	static const double chances[] = {0, 0, 0.1, 0.9, 1};
 	double nulls = field->required ? 0 : chances[weir_rng_below(rng, 5)];
 	*column = (struct weir_column){.type = field->type, .child_count = field->child_count};
-	column->layout = weir_type_is_text(field->type)                               ? WEIR_VIEW
-			 : field->type == WEIR_LIST || field->type == WEIR_MAP ? WEIR_SPAN
-			 : field->type == WEIR_STRUCT                          ? WEIR_GROUP
-									       : WEIR_FLAT;
+	column->layout = weir_type_is_text(field->type)               ? WEIR_VIEW
+		: field->type == WEIR_LIST || field->type == WEIR_MAP ? WEIR_SPAN
+		: field->type == WEIR_STRUCT                          ? WEIR_GROUP
+								      : WEIR_FLAT;
 	column->values = weir_arena_calloc(arena, rows, weir_type_width(field->type));
 	column->children = weir_arena_calloc(arena, field->child_count, sizeof *column->children);
 	if (column->layout == WEIR_SPAN)
@@ -159,8 +159,8 @@ static void random_column(struct weir_arena *arena, struct weir_rng *rng, const 
 			weir_column_set_null(column, i);
 }
 
-static struct weir_batch *random_batch(struct weir_arena *arena, struct weir_rng *rng, const struct weir_schema *of,
-	uint32_t rows)
+static struct weir_batch *random_batch(
+	struct weir_arena *arena, struct weir_rng *rng, const struct weir_schema *of, uint32_t rows)
 {
 	struct weir_batch *batch = weir_arena_zalloc(arena, sizeof *batch);
 	*batch = (struct weir_batch){.schema = of, .row_count = rows};
@@ -185,11 +185,11 @@ struct written {
 	size_t count, capacity;
 };
 
-#define MUST(call)                                                     \
-	do {                                                           \
-		struct weir_error err = WEIR_ERROR_INIT;               \
-		char text[1200];                                       \
-		if ((call) != 0)                                       \
+#define MUST(call) \
+	do { \
+		struct weir_error err = WEIR_ERROR_INIT; \
+		char text[1200]; \
+		if ((call) != 0) \
 			fail_msg("%s", weir_error_text(&err, text, sizeof text)); \
 	} while (0)
 
@@ -198,8 +198,7 @@ static void remember(struct written *written, const struct weir_batch *batch, co
 	uint32_t count = selection != NULL ? selection->count : batch->row_count;
 	for (uint32_t i = 0; i < count; i++) {
 		WEIR_GROW(written->origins, written->count, written->capacity);
-		written->origins[written->count++] = (struct origin){batch,
-			selection != NULL ? selection->rows[i] : i};
+		written->origins[written->count++] = (struct origin){batch, selection != NULL ? selection->rows[i] : i};
 	}
 }
 
@@ -268,8 +267,8 @@ static uint64_t check_rows(const struct written *written, const struct pq_file *
 			for (uint32_t r = 0; r < batch->row_count; r++) {
 				const struct origin *origin = &written->origins[first + r];
 				uint32_t from = columns != NULL ? columns[c] : c;
-				if (!weir_value_equal(&batch->columns[c], r, &origin->batch->columns[from],
-					    origin->row))
+				if (!weir_value_equal(
+					    &batch->columns[c], r, &origin->batch->columns[from], origin->row))
 					fail_msg("column %u row %llu", c, (unsigned long long)(first + r));
 			}
 		}
@@ -291,7 +290,8 @@ static void test_random_files(void **state)
 		static const int32_t blooms[] = {1, 2, 10, 11};
 		struct pq_write_options options = {.codec = (enum codec)weir_rng_below(&rng, 7),
 			.row_group_rows = weir_rng_chance(&rng, 0.5) ? 1 + (uint32_t)weir_rng_below(&rng, 5000) : 0,
-			.bloom_ids = blooms, .bloom_count = (uint32_t)weir_rng_below(&rng, 5)};
+			.bloom_ids = blooms,
+			.bloom_count = (uint32_t)weir_rng_below(&rng, 5)};
 		struct written written;
 		if (options.row_group_rows > 0 && options.row_group_rows < 300)
 			options.row_group_rows = 300;
@@ -310,8 +310,8 @@ static void test_filters(void **state)
 	(void)state;
 	for (unsigned round = 0; round < 40; round++) {
 		static const int32_t blooms[] = {1, 10, 11};
-		struct pq_write_options options = {.codec = CODEC_ZSTD, .row_group_rows = 4000, .bloom_ids = blooms,
-			.bloom_count = 3};
+		struct pq_write_options options = {
+			.codec = CODEC_ZSTD, .row_group_rows = 4000, .bloom_ids = blooms, .bloom_count = 3};
 		struct written written;
 		write_random(&rng, &options, &written);
 		struct pq_file *file = open_written(&written);
@@ -323,8 +323,8 @@ static void test_filters(void **state)
 			if (!weir_column_is_valid(from, origin->row))
 				continue;
 			struct expr_value value = expr_value_of(from, origin->row);
-			struct expr_term term = {fields[column].id, (enum expr_op)weir_rng_below(&rng, EXPR_IS_NULL),
-				&value, 1};
+			struct expr_term term = {
+				fields[column].id, (enum expr_op)weir_rng_below(&rng, EXPR_IS_NULL), &value, 1};
 			struct pq_read_options read = {.filter = {&term, 1}};
 			struct pq_reader *reader = NULL;
 			struct weir_batch *batch;
@@ -444,8 +444,8 @@ static void test_projection(void **state)
 			assert_int_equal(weir_column_is_valid(&batch->columns[1], r),
 				weir_column_is_valid(&from[2], origin->row));
 			if (weir_column_is_valid(&from[2], origin->row))
-				assert_int_equal(weir_column_i64(&batch->columns[1], r),
-					weir_column_i64(&from[2], origin->row));
+				assert_int_equal(
+					weir_column_i64(&batch->columns[1], r), weir_column_i64(&from[2], origin->row));
 			double want = weir_column_double(&from[3], origin->row);
 			if (weir_column_is_valid(&from[3], origin->row) && !isnan(want))
 				assert_true(weir_column_double(&batch->columns[2], r) == want);

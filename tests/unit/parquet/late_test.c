@@ -21,15 +21,14 @@
 #define FIELD(text, number, kind) .name = {text, sizeof(text) - 1}, .id = number, .type = kind
 
 static struct weir_field element = {FIELD("element", 20, WEIR_INT64)};
-static struct weir_field entries[2] = {{FIELD("key", 21, WEIR_STRING), .required = true},
-	{FIELD("value", 22, WEIR_DOUBLE)}};
+static struct weir_field entries[2] = {
+	{FIELD("key", 21, WEIR_STRING), .required = true}, {FIELD("value", 22, WEIR_DOUBLE)}};
 static struct weir_field fields[] = {
 	{FIELD("id", 1, WEIR_INT64), .required = true}, /* rises */
 	{FIELD("rare", 2, WEIR_INT32)},                 /* 0 to 100 everywhere; odd in few places */
 	{FIELD("text", 3, WEIR_STRING)},                /* long, rising */
 	{FIELD("kind", 4, WEIR_STRING)},                /* few */
-	{FIELD("d", 5, WEIR_DOUBLE)},
-	{FIELD("flag", 6, WEIR_BOOL)},
+	{FIELD("d", 5, WEIR_DOUBLE)}, {FIELD("flag", 6, WEIR_BOOL)},
 	{FIELD("dec", 7, WEIR_DECIMAL), .precision = 30, .scale = 2},
 	{FIELD("l", 8, WEIR_LIST), .children = &element, .child_count = 1},
 	{FIELD("m", 9, WEIR_MAP), .children = entries, .child_count = 2},

@@ -58,11 +58,11 @@ static inline void text_string(struct weir_buf *out, struct weir_str text)
 	weir_json_string(&json, text);
 }
 
-static inline void text_cell(struct weir_buf *out, const struct weir_field *field, const struct weir_column *column,
-	uint32_t row);
+static inline void text_cell(
+	struct weir_buf *out, const struct weir_field *field, const struct weir_column *column, uint32_t row);
 
-static inline void text_span(struct weir_buf *out, const struct weir_field *field, const struct weir_column *column,
-	uint32_t row)
+static inline void text_span(
+	struct weir_buf *out, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
 	struct weir_span span = ((const struct weir_span *)column->values)[row];
 	weir_buf_putc(out, '[');
@@ -98,8 +98,8 @@ static inline void text_time(struct weir_buf *out, int64_t us)
 		(int)(us % WEIR_US_PER_SECOND));
 }
 
-static inline void text_cell(struct weir_buf *out, const struct weir_field *field, const struct weir_column *column,
-	uint32_t row)
+static inline void text_cell(
+	struct weir_buf *out, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
 	char text[WEIR_UUID_TEXT > WEIR_TIME_TEXT ? WEIR_UUID_TEXT : WEIR_TIME_TEXT];
 	if (!weir_column_is_valid(column, row)) {
@@ -122,8 +122,8 @@ static inline void text_cell(struct weir_buf *out, const struct weir_field *fiel
 		text_decimal(out, ((const weir_int128 *)column->values)[row], field->scale);
 		break;
 	case WEIR_DATE:
-		text_string(out,
-			(struct weir_str){text, weir_date_format((int32_t)weir_column_i64(column, row), text)});
+		text_string(
+			out, (struct weir_str){text, weir_date_format((int32_t)weir_column_i64(column, row), text)});
 		break;
 	case WEIR_TIME:
 		text_time(out, weir_column_i64(column, row));

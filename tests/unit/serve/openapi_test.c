@@ -114,12 +114,13 @@ static void test_routes(void **state)
 		assert_true((route->body == SERVE_NO_BODY) == (route->body_bytes == 0));
 		/* Nobody writes without a role, and /api/admin is the operator's alone. */
 		bool gives_token = strcmp(route->pattern, "/iceberg/v1/oauth/tokens") == 0; /* for a secret */
-		assert_false(write && !gives_token && strcmp(route->method, "HEAD") != 0 && (route->roles & SERVE_ANYONE) != 0);
+		assert_false(write && !gives_token && strcmp(route->method, "HEAD") != 0 &&
+			(route->roles & SERVE_ANYONE) != 0);
 		if (strncmp(route->pattern, "/api/admin", 10) == 0)
 			assert_int_equal(route->roles, SERVE_OPERATOR);
 		for (uint32_t j = 0; j < i; j++)
 			assert_false(strcmp(router.routes[j].pattern, route->pattern) == 0 &&
-				     strcmp(router.routes[j].method, route->method) == 0);
+				strcmp(router.routes[j].method, route->method) == 0);
 	}
 }
 
@@ -143,7 +144,7 @@ static void test_page(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		for (const char *at = pages[i]; (at = strstr(at, "\n| `")) != NULL; at++) {
 			bool route = strncmp(at + 4, "GET /", 5) == 0 || strncmp(at + 4, "POST /", 6) == 0 ||
-				     strncmp(at + 4, "HEAD /", 6) == 0 || strncmp(at + 4, "DELETE /", 8) == 0;
+				strncmp(at + 4, "HEAD /", 6) == 0 || strncmp(at + 4, "DELETE /", 8) == 0;
 			rows += route;
 		}
 		free(pages[i]);

@@ -14,13 +14,13 @@
 #include "lake/lake.h"
 #include "sql/sql.h"
 
-#define F(text, kind)                                                                                                  \
-	{                                                                                                              \
-		.name = {text, sizeof(text) - 1}, .type = (kind)                                                       \
+#define F(text, kind) \
+	{ \
+		.name = {text, sizeof(text) - 1}, .type = (kind) \
 	}
 
 static struct weir_field map_fields[2] = {
-        {.name = {"key", 3}, .type = WEIR_STRING, .required = true}, {.name = {"value", 5}, .type = WEIR_STRING}};
+	{.name = {"key", 3}, .type = WEIR_STRING, .required = true}, {.name = {"value", 5}, .type = WEIR_STRING}};
 
 /* The stream's relation: the schema's columns and weir's own. */
 enum {
@@ -42,11 +42,11 @@ enum {
 	E_COUNT
 };
 static struct weir_field event_fields[E_COUNT] = {F("event_id", WEIR_UUID), F("athlete_id", WEIR_STRING),
-        F("timestamp", WEIR_TIMESTAMPTZ), F("activity", WEIR_STRING), F("event_context", WEIR_STRING),
-        F("source", WEIR_STRING), F("device_type", WEIR_STRING), F("sport", WEIR_STRING),
-        {.name = {"metrics", 7}, .type = WEIR_MAP, .children = map_fields, .child_count = 2}, F("kind", WEIR_STRING),
-        F("period_start", WEIR_TIMESTAMPTZ), F("period_end", WEIR_TIMESTAMPTZ), F("trace_id", WEIR_STRING),
-        F("received_at", WEIR_TIMESTAMPTZ), F("is_late", WEIR_BOOL)};
+	F("timestamp", WEIR_TIMESTAMPTZ), F("activity", WEIR_STRING), F("event_context", WEIR_STRING),
+	F("source", WEIR_STRING), F("device_type", WEIR_STRING), F("sport", WEIR_STRING),
+	{.name = {"metrics", 7}, .type = WEIR_MAP, .children = map_fields, .child_count = 2}, F("kind", WEIR_STRING),
+	F("period_start", WEIR_TIMESTAMPTZ), F("period_end", WEIR_TIMESTAMPTZ), F("trace_id", WEIR_STRING),
+	F("received_at", WEIR_TIMESTAMPTZ), F("is_late", WEIR_BOOL)};
 static const struct weir_schema event_schema = {.field_count = E_COUNT, .fields = event_fields};
 
 struct world {
@@ -95,7 +95,7 @@ static int teardown(void **state)
 }
 
 static struct sql_transform *transform_new(struct world *world, struct weir_str text, struct weir_str path,
-        const char *relation, const struct weir_schema *input)
+	const char *relation, const struct weir_schema *input)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct sql_transform *transform = NULL;
@@ -121,30 +121,30 @@ struct event {
 };
 
 static const struct event events[] = {
-        /* In the Boston marathon, by place and time. */
-        {"2025-04-21T15:00:00Z", "running", NULL, NULL, NULL,
-                {"heart_rate", "150", "gps_lat", "42.3", "gps_lon", "-71.35"}, "boston_marathon_2025", "athletics",
-                "point", "", 150},
-        /* The right place a day later, the right time elsewhere, another activity, and without a place. */
-        {"2025-04-22T15:00:00Z", "running", NULL, NULL, NULL, {"gps_lat", "42.3", "gps_lon", "-71.35"}, NULL,
-                "athletics", "point", "", -1},
-        {"2025-04-21T15:00:00Z", "running", NULL, NULL, NULL, {"gps_lat", "47.3", "gps_lon", "8.5"}, NULL, "athletics",
-                "point", "", -1},
-        {"2025-04-21T15:00:00Z", "cycling", NULL, NULL, NULL, {"gps_lat", "42.3", "gps_lon", "-71.35"}, NULL, "cycling",
-                "point", "", -1},
-        {"2025-04-21T15:00:00Z", "running", NULL, NULL, NULL, {NULL}, NULL, "athletics", "point", "", -1},
-        /* What the event says stands. */
-        {"2025-04-21T15:00:00Z", "running", "my_race", "orienteering", "point",
-                {"gps_lat", "42.3", "gps_lon", "-71.35", "cadence", "88", "surface", "asphalt"}, "my_race",
-                "orienteering", "point", "cadence=88 surface=asphalt ", -1},
-        /* Unknown activity, none; a value that is no number stays among the rest. */
-        {"2025-01-01T00:00:00Z", "curling", NULL, NULL, NULL, {"heart_rate", "n/a"}, NULL, NULL, "point",
-                "heart_rate=n/a ", -1},
-        {"2025-01-01T00:00:00Z", NULL, NULL, NULL, "aggregate", {"heart_rate_avg", "61.5", "heart_rate", "1e999"}, NULL,
-                NULL, "aggregate", "heart_rate_avg=61.5 heart_rate=1e999 ", -1},
-        {"2025-01-01T00:00:00Z", "running", NULL, NULL, NULL,
-                {"heart_rate", "-1.5e2", "a_key_of_more_than_twelve_bytes", "a value of more than twelve bytes"}, NULL,
-                "athletics", "point", "a_key_of_more_than_twelve_bytes=a value of more than twelve bytes ", -150},
+	/* In the Boston marathon, by place and time. */
+	{"2025-04-21T15:00:00Z", "running", NULL, NULL, NULL,
+		{"heart_rate", "150", "gps_lat", "42.3", "gps_lon", "-71.35"}, "boston_marathon_2025", "athletics",
+		"point", "", 150},
+	/* The right place a day later, the right time elsewhere, another activity, and without a place. */
+	{"2025-04-22T15:00:00Z", "running", NULL, NULL, NULL, {"gps_lat", "42.3", "gps_lon", "-71.35"}, NULL,
+		"athletics", "point", "", -1},
+	{"2025-04-21T15:00:00Z", "running", NULL, NULL, NULL, {"gps_lat", "47.3", "gps_lon", "8.5"}, NULL, "athletics",
+		"point", "", -1},
+	{"2025-04-21T15:00:00Z", "cycling", NULL, NULL, NULL, {"gps_lat", "42.3", "gps_lon", "-71.35"}, NULL, "cycling",
+		"point", "", -1},
+	{"2025-04-21T15:00:00Z", "running", NULL, NULL, NULL, {NULL}, NULL, "athletics", "point", "", -1},
+	/* What the event says stands. */
+	{"2025-04-21T15:00:00Z", "running", "my_race", "orienteering", "point",
+		{"gps_lat", "42.3", "gps_lon", "-71.35", "cadence", "88", "surface", "asphalt"}, "my_race",
+		"orienteering", "point", "cadence=88 surface=asphalt ", -1},
+	/* Unknown activity, none; a value that is no number stays among the rest. */
+	{"2025-01-01T00:00:00Z", "curling", NULL, NULL, NULL, {"heart_rate", "n/a"}, NULL, NULL, "point",
+		"heart_rate=n/a ", -1},
+	{"2025-01-01T00:00:00Z", NULL, NULL, NULL, "aggregate", {"heart_rate_avg", "61.5", "heart_rate", "1e999"}, NULL,
+		NULL, "aggregate", "heart_rate_avg=61.5 heart_rate=1e999 ", -1},
+	{"2025-01-01T00:00:00Z", "running", NULL, NULL, NULL,
+		{"heart_rate", "-1.5e2", "a_key_of_more_than_twelve_bytes", "a value of more than twelve bytes"}, NULL,
+		"athletics", "point", "a_key_of_more_than_twelve_bytes=a value of more than twelve bytes ", -150},
 };
 #define EVENTS (sizeof events / sizeof *events)
 
@@ -171,7 +171,7 @@ static struct weir_batch *event_batch(uint32_t repeat)
 		weir_builder_map_start(builder, E_METRICS);
 		for (int m = 0; event->metrics[m] != NULL; m += 2)
 			weir_builder_map_entry(builder, E_METRICS, weir_str_from(event->metrics[m]),
-			        weir_str_from(event->metrics[m + 1]));
+				weir_str_from(event->metrics[m + 1]));
 		snprintf(trace, sizeof trace, "%06u", i);
 		weir_builder_str(builder, E_TRACE, weir_str_from(trace));
 		weir_builder_bool(builder, E_LATE, false);
@@ -196,7 +196,7 @@ static void assert_text(const struct weir_batch *batch, const char *name, uint32
 	bool valid = weir_column_is_valid(column, row);
 	if (valid != (wanted != NULL) || (valid && !weir_str_is(weir_column_str(column, row), wanted)))
 		fail_msg("%s is '%.*s', not '%s'", name, valid ? (int)weir_column_str(column, row).size : 4,
-		        valid ? weir_column_str(column, row).data : "null", wanted != NULL ? wanted : "null");
+			valid ? weir_column_str(column, row).data : "null", wanted != NULL ? wanted : "null");
 }
 
 static void assert_silver_row(const struct weir_batch *batch, uint32_t row)
@@ -218,9 +218,9 @@ static void assert_silver_row(const struct weir_batch *batch, uint32_t row)
 	const struct weir_span span = ((const struct weir_span *)rest->values)[row];
 	for (uint64_t i = span.offset; i < span.offset + span.length; i++) {
 		struct weir_str key = weir_column_str(&rest->children[0], (uint32_t)i),
-		                value = weir_column_str(&rest->children[1], (uint32_t)i);
+				value = weir_column_str(&rest->children[1], (uint32_t)i);
 		size += (size_t)snprintf(
-		        text + size, sizeof text - size, "%.*s=%.*s ", WEIR_STR_ARG(key), WEIR_STR_ARG(value));
+			text + size, sizeof text - size, "%.*s=%.*s ", WEIR_STR_ARG(key), WEIR_STR_ARG(value));
 	}
 	assert_string_equal(text, event->want_rest);
 }
@@ -248,7 +248,7 @@ static void test_silver(void **state)
 	/* Gold picks columns of silver alone. */
 	const struct lake_table *gold = table_of(world, LAKE_GOLD);
 	struct sql_transform *columns =
-	        transform_new(world, gold->sql, gold->sql_path, "telemetry", sql_transform_schema(transform));
+		transform_new(world, gold->sql, gold->sql_path, "telemetry", sql_transform_schema(transform));
 	const uint32_t *indices = NULL;
 	assert_true(sql_transform_is_projection(columns, &indices));
 	assert_int_equal(sql_transform_schema(columns)->field_count, 20);
@@ -315,37 +315,37 @@ static void test_whoop(void **state)
 	struct world *world = *state;
 	const struct lake_input *input = input_of(world, "whoop");
 	static struct weir_field recovery_fields[] = {F("cycle_id", WEIR_STRING), F("created_at", WEIR_STRING),
-	        F("updated_at", WEIR_STRING), F("score_state", WEIR_STRING), F("score", WEIR_STRING),
-	        F("athlete_id", WEIR_STRING)};
+		F("updated_at", WEIR_STRING), F("score_state", WEIR_STRING), F("score", WEIR_STRING),
+		F("athlete_id", WEIR_STRING)};
 	static struct weir_field cycle_fields[] = {F("cycle_id", WEIR_STRING), F("start", WEIR_STRING),
-	        F("end", WEIR_STRING), F("score_state", WEIR_STRING), F("score", WEIR_STRING),
-	        F("athlete_id", WEIR_STRING)};
+		F("end", WEIR_STRING), F("score_state", WEIR_STRING), F("score", WEIR_STRING),
+		F("athlete_id", WEIR_STRING)};
 	static const struct {
 		struct weir_schema schema;
 		const char *values[6];
 		const char *activity, *recovery, *average, *strain, *state;
 		const char *starts, *ends;
 	} cases[] = {
-	        {{.field_count = 6, .fields = recovery_fields},
-	                {"93845", "2025-02-01T06:25:44.774Z", "2025-02-01T14:25:44.774Z", "SCORED",
-	                        "{\"recovery_score\":44,\"resting_heart_rate\":64,\"hrv_rmssd_milli\":31.813562}",
-	                        "athlete-1"},
-	                "recovery", "44", NULL, NULL, "SCORED", "2025-02-01T06:25:44.774Z", "2025-02-01T14:25:44.774Z"},
-	        {{.field_count = 6, .fields = cycle_fields},
-	                {"93845", "2025-02-01T02:00:00.000Z", "2025-02-02T02:00:00.000Z", "SCORED",
-	                        "{\"strain\":5.2951527,\"kilojoule\":8288.297,\"average_heart_rate\":68,\"max_heart_"
-	                        "rate\":141}",
-	                        "athlete-1"},
-	                "daily", NULL, "68", "5.2951527", "SCORED", "2025-02-01T02:00:00Z", "2025-02-02T02:00:00Z"},
-	        {{.field_count = 6, .fields = recovery_fields},
-	                {"93846", "2025-02-02T06:25:44.774Z", NULL, "PENDING_SCORE", "{\"recovery_score\":44}",
-	                        "athlete-1"},
-	                "recovery", NULL, NULL, NULL, "PENDING_SCORE", "2025-02-02T06:25:44.774Z",
-	                "2025-02-02T06:25:44.774Z"},
+		{{.field_count = 6, .fields = recovery_fields},
+			{"93845", "2025-02-01T06:25:44.774Z", "2025-02-01T14:25:44.774Z", "SCORED",
+				"{\"recovery_score\":44,\"resting_heart_rate\":64,\"hrv_rmssd_milli\":31.813562}",
+				"athlete-1"},
+			"recovery", "44", NULL, NULL, "SCORED", "2025-02-01T06:25:44.774Z", "2025-02-01T14:25:44.774Z"},
+		{{.field_count = 6, .fields = cycle_fields},
+			{"93845", "2025-02-01T02:00:00.000Z", "2025-02-02T02:00:00.000Z", "SCORED",
+				"{\"strain\":5.2951527,\"kilojoule\":8288.297,\"average_heart_rate\":68,\"max_heart_"
+				"rate\":141}",
+				"athlete-1"},
+			"daily", NULL, "68", "5.2951527", "SCORED", "2025-02-01T02:00:00Z", "2025-02-02T02:00:00Z"},
+		{{.field_count = 6, .fields = recovery_fields},
+			{"93846", "2025-02-02T06:25:44.774Z", NULL, "PENDING_SCORE", "{\"recovery_score\":44}",
+				"athlete-1"},
+			"recovery", NULL, NULL, NULL, "PENDING_SCORE", "2025-02-02T06:25:44.774Z",
+			"2025-02-02T06:25:44.774Z"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct sql_transform *transform =
-		        transform_new(world, input->sql, input->sql_path, "input", &cases[i].schema);
+			transform_new(world, input->sql, input->sql_path, "input", &cases[i].schema);
 		struct weir_builder *builder = weir_builder_new(&cases[i].schema);
 		for (uint32_t c = 0; c < 6; c++) {
 			if (cases[i].values[c] != NULL)
@@ -382,14 +382,14 @@ static void test_shop(void **state)
 {
 	struct world *world = *state;
 	static struct weir_field fields[] = {F("visit_id", WEIR_UUID), F("customer_id", WEIR_STRING),
-	        F("visited_at", WEIR_TIMESTAMPTZ), F("page", WEIR_STRING), F("amount", WEIR_DOUBLE),
-	        F("items", WEIR_INT64), F("is_return", WEIR_BOOL), F("birthday", WEIR_DATE), F("trace_id", WEIR_STRING),
-	        F("received_at", WEIR_TIMESTAMPTZ), F("is_late", WEIR_BOOL)};
+		F("visited_at", WEIR_TIMESTAMPTZ), F("page", WEIR_STRING), F("amount", WEIR_DOUBLE),
+		F("items", WEIR_INT64), F("is_return", WEIR_BOOL), F("birthday", WEIR_DATE), F("trace_id", WEIR_STRING),
+		F("received_at", WEIR_TIMESTAMPTZ), F("is_late", WEIR_BOOL)};
 	static const struct weir_schema schema = {.field_count = sizeof fields / sizeof *fields, .fields = fields};
 	const struct lake_table *silver = table_of(world, LAKE_SILVER), *gold = table_of(world, LAKE_GOLD);
 	struct sql_transform *rows = transform_new(world, silver->sql, silver->sql_path, "visits", &schema);
 	struct sql_transform *columns =
-	        transform_new(world, gold->sql, gold->sql_path, "visits", sql_transform_schema(rows));
+		transform_new(world, gold->sql, gold->sql_path, "visits", sql_transform_schema(rows));
 	const uint32_t *indices = NULL;
 	assert_true(sql_transform_is_projection(columns, &indices));
 	assert_false(sql_transform_is_projection(rows, &indices));
@@ -400,10 +400,10 @@ static void test_shop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test_setup_teardown(test_silver, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_whoop, setup, teardown),
-	        cmocka_unit_test_setup_teardown(test_shop, setup_shop, teardown),
+		cmocka_unit_test_setup_teardown(test_silver, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_whoop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shop, setup_shop, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

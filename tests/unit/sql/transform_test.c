@@ -42,36 +42,36 @@ static struct weir_field string_field = {.name = {"s", 1}, .type = WEIR_STRING};
 static struct weir_field uuid_field = {.name = {"u", 1}, .type = WEIR_UUID};
 static struct weir_field double_field = {.name = {"d", 1}, .type = WEIR_DOUBLE};
 static struct weir_field map_fields[2] = {
-        {.name = {"key", 3}, .type = WEIR_STRING, .required = true}, {.name = {"value", 5}, .type = WEIR_STRING}};
+	{.name = {"key", 3}, .type = WEIR_STRING, .required = true}, {.name = {"value", 5}, .type = WEIR_STRING}};
 static struct weir_field struct_fields[3] = {{.name = {"a", 1}, .type = WEIR_INT64},
-        {.name = {"b", 1}, .type = WEIR_STRING},
-        {.name = {"c", 1}, .type = WEIR_LIST, .children = &double_field, .child_count = 1}};
+	{.name = {"b", 1}, .type = WEIR_STRING},
+	{.name = {"c", 1}, .type = WEIR_LIST, .children = &double_field, .child_count = 1}};
 static struct weir_field struct_field = {
-        .name = {"e", 1}, .type = WEIR_STRUCT, .children = struct_fields, .child_count = 3};
+	.name = {"e", 1}, .type = WEIR_STRUCT, .children = struct_fields, .child_count = 3};
 
 static struct weir_field all_fields[] = {
-        {.name = {"bool", 4}, .type = WEIR_BOOL},
-        {.name = {"int", 3}, .type = WEIR_INT32},
-        {.name = {"long", 4}, .type = WEIR_INT64},
-        {.name = {"float", 5}, .type = WEIR_FLOAT},
-        {.name = {"double", 6}, .type = WEIR_DOUBLE},
-        {.name = {"decimal_3_1", 11}, .type = WEIR_DECIMAL, .precision = 3, .scale = 1},
-        {.name = {"decimal_9_2", 11}, .type = WEIR_DECIMAL, .precision = 9, .scale = 2},
-        {.name = {"decimal_18_4", 12}, .type = WEIR_DECIMAL, .precision = 18, .scale = 4},
-        {.name = {"decimal_38_10", 13}, .type = WEIR_DECIMAL, .precision = 38, .scale = 10},
-        {.name = {"date", 4}, .type = WEIR_DATE},
-        {.name = {"time", 4}, .type = WEIR_TIME},
-        {.name = {"timestamp", 9}, .type = WEIR_TIMESTAMP},
-        {.name = {"timestamptz", 11}, .type = WEIR_TIMESTAMPTZ},
-        {.name = {"string", 6}, .type = WEIR_STRING},
-        {.name = {"dict", 4}, .type = WEIR_STRING},
-        {.name = {"uuid", 4}, .type = WEIR_UUID},
-        {.name = {"binary", 6}, .type = WEIR_BINARY},
-        {.name = {"list", 4}, .type = WEIR_LIST, .children = &string_field, .child_count = 1},
-        {.name = {"uuids", 5}, .type = WEIR_LIST, .children = &uuid_field, .child_count = 1},
-        {.name = {"map", 3}, .type = WEIR_MAP, .children = map_fields, .child_count = 2},
-        {.name = {"struct", 6}, .type = WEIR_STRUCT, .children = struct_fields, .child_count = 3},
-        {.name = {"structs", 7}, .type = WEIR_LIST, .children = &struct_field, .child_count = 1},
+	{.name = {"bool", 4}, .type = WEIR_BOOL},
+	{.name = {"int", 3}, .type = WEIR_INT32},
+	{.name = {"long", 4}, .type = WEIR_INT64},
+	{.name = {"float", 5}, .type = WEIR_FLOAT},
+	{.name = {"double", 6}, .type = WEIR_DOUBLE},
+	{.name = {"decimal_3_1", 11}, .type = WEIR_DECIMAL, .precision = 3, .scale = 1},
+	{.name = {"decimal_9_2", 11}, .type = WEIR_DECIMAL, .precision = 9, .scale = 2},
+	{.name = {"decimal_18_4", 12}, .type = WEIR_DECIMAL, .precision = 18, .scale = 4},
+	{.name = {"decimal_38_10", 13}, .type = WEIR_DECIMAL, .precision = 38, .scale = 10},
+	{.name = {"date", 4}, .type = WEIR_DATE},
+	{.name = {"time", 4}, .type = WEIR_TIME},
+	{.name = {"timestamp", 9}, .type = WEIR_TIMESTAMP},
+	{.name = {"timestamptz", 11}, .type = WEIR_TIMESTAMPTZ},
+	{.name = {"string", 6}, .type = WEIR_STRING},
+	{.name = {"dict", 4}, .type = WEIR_STRING},
+	{.name = {"uuid", 4}, .type = WEIR_UUID},
+	{.name = {"binary", 6}, .type = WEIR_BINARY},
+	{.name = {"list", 4}, .type = WEIR_LIST, .children = &string_field, .child_count = 1},
+	{.name = {"uuids", 5}, .type = WEIR_LIST, .children = &uuid_field, .child_count = 1},
+	{.name = {"map", 3}, .type = WEIR_MAP, .children = map_fields, .child_count = 2},
+	{.name = {"struct", 6}, .type = WEIR_STRUCT, .children = struct_fields, .child_count = 3},
+	{.name = {"structs", 7}, .type = WEIR_LIST, .children = &struct_field, .child_count = 1},
 };
 #define FIELDS (sizeof all_fields / sizeof *all_fields)
 static const struct weir_schema all_schema = {.field_count = FIELDS, .fields = all_fields};
@@ -80,7 +80,7 @@ static const struct weir_schema all_schema = {.field_count = FIELDS, .fields = a
 static struct weir_view random_view(struct weir_arena *arena, struct weir_rng *rng, uint64_t unique)
 {
 	const char *text = weir_arena_printf(arena, "%llx%.*s", (unsigned long long)unique,
-	        (int)weir_rng_below(rng, 40), "the quick brown fox jumps over the lazy dog");
+		(int)weir_rng_below(rng, 40), "the quick brown fox jumps over the lazy dog");
 	return weir_view_from(weir_str_from(text));
 }
 
@@ -93,10 +93,10 @@ static weir_int128 random_decimal(struct weir_rng *rng, unsigned precision)
 }
 
 static void random_column(struct weir_arena *arena, struct weir_rng *rng, const struct weir_field *field, bool nulls,
-        uint32_t rows, struct weir_column *column);
+	uint32_t rows, struct weir_column *column);
 
 static void random_spans(struct weir_arena *arena, struct weir_rng *rng, const struct weir_field *field, bool nulls,
-        uint32_t rows, struct weir_column *column)
+	uint32_t rows, struct weir_column *column)
 {
 	struct weir_span *spans = weir_arena_calloc(arena, rows + 1, sizeof *spans);
 	for (uint32_t i = 0; i < rows; i++) {
@@ -109,11 +109,11 @@ static void random_spans(struct weir_arena *arena, struct weir_rng *rng, const s
 	column->values = spans;
 	for (uint32_t i = 0; i < field->child_count; i++)
 		random_column(arena, rng, &field->children[i], nulls && !(field->type == WEIR_MAP && i == 0),
-		        column->child_rows, &column->children[i]);
+			column->child_rows, &column->children[i]);
 }
 
 static void random_value(
-        struct weir_arena *arena, struct weir_rng *rng, const struct weir_field *field, uint32_t row, void *values)
+	struct weir_arena *arena, struct weir_rng *rng, const struct weir_field *field, uint32_t row, void *values)
 {
 	char *at = (char *)values + (size_t)row * weir_type_width(field->type);
 	uint64_t bits = weir_rng_next(rng);
@@ -161,10 +161,10 @@ static void random_value(
 }
 
 static void random_column(struct weir_arena *arena, struct weir_rng *rng, const struct weir_field *field, bool nulls,
-        uint32_t rows, struct weir_column *column)
+	uint32_t rows, struct weir_column *column)
 {
 	*column = (struct weir_column){
-	        .type = field->type, .layout = weir_type_is_text(field->type) ? WEIR_VIEW : WEIR_FLAT};
+		.type = field->type, .layout = weir_type_is_text(field->type) ? WEIR_VIEW : WEIR_FLAT};
 	column->child_count = field->child_count;
 	column->children = weir_arena_calloc(arena, field->child_count + 1, sizeof *column->children);
 	if (nulls) {
@@ -209,8 +209,8 @@ static struct weir_batch *random_batch(struct weir_arena *arena, struct weir_rng
 {
 	struct weir_batch *batch = weir_arena_zalloc(arena, sizeof *batch);
 	*batch = (struct weir_batch){.schema = &all_schema,
-	        .row_count = rows,
-	        .columns = weir_arena_calloc(arena, FIELDS, sizeof *batch->columns)};
+		.row_count = rows,
+		.columns = weir_arena_calloc(arena, FIELDS, sizeof *batch->columns)};
 	for (uint32_t c = 0; c < FIELDS; c++) {
 		random_column(arena, rng, &all_fields[c], nulls, rows, &batch->columns[c]);
 		if (weir_str_is(all_fields[c].name, "dict"))
@@ -220,7 +220,7 @@ static struct weir_batch *random_batch(struct weir_arena *arena, struct weir_rng
 }
 
 static void assert_same_rows(
-        struct weir_batch *const *in, uint32_t in_count, struct weir_batch *const *out, uint32_t out_count)
+	struct weir_batch *const *in, uint32_t in_count, struct weir_batch *const *out, uint32_t out_count)
 {
 	uint32_t batch = 0, row = 0;
 	uint64_t rows = 0;
@@ -234,7 +234,7 @@ static void assert_same_rows(
 			for (uint32_t c = 0; c < FIELDS; c++) {
 				if (!weir_value_equal(&in[batch]->columns[c], row, &out[o]->columns[c], r))
 					fail_msg("column %.*s differs in batch %u row %u",
-					        WEIR_STR_ARG(all_fields[c].name), batch, row);
+						WEIR_STR_ARG(all_fields[c].name), batch, row);
 			}
 			row++;
 		}
@@ -262,7 +262,7 @@ static void test_round_trip(void **state)
 	struct sql *sql = open_sql();
 	/* The function keeps DuckDB from optimising: values pass through an expression. */
 	struct sql_transform *transform =
-	        transform_new(sql, "SELECT * FROM input WHERE true OR random() > 2", &all_schema);
+		transform_new(sql, "SELECT * FROM input WHERE true OR random() > 2", &all_schema);
 	for (int nulls = 0; nulls < 2; nulls++) {
 		struct weir_arena *arena = weir_arena_new(0);
 		const uint32_t sizes[] = {2048, 0, 1, 63, 64, 65, 2047, 2048, 500};
@@ -284,7 +284,7 @@ static void test_round_trip(void **state)
 	for (uint32_t c = 0; c < FIELDS; c++) {
 		char want[128], got[128];
 		assert_string_equal(weir_type_name(&all_fields[c], want, sizeof want),
-		        weir_type_name(&output->fields[c], got, sizeof got));
+			weir_type_name(&output->fields[c], got, sizeof got));
 		assert_true(weir_str_equal(all_fields[c].name, output->fields[c].name));
 	}
 	sql_transform_free(transform);
@@ -294,7 +294,7 @@ static void test_round_trip(void **state)
 /* ---- the rest works on a relation of a long and a text ---- */
 
 static struct weir_field small_fields[2] = {
-        {.name = {"n", 1}, .type = WEIR_INT64}, {.name = {"t", 1}, .type = WEIR_STRING}};
+	{.name = {"n", 1}, .type = WEIR_INT64}, {.name = {"t", 1}, .type = WEIR_STRING}};
 static const struct weir_schema small_schema = {.field_count = 2, .fields = small_fields};
 
 static struct weir_batch *small_batch(struct weir_arena *arena, uint32_t rows)
@@ -304,7 +304,7 @@ static struct weir_batch *small_batch(struct weir_arena *arena, uint32_t rows)
 	for (uint32_t i = 0; i < rows; i++) {
 		((int64_t *)batch->columns[0].values)[i] = i;
 		((struct weir_view *)batch->columns[1].values)[i] =
-		        weir_view_from(weir_str_from(weir_arena_printf(arena, "secret value number %u", i)));
+			weir_view_from(weir_str_from(weir_arena_printf(arena, "secret value number %u", i)));
 	}
 	return batch;
 }
@@ -314,14 +314,14 @@ static void test_casts(void **state)
 	(void)state;
 	struct sql *sql = open_sql();
 	struct sql_transform *transform = transform_new(sql,
-	        "SELECT n::TINYINT AS a, n::USMALLINT AS b, n::UINTEGER AS c, 'x'::ENUM('x', 'y') AS d, NULL AS e, "
-	        "[n::SMALLINT] AS f -- a comment\n FROM input WHERE n < 3 ;\n",
-	        &small_schema);
+		"SELECT n::TINYINT AS a, n::USMALLINT AS b, n::UINTEGER AS c, 'x'::ENUM('x', 'y') AS d, NULL AS e, "
+		"[n::SMALLINT] AS f -- a comment\n FROM input WHERE n < 3 ;\n",
+		&small_schema);
 	const char *const wanted[] = {"int", "int", "long", "string", "int", "list<int>"};
 	char name[128];
 	for (uint32_t i = 0; i < 6; i++)
 		assert_string_equal(
-		        weir_type_name(&sql_transform_schema(transform)->fields[i], name, sizeof name), wanted[i]);
+			weir_type_name(&sql_transform_schema(transform)->fields[i], name, sizeof name), wanted[i]);
 	assert_true(weir_str_is(sql_transform_schema(transform)->fields[3].name, "d"));
 	struct weir_arena *arena = weir_arena_new(0);
 	struct weir_batch *in = small_batch(arena, 10), **out = NULL;
@@ -345,31 +345,31 @@ static void test_bad_sql(void **state)
 	static const struct {
 		const char *text, *object, *message;
 	} cases[] = {
-	        {"SELECT n,\n  nn\nFROM input", "test.sql:2", "nn"},
-	        {"SELECT n FROM\n\nnowhere", "test.sql:3", "nowhere"},
-	        {"SELECT n FRM input i x", "test.sql:1", "syntax error"},
-	        {"SELECT n::HUGEINT AS big FROM input", "test.sql", "column 'big' is of type HUGEINT"},
-	        {"SELECT n::INTERVAL AS i FROM (SELECT '1 day' AS n FROM input)", "test.sql", "INTERVAL"},
-	        {"SELECT 1; SELECT 2", "test.sql", "2 statements"},
-	        {"", "test.sql", "0 statements"},
-	        {"CREATE TABLE x AS SELECT 1", "test.sql", "not a SELECT"},
-	        {"COPY input TO '/tmp/x.csv'", "test.sql", ""},
-	        {"SELECT n FROM input WHERE n = ?", "test.sql", "parameters"},
-	        {"SET threads = 4", "test.sql", ""},
-	        {"SELECT * FROM '/etc/passwd'", "test.sql", ""},
-	        {"SELECT * FROM read_text('/etc/passwd')", "test.sql:1", ""},
-	        {"SELECT * FROM weir_rows(1::UBIGINT)", "test.sql:1", "not for use"},
+		{"SELECT n,\n  nn\nFROM input", "test.sql:2", "nn"},
+		{"SELECT n FROM\n\nnowhere", "test.sql:3", "nowhere"},
+		{"SELECT n FRM input i x", "test.sql:1", "syntax error"},
+		{"SELECT n::HUGEINT AS big FROM input", "test.sql", "column 'big' is of type HUGEINT"},
+		{"SELECT n::INTERVAL AS i FROM (SELECT '1 day' AS n FROM input)", "test.sql", "INTERVAL"},
+		{"SELECT 1; SELECT 2", "test.sql", "2 statements"},
+		{"", "test.sql", "0 statements"},
+		{"CREATE TABLE x AS SELECT 1", "test.sql", "not a SELECT"},
+		{"COPY input TO '/tmp/x.csv'", "test.sql", ""},
+		{"SELECT n FROM input WHERE n = ?", "test.sql", "parameters"},
+		{"SET threads = 4", "test.sql", ""},
+		{"SELECT * FROM '/etc/passwd'", "test.sql", ""},
+		{"SELECT * FROM read_text('/etc/passwd')", "test.sql:1", ""},
+		{"SELECT * FROM weir_rows(1::UBIGINT)", "test.sql:1", "not for use"},
 	};
 	struct sql *sql = open_sql();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct weir_error err = WEIR_ERROR_INIT;
 		struct sql_transform *transform = NULL;
 		int code = sql_transform_new(
-		        sql, weir_str_from(cases[i].text), "test.sql", "input", &small_schema, &transform, &err);
+			sql, weir_str_from(cases[i].text), "test.sql", "input", &small_schema, &transform, &err);
 		if (code != WEIR_E_INPUT)
 			fail_msg("'%s' gave %d: %s", cases[i].text, code, err.message);
 		if (strncmp(err.object, cases[i].object, strlen(cases[i].object)) != 0 ||
-		        strstr(err.message, cases[i].message) == NULL)
+			strstr(err.message, cases[i].message) == NULL)
 			fail_msg("'%s': %s: %s", cases[i].text, err.object, err.message);
 	}
 	sql_close(sql);
@@ -381,7 +381,7 @@ static void test_run_error(void **state)
 	(void)state;
 	struct sql *sql = open_sql();
 	struct sql_transform *transform =
-	        transform_new(sql, "SELECT n,\n  CASE WHEN n = 5 THEN t::BIGINT END AS x\nFROM input", &small_schema);
+		transform_new(sql, "SELECT n,\n  CASE WHEN n = 5 THEN t::BIGINT END AS x\nFROM input", &small_schema);
 	struct weir_arena *arena = weir_arena_new(0);
 	struct weir_batch *bad = small_batch(arena, 10), *good = small_batch(arena, 5), **out = NULL;
 	uint32_t count = 0;
@@ -410,24 +410,24 @@ static void test_projection(void **state)
 		const char *text;
 		int columns[2]; /* -1: not a projection */
 	} cases[] = {
-	        {"SELECT t, n FROM input", {1, 0}},
-	        {"-- comment\nSELECT i.t AS a, i.n AS b FROM input i;\n", {1, 0}},
-	        {"SELECT input.N, \"t\" FROM input", {0, 1}},
-	        {"FROM input SELECT n, n AS again", {0, 0}},
-	        {"SELECT t, n FROM input WHERE n > 1", {-1, 0}},
-	        {"SELECT t, n FROM input ORDER BY n", {-1, 0}},
-	        {"SELECT t, n FROM input LIMIT 5", {-1, 0}},
-	        {"SELECT DISTINCT t, n FROM input", {-1, 0}},
-	        {"SELECT t, n + 1 AS n FROM input", {-1, 0}},
-	        {"SELECT t, n::BIGINT AS n FROM input", {-1, 0}},
-	        {"SELECT t, n FROM input GROUP BY ALL", {-1, 0}},
-	        {"SELECT t, n FROM input USING SAMPLE 10%", {-1, 0}},
-	        {"SELECT a.t, a.n FROM input a, input b", {-1, 0}},
-	        {"WITH input AS (SELECT 1::BIGINT AS n, 'x' AS t) SELECT t, n FROM input", {-1, 0}},
-	        {"SELECT t, n FROM (SELECT n, t FROM input)", {-1, 0}},
-	        {"SELECT t, n FROM input QUALIFY row_number() OVER () = 1", {-1, 0}},
-	        {"SELECT t, n FROM input UNION ALL SELECT t, n FROM input", {-1, 0}},
-	        {"SELECT n AS t, t AS n FROM input AS x(t, n)", {-1, 0}},
+		{"SELECT t, n FROM input", {1, 0}},
+		{"-- comment\nSELECT i.t AS a, i.n AS b FROM input i;\n", {1, 0}},
+		{"SELECT input.N, \"t\" FROM input", {0, 1}},
+		{"FROM input SELECT n, n AS again", {0, 0}},
+		{"SELECT t, n FROM input WHERE n > 1", {-1, 0}},
+		{"SELECT t, n FROM input ORDER BY n", {-1, 0}},
+		{"SELECT t, n FROM input LIMIT 5", {-1, 0}},
+		{"SELECT DISTINCT t, n FROM input", {-1, 0}},
+		{"SELECT t, n + 1 AS n FROM input", {-1, 0}},
+		{"SELECT t, n::BIGINT AS n FROM input", {-1, 0}},
+		{"SELECT t, n FROM input GROUP BY ALL", {-1, 0}},
+		{"SELECT t, n FROM input USING SAMPLE 10%", {-1, 0}},
+		{"SELECT a.t, a.n FROM input a, input b", {-1, 0}},
+		{"WITH input AS (SELECT 1::BIGINT AS n, 'x' AS t) SELECT t, n FROM input", {-1, 0}},
+		{"SELECT t, n FROM (SELECT n, t FROM input)", {-1, 0}},
+		{"SELECT t, n FROM input QUALIFY row_number() OVER () = 1", {-1, 0}},
+		{"SELECT t, n FROM input UNION ALL SELECT t, n FROM input", {-1, 0}},
+		{"SELECT n AS t, t AS n FROM input AS x(t, n)", {-1, 0}},
 	};
 	struct sql *sql = open_sql();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -450,7 +450,7 @@ static void test_lookup(void **state)
 	int file = mkstemp(path);
 	assert_true(file >= 0);
 	const char csv[] = "n,label,since,day\n1,one,2025-01-01T00:00:00Z,2025-01-01\n2,\"two, "
-	                   "too\",2025-01-02T00:00:00+01:00,2025-01-02\n";
+			   "too\",2025-01-02T00:00:00+01:00,2025-01-02\n";
 	assert_int_equal(write(file, csv, sizeof csv - 1), sizeof csv - 1);
 	close(file);
 	struct sql *sql = open_sql();
@@ -459,8 +459,8 @@ static void test_lookup(void **state)
 		fail_with(&err);
 	unlink(path);
 	struct sql_transform *transform = transform_new(sql,
-	        "SELECT i.n, l.label, l.since, l.day FROM input i LEFT JOIN lookup.labels l ON l.n = i.n",
-	        &small_schema);
+		"SELECT i.n, l.label, l.since, l.day FROM input i LEFT JOIN lookup.labels l ON l.n = i.n",
+		&small_schema);
 	assert_int_equal(sql_transform_schema(transform)->fields[2].type, WEIR_TIMESTAMPTZ);
 	assert_int_equal(sql_transform_schema(transform)->fields[3].type, WEIR_DATE);
 	struct weir_arena *arena = weir_arena_new(0);
@@ -498,42 +498,42 @@ static void test_functions(void **state)
 	static const struct {
 		const char *expression, *wanted;
 	} cases[] = {
-	        {"metric(MAP {'a': '1.5', 'b': 'x'}, 'a')", "1.5"},
-	        {"metric(MAP {'a': '1.5', 'b': 'x'}, 'b')", NULL},
-	        {"metric(NULL::MAP(VARCHAR, VARCHAR), 'b')", NULL},
-	        {"metric(MAP {'a': '1.5'}, NULL)", NULL},
-	        {"metric(MAP {'a': '01'}, 'a')", NULL},
-	        {"metric(MAP {'a': '-'}, 'a')", NULL},
-	        {"metric(MAP {'a': '1.'}, 'a')", NULL},
-	        {"metric(MAP {'a': '.5'}, 'a')", NULL},
-	        {"metric(MAP {'a': ''}, 'a')", NULL},
-	        {"metric(MAP {'a': NULL::VARCHAR}, 'a')", NULL},
-	        {"metric(MAP {'a': '-0.25e1'}, 'a')", "-2.5"},
-	        {"metric(MAP {'a': '123456789012345678901234567890'}, 'a')", "1.2345678901234568e+29"},
-	        {"metric(MAP {'a': '1e400'}, 'a')", NULL},
-	        {"metrics_rest(MAP {'a': '1', 'b': '2', 'c': 'x'}, 'a', 'c')", "{b=2, c=x}"},
-	        {"metrics_rest(MAP {'a': '1'}, 'a')", "{}"},
-	        {"metrics_rest(MAP {'a': '1'}, NULL)", "{a=1}"},
-	        {"metrics_rest(NULL::MAP(VARCHAR, VARCHAR), 'a')", NULL},
-	        {"metrics_rest(metrics_rest(MAP {'a': '1', 'b': '2', 'c': '3'}, 'a'), 'b')", "{c=3}"},
-	        {"metric(metrics_rest(MAP {'a': '1', 'b': '2', 'c': '3'}, 'a'), 'c')", "3.0"},
-	        {"metrics_rest(m, 'a', 'longer_than_twelve_bytes')", "{text=secret value number 7}"},
-	        {"metrics_rest(metrics_rest(m, 'text'), 'a')",
-	                "{longer_than_twelve_bytes=14, text=secret value number 7}"},
-	        {"metric(m, CASE WHEN n % 2 = 0 THEN 'a' ELSE 'longer_than_twelve_bytes' END)", "14.0"},
-	        {"metric(j, 'a')", "7.0"},
-	        {"metrics_rest(j, 'a')", "{longer_than_twelve_bytes=14, text=secret value number 7}"},
+		{"metric(MAP {'a': '1.5', 'b': 'x'}, 'a')", "1.5"},
+		{"metric(MAP {'a': '1.5', 'b': 'x'}, 'b')", NULL},
+		{"metric(NULL::MAP(VARCHAR, VARCHAR), 'b')", NULL},
+		{"metric(MAP {'a': '1.5'}, NULL)", NULL},
+		{"metric(MAP {'a': '01'}, 'a')", NULL},
+		{"metric(MAP {'a': '-'}, 'a')", NULL},
+		{"metric(MAP {'a': '1.'}, 'a')", NULL},
+		{"metric(MAP {'a': '.5'}, 'a')", NULL},
+		{"metric(MAP {'a': ''}, 'a')", NULL},
+		{"metric(MAP {'a': NULL::VARCHAR}, 'a')", NULL},
+		{"metric(MAP {'a': '-0.25e1'}, 'a')", "-2.5"},
+		{"metric(MAP {'a': '123456789012345678901234567890'}, 'a')", "1.2345678901234568e+29"},
+		{"metric(MAP {'a': '1e400'}, 'a')", NULL},
+		{"metrics_rest(MAP {'a': '1', 'b': '2', 'c': 'x'}, 'a', 'c')", "{b=2, c=x}"},
+		{"metrics_rest(MAP {'a': '1'}, 'a')", "{}"},
+		{"metrics_rest(MAP {'a': '1'}, NULL)", "{a=1}"},
+		{"metrics_rest(NULL::MAP(VARCHAR, VARCHAR), 'a')", NULL},
+		{"metrics_rest(metrics_rest(MAP {'a': '1', 'b': '2', 'c': '3'}, 'a'), 'b')", "{c=3}"},
+		{"metric(metrics_rest(MAP {'a': '1', 'b': '2', 'c': '3'}, 'a'), 'c')", "3.0"},
+		{"metrics_rest(m, 'a', 'longer_than_twelve_bytes')", "{text=secret value number 7}"},
+		{"metrics_rest(metrics_rest(m, 'text'), 'a')",
+			"{longer_than_twelve_bytes=14, text=secret value number 7}"},
+		{"metric(m, CASE WHEN n % 2 = 0 THEN 'a' ELSE 'longer_than_twelve_bytes' END)", "14.0"},
+		{"metric(j, 'a')", "7.0"},
+		{"metrics_rest(j, 'a')", "{longer_than_twelve_bytes=14, text=secret value number 7}"},
 	};
 	struct sql *sql = open_sql();
 	struct weir_arena *arena = weir_arena_new(0);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		const char *text = weir_arena_printf(arena,
-		        "WITH maps AS (SELECT n, MAP {'a': n::VARCHAR, 'longer_than_twelve_bytes': (2 * n)::VARCHAR, "
-		        "'text': t} AS m FROM input) "
-		        "SELECT x.n, (%s)::VARCHAR AS value FROM (SELECT a.n, a.m, b.m AS j FROM maps a LEFT JOIN maps "
-		        "b ON a.n = b.n "
-		        "AND b.n %% 3 = 1) x",
-		        cases[i].expression);
+			"WITH maps AS (SELECT n, MAP {'a': n::VARCHAR, 'longer_than_twelve_bytes': (2 * n)::VARCHAR, "
+			"'text': t} AS m FROM input) "
+			"SELECT x.n, (%s)::VARCHAR AS value FROM (SELECT a.n, a.m, b.m AS j FROM maps a LEFT JOIN maps "
+			"b ON a.n = b.n "
+			"AND b.n %% 3 = 1) x",
+			cases[i].expression);
 		struct sql_transform *transform = transform_new(sql, text, &small_schema);
 		struct weir_batch *in[2] = {small_batch(arena, 2048), small_batch(arena, 8)}, **out = NULL;
 		uint32_t count = 0, found = 0;
@@ -548,10 +548,10 @@ static void test_functions(void **state)
 				const struct weir_column *value = &out[b]->columns[1];
 				bool valid = weir_column_is_valid(value, row);
 				if (valid != (cases[i].wanted != NULL) ||
-				        (valid && !weir_str_is(weir_column_str(value, row), cases[i].wanted)))
+					(valid && !weir_str_is(weir_column_str(value, row), cases[i].wanted)))
 					fail_msg("%s is '%.*s'", cases[i].expression,
-					        valid ? (int)weir_column_str(value, row).size : 4,
-					        valid ? weir_column_str(value, row).data : "null");
+						valid ? (int)weir_column_str(value, row).size : 4,
+						valid ? weir_column_str(value, row).data : "null");
 			}
 		}
 		assert_true(found >= 2);
@@ -570,7 +570,7 @@ static void *run_many(void *argument)
 	struct weir_error err = WEIR_ERROR_INIT;
 	uintptr_t rows = 0;
 	if (sql_transform_new(argument, WEIR_STR("SELECT n, t || '!' AS t FROM input"), "test.sql", "input",
-	            &small_schema, &transform, &err) < 0)
+		    &small_schema, &transform, &err) < 0)
 		return NULL;
 	for (uint32_t i = 0; i < 50; i++) {
 		struct weir_batch *in[2] = {small_batch(arena, 2048), small_batch(arena, i)}, **out = NULL;
@@ -605,14 +605,14 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_round_trip),
-	        cmocka_unit_test(test_casts),
-	        cmocka_unit_test(test_bad_sql),
-	        cmocka_unit_test(test_run_error),
-	        cmocka_unit_test(test_projection),
-	        cmocka_unit_test(test_lookup),
-	        cmocka_unit_test(test_functions),
-	        cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_casts),
+		cmocka_unit_test(test_bad_sql),
+		cmocka_unit_test(test_run_error),
+		cmocka_unit_test(test_projection),
+		cmocka_unit_test(test_lookup),
+		cmocka_unit_test(test_functions),
+		cmocka_unit_test(test_threads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,7 +73,7 @@ static const char *path_of(struct fixture *fixture, const char *name)
 {
 	struct weir_str path;
 	assert_int_equal(
-	        store_local_path(fixture->store, fixture->arena, weir_str_from(name), &path, &fixture->err), 0);
+		store_local_path(fixture->store, fixture->arena, weir_str_from(name), &path, &fixture->err), 0);
 	return path.data;
 }
 
@@ -115,9 +115,9 @@ static void an_object_is_fetched_once(void **state)
 	assert_int_equal(counts_of(fixture).objects, 2);
 	struct weir_str path;
 	assert_int_equal(store_local_path(fixture->store, fixture->arena, WEIR_STR("large"), &path, &fixture->err),
-	        WEIR_E_LIMIT);
+		WEIR_E_LIMIT);
 	assert_int_equal(store_local_path(fixture->store, fixture->arena, WEIR_STR("none"), &path, &fixture->err),
-	        WEIR_E_NOT_FOUND);
+		WEIR_E_NOT_FOUND);
 }
 
 static void what_is_in_use_stays(void **state)
@@ -132,7 +132,7 @@ static void what_is_in_use_stays(void **state)
 		paths[i] = path_of(fixture, names[i]);
 	/* All are held: there is no room, and a source reads by ranges. */
 	assert_int_equal(
-	        store_local_path(fixture->store, fixture->arena, WEIR_STR("e"), &path, &fixture->err), WEIR_E_LIMIT);
+		store_local_path(fixture->store, fixture->arena, WEIR_STR("e"), &path, &fixture->err), WEIR_E_LIMIT);
 	struct weir_buf out = WEIR_BUF_INIT;
 	assert_int_equal(store_read_all(fixture->store, "e", 1000, &out, &fixture->err), 0);
 	assert_int_equal(out.size, 240);
@@ -223,7 +223,7 @@ static void *read_it(void *context)
 		snprintf(name, sizeof name, "n%d", i % 7);
 		int status = store_read_all(fixture->store, name, 1000, &out, NULL);
 		bool good = (status == 0 && out.size == 100 && out.data[99] == 'n') ||
-		            (status == WEIR_E_NOT_FOUND && i % 7 == 6);
+			(status == WEIR_E_NOT_FOUND && i % 7 == 6);
 		weir_buf_done(&out);
 		if (!good)
 			return fixture;
@@ -258,11 +258,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
-	        TEST(an_object_is_fetched_once),
-	        TEST(what_is_in_use_stays),
-	        TEST(a_source_goes_on_without_its_copy),
-	        TEST(copies_outlive_an_orderly_end_alone),
-	        TEST(threads_fetch_together),
+		TEST(an_object_is_fetched_once),
+		TEST(what_is_in_use_stays),
+		TEST(a_source_goes_on_without_its_copy),
+		TEST(copies_outlive_an_orderly_end_alone),
+		TEST(threads_fetch_together),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

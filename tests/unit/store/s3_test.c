@@ -26,31 +26,31 @@ static const struct {
 	uint32_t header_count;
 	const char *hash, *signed_headers, *signature;
 } examples[] = {
-        {"GET", "/test.txt", {{{0}, {0}}}, 0, {{{"range", 5}, {"bytes=0-9", 9}}}, 1, EMPTY_HASH,
-                "host;range;x-amz-content-sha256;x-amz-date",
-                "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"},
-        {"PUT", "/test%24file.text", {{{0}, {0}}}, 0,
-                {{{"date", 4}, {"Fri, 24 May 2013 00:00:00 GMT", 29}},
-                        {{"x-amz-storage-class", 19}, {"REDUCED_REDUNDANCY", 18}}},
-                2, "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072",
-                "date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class",
-                "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"},
-        {"GET", "/", {{{"lifecycle", 9}, {"", 0}}}, 1, {{{0}, {0}}}, 0, EMPTY_HASH,
-                "host;x-amz-content-sha256;x-amz-date",
-                "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"},
-        {"GET", "/", {{{"prefix", 6}, {"J", 1}}, {{"max-keys", 8}, {"2", 1}}}, 2, {{{0}, {0}}}, 0, EMPTY_HASH,
-                "host;x-amz-content-sha256;x-amz-date",
-                "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"},
+	{"GET", "/test.txt", {{{0}, {0}}}, 0, {{{"range", 5}, {"bytes=0-9", 9}}}, 1, EMPTY_HASH,
+		"host;range;x-amz-content-sha256;x-amz-date",
+		"f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"},
+	{"PUT", "/test%24file.text", {{{0}, {0}}}, 0,
+		{{{"date", 4}, {"Fri, 24 May 2013 00:00:00 GMT", 29}},
+			{{"x-amz-storage-class", 19}, {"REDUCED_REDUNDANCY", 18}}},
+		2, "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072",
+		"date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class",
+		"98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"},
+	{"GET", "/", {{{"lifecycle", 9}, {"", 0}}}, 1, {{{0}, {0}}}, 0, EMPTY_HASH,
+		"host;x-amz-content-sha256;x-amz-date",
+		"fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"},
+	{"GET", "/", {{{"prefix", 6}, {"J", 1}}, {{"max-keys", 8}, {"2", 1}}}, 2, {{{0}, {0}}}, 0, EMPTY_HASH,
+		"host;x-amz-content-sha256;x-amz-date",
+		"34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"},
 };
 
 static struct s3_signing example(const char *method)
 {
 	return (struct s3_signing){.method = method,
-	        .host = WEIR_STR("examplebucket.s3.amazonaws.com"),
-	        .region = WEIR_STR("us-east-1"),
-	        .access_key = WEIR_STR("AKIAIOSFODNN7EXAMPLE"),
-	        .secret_key = WEIR_STR("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-	        .now_us = EXAMPLE_US};
+		.host = WEIR_STR("examplebucket.s3.amazonaws.com"),
+		.region = WEIR_STR("us-east-1"),
+		.access_key = WEIR_STR("AKIAIOSFODNN7EXAMPLE"),
+		.secret_key = WEIR_STR("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+		.now_us = EXAMPLE_US};
 }
 
 static void amazons_examples_are_signed_alike(void **state)
@@ -64,7 +64,7 @@ static void amazons_examples_are_signed_alike(void **state)
 		uint32_t count = examples[i].header_count;
 		memcpy(headers, examples[i].headers, sizeof examples[i].headers);
 		headers[count++] =
-		        (struct http_header){WEIR_STR("x-amz-content-sha256"), weir_str_from(examples[i].hash)};
+			(struct http_header){WEIR_STR("x-amz-content-sha256"), weir_str_from(examples[i].hash)};
 		headers[count++] = (struct http_header){WEIR_STR("x-amz-date"), WEIR_STR("20130524T000000Z")};
 		signing.path = weir_str_from(examples[i].path);
 		signing.params = examples[i].params;
@@ -73,10 +73,10 @@ static void amazons_examples_are_signed_alike(void **state)
 		signing.header_count = count;
 		signing.payload_hash = weir_str_from(examples[i].hash);
 		snprintf(wanted, sizeof wanted,
-		        "AWS4-HMAC-SHA256 "
-		        "Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,SignedHeaders=%s,"
-		        "Signature=%s",
-		        examples[i].signed_headers, examples[i].signature);
+			"AWS4-HMAC-SHA256 "
+			"Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,SignedHeaders=%s,"
+			"Signature=%s",
+			examples[i].signed_headers, examples[i].signature);
 		assert_string_equal(s3_authorization(arena, &signing).data, wanted);
 	}
 	weir_arena_free(arena);
@@ -91,10 +91,10 @@ static void a_presigned_url_is_amazons(void **state)
 	signing.path = WEIR_STR("/test.txt");
 	signing.payload_hash = WEIR_STR("UNSIGNED-PAYLOAD");
 	assert_string_equal(s3_presigned_query(arena, &signing, 86400, WEIR_STR("")).data,
-	        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%"
-	        "2Faws4_request"
-	        "&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host"
-	        "&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404");
+		"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%"
+		"2Faws4_request"
+		"&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host"
+		"&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404");
 	weir_arena_free(arena);
 }
 
@@ -118,20 +118,20 @@ static void places_are_parsed(void **state)
 	static const struct {
 		const char *uri, *bucket, *prefix;
 	} places[] = {
-	        {"s3://bucket", "bucket", ""},
-	        {"s3://bucket/", "bucket", ""},
-	        {"s3a://bucket/a/b/", "bucket", "a/b"},
-	        {"s3n://my.bucket-1/a", "my.bucket-1", "a"},
-	        {"s3://", NULL, NULL},
-	        {"s3:///a", NULL, NULL},
-	        {"s3://Bucket/a", NULL, NULL},
-	        {"s3://b/a", NULL, NULL},
-	        {"s3://-bucket", NULL, NULL},
-	        {"s3://bucket/a//b", NULL, NULL},
-	        {"s3://bucket/../b", NULL, NULL},
-	        {"gs://bucket/a", NULL, NULL},
-	        {"bucket/a", NULL, NULL},
-	        {"", NULL, NULL},
+		{"s3://bucket", "bucket", ""},
+		{"s3://bucket/", "bucket", ""},
+		{"s3a://bucket/a/b/", "bucket", "a/b"},
+		{"s3n://my.bucket-1/a", "my.bucket-1", "a"},
+		{"s3://", NULL, NULL},
+		{"s3:///a", NULL, NULL},
+		{"s3://Bucket/a", NULL, NULL},
+		{"s3://b/a", NULL, NULL},
+		{"s3://-bucket", NULL, NULL},
+		{"s3://bucket/a//b", NULL, NULL},
+		{"s3://bucket/../b", NULL, NULL},
+		{"gs://bucket/a", NULL, NULL},
+		{"bucket/a", NULL, NULL},
+		{"", NULL, NULL},
 	};
 	struct weir_arena *arena = weir_arena_new(0);
 	(void)state;
@@ -157,18 +157,18 @@ static void add_element(void *context, bool begins, const char *parent, const ch
 static void answers_are_read(void **state)
 {
 	static const char *const bad[] = {"", "<a>", "<a></b>", "<a/><b/>", "no", "<a>&b;</a>",
-	        "<!DOCTYPE a [<!ENTITY b \"c\">]><a>&b;</a>", "<!DOCTYPE a><a/>", "<a>\001</a>",
-	        "<a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a></a></a></a></a></a></a></a></a></a></a></a></a></"
-	        "a></a></a></a></a>"};
+		"<!DOCTYPE a [<!ENTITY b \"c\">]><a>&b;</a>", "<!DOCTYPE a><a/>", "<a>\001</a>",
+		"<a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a></a></a></a></a></a></a></a></a></a></a></a></a></"
+		"a></a></a></a></a>"};
 	struct weir_buf out = WEIR_BUF_INIT;
 	struct weir_error err = WEIR_ERROR_INIT;
 	(void)state;
 	assert_int_equal(
-	        s3_xml_read(
-	                WEIR_STR("<?xml version='1.0'?><R xmlns='u'><x:C xmlns:x='v'><Key>a&amp;<![CDATA[<b>]]></Key>"
-	                         "</x:C><T/></R>"),
-	                add_element, &out, &err),
-	        0);
+		s3_xml_read(
+			WEIR_STR("<?xml version='1.0'?><R xmlns='u'><x:C xmlns:x='v'><Key>a&amp;<![CDATA[<b>]]></Key>"
+				 "</x:C><T/></R>"),
+			add_element, &out, &err),
+		0);
 	assert_string_equal(weir_buf_cstr(&out), "(.R(R.C(C.KeyC.Key)=a&<b> R.C)(R.TR.T).R)");
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		out.size = 0;
@@ -186,20 +186,20 @@ static void refusals_name_the_remedy(void **state)
 		int code;
 		const char *says;
 	} refusals[] = {
-	        {403, "<Error><Code>InvalidAccessKeyId</Code><AWSAccessKeyId>hush</AWSAccessKeyId></Error>",
-	                WEIR_E_DENIED,
-	                "GET answered 403 InvalidAccessKeyId: the access key is unknown there: set AWS_ACCESS_KEY_ID"},
-	        {403, "<Error><Code>SignatureDoesNotMatch</Code><StringToSign>hush</StringToSign></Error>",
-	                WEIR_E_DENIED, "AWS_SECRET_ACCESS_KEY"},
-	        {403, "", WEIR_E_DENIED, "the keys do not permit it"},
-	        {404, "<Error><Code>NoSuchBucket</Code></Error>", WEIR_E_INPUT, "there is no such bucket"},
-	        {404, "<Error><Code>NoSuchKey</Code></Error>", WEIR_E_NOT_FOUND, "no such object"},
-	        {412, "", WEIR_E_EXISTS, "exists"},
-	        {301, "", WEIR_E_INPUT, "AWS_REGION"},
-	        {400, "<Error><Code>ExpiredToken</Code></Error>", WEIR_E_DENIED, "AWS_SESSION_TOKEN"},
-	        {503, "<Error><Code>SlowDown hush</Code></Error>", WEIR_E_IO,
-	                "503 SlowDown: it was tried often enough"},
-	        {418, "hush", WEIR_E_IO, "418: the server's log"},
+		{403, "<Error><Code>InvalidAccessKeyId</Code><AWSAccessKeyId>hush</AWSAccessKeyId></Error>",
+			WEIR_E_DENIED,
+			"GET answered 403 InvalidAccessKeyId: the access key is unknown there: set AWS_ACCESS_KEY_ID"},
+		{403, "<Error><Code>SignatureDoesNotMatch</Code><StringToSign>hush</StringToSign></Error>",
+			WEIR_E_DENIED, "AWS_SECRET_ACCESS_KEY"},
+		{403, "", WEIR_E_DENIED, "the keys do not permit it"},
+		{404, "<Error><Code>NoSuchBucket</Code></Error>", WEIR_E_INPUT, "there is no such bucket"},
+		{404, "<Error><Code>NoSuchKey</Code></Error>", WEIR_E_NOT_FOUND, "no such object"},
+		{412, "", WEIR_E_EXISTS, "exists"},
+		{301, "", WEIR_E_INPUT, "AWS_REGION"},
+		{400, "<Error><Code>ExpiredToken</Code></Error>", WEIR_E_DENIED, "AWS_SESSION_TOKEN"},
+		{503, "<Error><Code>SlowDown hush</Code></Error>", WEIR_E_IO,
+			"503 SlowDown: it was tried often enough"},
+		{418, "hush", WEIR_E_IO, "418: the server's log"},
 	};
 	struct s3 s3 = {.bucket = WEIR_STR("bucket")};
 	struct s3_call call = {.method = "GET", .key = WEIR_STR("a/key")};
@@ -224,24 +224,24 @@ static void opening_is_checked(void **state)
 		int code;
 		const char *says;
 	} cases[] = {
-	        {{.bucket = "B", .access_key = "a", .secret_key = "s"}, WEIR_E_INPUT, "bucket's name"},
-	        {{.bucket = "bucket"}, WEIR_E_DENIED, "AWS_ACCESS_KEY_ID"},
-	        {{.bucket = "bucket", .access_key = "a", .secret_key = ""}, WEIR_E_DENIED, "AWS_SECRET_ACCESS_KEY"},
-	        {{.bucket = "bucket", .access_key = "a", .secret_key = "s", .endpoint = "localhost:9000"}, WEIR_E_INPUT,
-	                "http://HOST:PORT"},
-	        {{.bucket = "bucket", .access_key = "a", .secret_key = "s", .endpoint = "http://u:hush@h"},
-	                WEIR_E_INPUT, "without keys"},
-	        {{.bucket = "bucket", .access_key = "a", .secret_key = "s", .prefix = "a//b"}, WEIR_E_INPUT,
-	                "object's name"},
-	        {{.bucket = "bucket", .access_key = "a", .secret_key = "s", .part_bytes = 1000}, WEIR_E_INPUT, "5 MiB"},
-	        /* Nobody listens there. */
-	        {{.bucket = "bucket",
-	                 .access_key = "a",
-	                 .secret_key = "hush",
-	                 .endpoint = "http://127.0.0.1:1",
-	                 .attempts = 2,
-	                 .first_wait_ms = 1},
-	                WEIR_E_IO, "no answer from the server"},
+		{{.bucket = "B", .access_key = "a", .secret_key = "s"}, WEIR_E_INPUT, "bucket's name"},
+		{{.bucket = "bucket"}, WEIR_E_DENIED, "AWS_ACCESS_KEY_ID"},
+		{{.bucket = "bucket", .access_key = "a", .secret_key = ""}, WEIR_E_DENIED, "AWS_SECRET_ACCESS_KEY"},
+		{{.bucket = "bucket", .access_key = "a", .secret_key = "s", .endpoint = "localhost:9000"}, WEIR_E_INPUT,
+			"http://HOST:PORT"},
+		{{.bucket = "bucket", .access_key = "a", .secret_key = "s", .endpoint = "http://u:hush@h"},
+			WEIR_E_INPUT, "without keys"},
+		{{.bucket = "bucket", .access_key = "a", .secret_key = "s", .prefix = "a//b"}, WEIR_E_INPUT,
+			"object's name"},
+		{{.bucket = "bucket", .access_key = "a", .secret_key = "s", .part_bytes = 1000}, WEIR_E_INPUT, "5 MiB"},
+		/* Nobody listens there. */
+		{{.bucket = "bucket",
+			 .access_key = "a",
+			 .secret_key = "hush",
+			 .endpoint = "http://127.0.0.1:1",
+			 .attempts = 2,
+			 .first_wait_ms = 1},
+			WEIR_E_IO, "no answer from the server"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -264,15 +264,15 @@ static void patience_ends(void **state)
 	assert_int_equal(http_response_header(&response, "retry").size, 0);
 	for (uint32_t attempt = 0; attempt < 3; attempt++)
 		assert_true(
-		        http_retry_wait(&retry, attempt, &response)); /* no longer than longest_ms, whatever is asked */
+			http_retry_wait(&retry, attempt, &response)); /* no longer than longest_ms, whatever is asked */
 	assert_false(http_retry_wait(&retry, 3, &response));
 	static const struct {
 		enum http_outcome outcome;
 		uint32_t status;
 		bool transient;
 	} answers[] = {{HTTP_ANSWERED, 200, false}, {HTTP_ANSWERED, 404, false}, {HTTP_ANSWERED, 412, false},
-	        {HTTP_ANSWERED, 429, true}, {HTTP_ANSWERED, 500, true}, {HTTP_ANSWERED, 501, false},
-	        {HTTP_ANSWERED, 503, true}, {HTTP_NOT_SENT, 0, true}, {HTTP_CUT, 200, true}, {HTTP_REFUSED, 0, false}};
+		{HTTP_ANSWERED, 429, true}, {HTTP_ANSWERED, 500, true}, {HTTP_ANSWERED, 501, false},
+		{HTTP_ANSWERED, 503, true}, {HTTP_NOT_SENT, 0, true}, {HTTP_CUT, 200, true}, {HTTP_REFUSED, 0, false}};
 	for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
 		response.outcome = answers[i].outcome;
 		response.status = answers[i].status;
@@ -284,14 +284,14 @@ static void patience_ends(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(amazons_examples_are_signed_alike),
-	        cmocka_unit_test(a_presigned_url_is_amazons),
-	        cmocka_unit_test(keys_are_encoded),
-	        cmocka_unit_test(places_are_parsed),
-	        cmocka_unit_test(answers_are_read),
-	        cmocka_unit_test(refusals_name_the_remedy),
-	        cmocka_unit_test(opening_is_checked),
-	        cmocka_unit_test(patience_ends),
+		cmocka_unit_test(amazons_examples_are_signed_alike),
+		cmocka_unit_test(a_presigned_url_is_amazons),
+		cmocka_unit_test(keys_are_encoded),
+		cmocka_unit_test(places_are_parsed),
+		cmocka_unit_test(answers_are_read),
+		cmocka_unit_test(refusals_name_the_remedy),
+		cmocka_unit_test(opening_is_checked),
+		cmocka_unit_test(patience_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,9 +24,9 @@ static const uint64_t an_epoch_has[THINGS] = {3, 3, 6, 1, 4, 3}; /* see post_epo
 struct epochs {
 	struct lake_fixture lake;
 	struct hook_os hook;
-	unsigned committed;          /* epochs that were there before the one at hand */
+	unsigned committed; /* epochs that were there before the one at hand */
 	unsigned looks, new_looks;
-	uint64_t calls, fail_at;     /* fail_at 0: never */
+	uint64_t calls, fail_at; /* fail_at 0: never */
 };
 
 static void look(struct epochs *epochs, uint64_t counts[THINGS])
@@ -36,8 +36,8 @@ static void look(struct epochs *epochs, uint64_t counts[THINGS])
 	counts[SILVER] = lake_count(lake, "silver.telemetry", NULL);
 	counts[GOLD] = lake_count(lake, "gold.athlete_data", NULL);
 	counts[LETTERS] = lake_count(lake, "bronze.dead_letters", NULL);
-	counts[OFFSETS] = (uint64_t)lake_number(lake,
-		"SELECT COALESCE(SUM(next_offset), 0) FROM weir_offsets WHERE stream = 'telemetry'");
+	counts[OFFSETS] = (uint64_t)lake_number(
+		lake, "SELECT COALESCE(SUM(next_offset), 0) FROM weir_offsets WHERE stream = 'telemetry'");
 	counts[ACCEPTED] = lake_counter(lake, "api", "accepted");
 }
 
@@ -49,8 +49,9 @@ static bool check_whole(struct epochs *epochs)
 	bool is_new = counts[BRONZE] > epochs->committed * an_epoch_has[BRONZE];
 	for (unsigned i = 0; i < THINGS; i++)
 		if (counts[i] != (epochs->committed + is_new) * an_epoch_has[i])
-			fail_msg("%s has %llu, bronze %llu, before the epoch %llu (call %llu)", things[i], (unsigned long long)counts[i],
-				(unsigned long long)counts[BRONZE], (unsigned long long)(epochs->committed * an_epoch_has[i]),
+			fail_msg("%s has %llu, bronze %llu, before the epoch %llu (call %llu)", things[i],
+				(unsigned long long)counts[i], (unsigned long long)counts[BRONZE],
+				(unsigned long long)(epochs->committed * an_epoch_has[i]),
 				(unsigned long long)epochs->calls);
 	return is_new;
 }
@@ -60,8 +61,9 @@ static void post_epoch(struct epochs *epochs, unsigned number)
 {
 	struct lake_fixture *lake = &epochs->lake;
 	for (unsigned i = 0; i < 4; i++)
-		lake_post(lake, lake_event(lake, number * 4 + i, "a1", i == 3 ? LAKE_NOW + WEIR_US_PER_DAY : LAKE_NOW, NULL,
-					"\"heart_rate\": 100"));
+		lake_post(lake,
+			lake_event(lake, number * 4 + i, "a1", i == 3 ? LAKE_NOW + WEIR_US_PER_DAY : LAKE_NOW, NULL,
+				"\"heart_rate\": 100"));
 }
 
 static void epochs_start(struct epochs *epochs, hook_fn *before)
@@ -131,7 +133,8 @@ static void an_epoch_that_fails_anywhere_is_whole_or_absent(void **state)
 		uint64_t calls = epochs.calls;
 		failed += status != 0;
 		lake_close(&epochs.lake);
-		lake_open(&epochs.lake); /* as after a crash: what the log holds and the tables do not is still to come */
+		lake_open(
+			&epochs.lake); /* as after a crash: what the log holds and the tables do not is still to come */
 		absent += !check_whole(&epochs);
 		lake_flush(&epochs.lake);
 		assert_true(check_whole(&epochs));

@@ -13,7 +13,8 @@
 static void test_key_and_id(void **state)
 {
 	struct stream_dedup *dedup = stream_dedup_new(WEIR_US_PER_DAY);
-	struct stream_id a = stream_id_of(WEIR_STR("key-a"), WEIR_STR("id-1")), b = stream_id_of(WEIR_STR("key-b"), WEIR_STR("id-1"));
+	struct stream_id a = stream_id_of(WEIR_STR("key-a"), WEIR_STR("id-1")),
+			 b = stream_id_of(WEIR_STR("key-b"), WEIR_STR("id-1"));
 	(void)state;
 	assert_false(stream_dedup_seen(dedup, a, 1000));
 	stream_dedup_add(dedup, a, 1000);
@@ -58,7 +59,9 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_key_and_id), cmocka_unit_test(test_window), cmocka_unit_test(test_many),
+		cmocka_unit_test(test_key_and_id),
+		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_many),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,8 @@ static void a_repeat_within_a_request_adds_nothing(void **state)
 		lake_event(&lake, 1, "a1", LAKE_NOW, NULL, "\"heart_rate\": 100"),
 		lake_event(&lake, 1, "a1", LAKE_NOW, NULL, "\"heart_rate\": 100"),
 		lake_event(&lake, 2, "a1", LAKE_NOW, NULL, "\"heart_rate\": 101"),
-		lake_event(&lake, 1, "a1", LAKE_NOW + 1000000, NULL, "\"heart_rate\": 102"), /* the id decides, not the content */
+		lake_event(&lake, 1, "a1", LAKE_NOW + 1000000, NULL,
+			"\"heart_rate\": 102"), /* the id decides, not the content */
 	};
 	struct ingest_result result = lake_post(&lake, join(&lake, events, 4));
 	assert_int_equal(result.accepted, 2);
@@ -154,7 +155,8 @@ static void late_rows_are_kept_and_flagged(void **state)
 	lake_post(&lake, lake_event(&lake, 1, "a1", LAKE_NOW, NULL, "\"heart_rate\": 1"));
 	lake_post(&lake, lake_event(&lake, 2, "a1", LAKE_NOW - 4 * WEIR_US_PER_MINUTE, NULL, "\"heart_rate\": 2"));
 	lake_post(&lake, lake_event(&lake, 3, "a1", LAKE_NOW - 5 * WEIR_US_PER_MINUTE, NULL, "\"heart_rate\": 3"));
-	lake_post(&lake, lake_event(&lake, 4, "a1", LAKE_NOW - 5 * WEIR_US_PER_MINUTE - 1000, NULL, "\"heart_rate\": 4"));
+	lake_post(
+		&lake, lake_event(&lake, 4, "a1", LAKE_NOW - 5 * WEIR_US_PER_MINUTE - 1000, NULL, "\"heart_rate\": 4"));
 	lake_post(&lake, lake_event(&lake, 5, "a1", LAKE_NOW - WEIR_US_PER_DAY, NULL, "\"heart_rate\": 5"));
 	lake_flush(&lake);
 	assert_string_equal(lake_value(&lake, SILVER, "is_late", "heart_rate", "1", NULL), "false");
@@ -214,7 +216,8 @@ static void an_event_from_the_future_is_refused_and_moves_nothing(void **state)
 	(void)state;
 	lake_start(&lake, LAKE_ATHLETE); /* max_ahead 10 m */
 	lake_post(&lake, lake_event(&lake, 1, "a1", LAKE_NOW + 10 * WEIR_US_PER_MINUTE, NULL, "\"heart_rate\": 1"));
-	lake_post(&lake, lake_event(&lake, 2, "a1", LAKE_NOW + 10 * WEIR_US_PER_MINUTE + 1000, NULL, "\"heart_rate\": 2"));
+	lake_post(&lake,
+		lake_event(&lake, 2, "a1", LAKE_NOW + 10 * WEIR_US_PER_MINUTE + 1000, NULL, "\"heart_rate\": 2"));
 	lake_post(&lake, lake_event(&lake, 3, "a1", LAKE_NOW + 900 * WEIR_US_PER_DAY, NULL, "\"heart_rate\": 3"));
 	lake_post(&lake, lake_event(&lake, 4, "a1", LAKE_NOW + 6 * WEIR_US_PER_MINUTE, NULL, "\"heart_rate\": 4"));
 	lake_flush(&lake);
@@ -291,8 +294,10 @@ static void what_the_door_refused_is_a_dead_letter(void **state)
 	lake_start(&lake, LAKE_ATHLETE);
 	const char *events[] = {
 		lake_event(&lake, 1, "a1", LAKE_NOW, NULL, "\"heart_rate\": 1"),
-		"{\"event_id\": \"no uuid\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T08:00:00Z\", \"metrics\": {}}",
-		"{\"event_id\": \"00000000-0000-4000-8000-0000000000aa\", \"timestamp\": \"2025-02-01T08:00:00Z\", \"metrics\": {}}",
+		"{\"event_id\": \"no uuid\", \"athlete_id\": \"a1\", \"timestamp\": \"2025-02-01T08:00:00Z\", "
+		"\"metrics\": {}}",
+		"{\"event_id\": \"00000000-0000-4000-8000-0000000000aa\", \"timestamp\": \"2025-02-01T08:00:00Z\", "
+		"\"metrics\": {}}",
 		lake_event(&lake, 2, "a1", LAKE_NOW, NULL, "\"heart_rate\": 2"),
 	};
 	struct ingest_result result = lake_post(&lake, join(&lake, events, 4));
@@ -300,8 +305,12 @@ static void what_the_door_refused_is_a_dead_letter(void **state)
 	assert_int_equal(result.rejected, 2);
 	lake_flush(&lake);
 	assert_int_equal(lake_count(&lake, SILVER, NULL), 2);
-	assert_int_equal(lake_count(&lake, LETTERS, "error_type", "invalid", "payload", events[1], "field", "event_id", NULL), 1);
-	assert_int_equal(lake_count(&lake, LETTERS, "error_type", "invalid", "payload", events[2], "field", "athlete_id", NULL), 1);
+	assert_int_equal(
+		lake_count(&lake, LETTERS, "error_type", "invalid", "payload", events[1], "field", "event_id", NULL),
+		1);
+	assert_int_equal(
+		lake_count(&lake, LETTERS, "error_type", "invalid", "payload", events[2], "field", "athlete_id", NULL),
+		1);
 	lake_check_counters(&lake);
 	lake_done(&lake);
 }

@@ -16,11 +16,13 @@
 #define SILVER "silver.telemetry"
 #define POINTS 50
 
-static const char whoop[] =
-	"[{\"cycle_id\": 1, \"sleep_id\": 2, \"created_at\": \"2025-01-31T06:00:00Z\", \"updated_at\": \"2025-01-31T07:00:00Z\","
-	" \"score_state\": \"SCORED\", \"score\": {\"recovery_score\": 44, \"resting_heart_rate\": 64, \"hrv_rmssd_milli\": 31.8}},"
-	" {\"cycle_id\": 2, \"sleep_id\": 3, \"created_at\": \"2025-02-01T06:00:00Z\", \"updated_at\": \"2025-02-01T07:00:00Z\","
-	" \"score_state\": \"PENDING_SCORE\"}]";
+static const char whoop[] = "[{\"cycle_id\": 1, \"sleep_id\": 2, \"created_at\": \"2025-01-31T06:00:00Z\", "
+			    "\"updated_at\": \"2025-01-31T07:00:00Z\","
+			    " \"score_state\": \"SCORED\", \"score\": {\"recovery_score\": 44, \"resting_heart_rate\": "
+			    "64, \"hrv_rmssd_milli\": 31.8}},"
+			    " {\"cycle_id\": 2, \"sleep_id\": 3, \"created_at\": \"2025-02-01T06:00:00Z\", "
+			    "\"updated_at\": \"2025-02-01T07:00:00Z\","
+			    " \"score_state\": \"PENDING_SCORE\"}]";
 
 struct sample {
 	const char *name, *renamed;
@@ -32,8 +34,12 @@ enum { SAMPLES = 4 };
 
 static void make_samples(struct sample samples[SAMPLES])
 {
-	static const struct gen_device_session session = {
-		.seed = 7, .start_us = LAKE_NOW - WEIR_US_PER_HOUR, .points = POINTS, .step_s = 1, .activity = "running", .serial = 99};
+	static const struct gen_device_session session = {.seed = 7,
+		.start_us = LAKE_NOW - WEIR_US_PER_HOUR,
+		.points = POINTS,
+		.step_s = 1,
+		.activity = "running",
+		.serial = 99};
 	memset(samples, 0, SAMPLES * sizeof *samples);
 	samples[0] = (struct sample){.name = "run.fit", .renamed = "other.fit", .rows = POINTS};
 	samples[1] = (struct sample){.name = "run.gpx", .renamed = "no extension", .rows = POINTS};
@@ -59,7 +65,8 @@ static void gzip(struct weir_str plain, struct weir_buf *out)
 	deflateEnd(&z);
 }
 
-static void give(struct lake_fixture *lake, const char *name, struct weir_str content, const char *athlete, uint64_t rows)
+static void give(
+	struct lake_fixture *lake, const char *name, struct weir_str content, const char *athlete, uint64_t rows)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ingest_result result;
@@ -121,7 +128,8 @@ static void gzip_and_time_and_restarts_change_nothing(void **state)
 		lake_check_counters(&lake);
 	}
 	for (unsigned i = 0; i < SAMPLES; i++) {
-		give(&lake, samples[i].name, weir_buf_str(&samples[i].content), "a2", samples[i].rows); /* of somebody else: other events */
+		give(&lake, samples[i].name, weir_buf_str(&samples[i].content), "a2",
+			samples[i].rows); /* of somebody else: other events */
 		weir_buf_done(&samples[i].content);
 	}
 	assert_int_equal(lake_count(&lake, SILVER, "athlete_id", "a2", NULL), total);
@@ -132,12 +140,12 @@ static void gzip_and_time_and_restarts_change_nothing(void **state)
 /* Two points of a file that are equal in all are two events, and stay two. */
 static void equal_records_of_a_file_are_told_apart_by_their_ordinal(void **state)
 {
-	static const char gpx[] =
-		"<?xml version=\"1.0\"?><gpx version=\"1.1\" creator=\"t\" xmlns=\"http://www.topografix.com/GPX/1/1\"><trk><trkseg>"
-		"<trkpt lat=\"47.1\" lon=\"8.1\"><time>2025-02-01T07:00:00Z</time></trkpt>"
-		"<trkpt lat=\"47.1\" lon=\"8.1\"><time>2025-02-01T07:00:00Z</time></trkpt>"
-		"<trkpt lat=\"47.2\" lon=\"8.1\"><time>2025-02-01T07:00:01Z</time></trkpt>"
-		"</trkseg></trk></gpx>";
+	static const char gpx[] = "<?xml version=\"1.0\"?><gpx version=\"1.1\" creator=\"t\" "
+				  "xmlns=\"http://www.topografix.com/GPX/1/1\"><trk><trkseg>"
+				  "<trkpt lat=\"47.1\" lon=\"8.1\"><time>2025-02-01T07:00:00Z</time></trkpt>"
+				  "<trkpt lat=\"47.1\" lon=\"8.1\"><time>2025-02-01T07:00:00Z</time></trkpt>"
+				  "<trkpt lat=\"47.2\" lon=\"8.1\"><time>2025-02-01T07:00:01Z</time></trkpt>"
+				  "</trkseg></trk></gpx>";
 	struct lake_fixture lake;
 	(void)state;
 	lake_start(&lake, LAKE_ATHLETE);
@@ -150,11 +158,11 @@ static void equal_records_of_a_file_are_told_apart_by_their_ordinal(void **state
 
 static void a_point_without_time_is_a_letter_once(void **state)
 {
-	static const char gpx[] =
-		"<?xml version=\"1.0\"?><gpx version=\"1.1\" creator=\"t\" xmlns=\"http://www.topografix.com/GPX/1/1\"><trk><trkseg>"
-		"<trkpt lat=\"47.1\" lon=\"8.1\"></trkpt>"
-		"<trkpt lat=\"47.2\" lon=\"8.1\"><time>2025-02-01T07:00:01Z</time></trkpt>"
-		"</trkseg></trk></gpx>";
+	static const char gpx[] = "<?xml version=\"1.0\"?><gpx version=\"1.1\" creator=\"t\" "
+				  "xmlns=\"http://www.topografix.com/GPX/1/1\"><trk><trkseg>"
+				  "<trkpt lat=\"47.1\" lon=\"8.1\"></trkpt>"
+				  "<trkpt lat=\"47.2\" lon=\"8.1\"><time>2025-02-01T07:00:01Z</time></trkpt>"
+				  "</trkseg></trk></gpx>";
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ingest_result result;
 	struct lake_fixture lake;
@@ -165,7 +173,9 @@ static void a_point_without_time_is_a_letter_once(void **state)
 	assert_int_equal(result.rejected, 1);
 	lake_flush(&lake);
 	assert_int_equal(lake_count(&lake, SILVER, NULL), 1);
-	assert_int_equal(lake_count(&lake, "bronze.dead_letters", "error_type", "no timestamp", "source_file", "a.gpx", NULL), 1);
+	assert_int_equal(
+		lake_count(&lake, "bronze.dead_letters", "error_type", "no timestamp", "source_file", "a.gpx", NULL),
+		1);
 	lake_check_counters(&lake);
 	lake_done(&lake);
 }

@@ -130,7 +130,8 @@ static void a_removal_that_ended_too_early_is_open_again_and_fenced(void **state
 	assert_int_equal(lake_count(&race.lake, GOLD, "athlete_id", "a1", NULL), 1); /* the epoch did not know */
 	assert_int_equal(visible(&race, "a1"), 0);
 	assert_int_equal(jobs_tasks_open(race.lake.engine->jobs), 1);
-	lake_reopen(&race.lake); /* and it is so in the control database, not in memory alone: a start removes what is open */
+	lake_reopen(
+		&race.lake); /* and it is so in the control database, not in memory alone: a start removes what is open */
 	assert_int_equal(lake_count(&race.lake, GOLD, "athlete_id", "a1", NULL), 0);
 	assert_int_equal(visible(&race, "a3"), 1);
 	lake_done(&race.lake);

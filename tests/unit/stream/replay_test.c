@@ -22,7 +22,8 @@ static void post_range(struct lake_fixture *lake, unsigned from, unsigned to)
 	char athlete[16];
 	for (unsigned i = from; i < to; i++) {
 		snprintf(athlete, sizeof athlete, "a%u", i % ATHLETES);
-		weir_buf_printf(&text, "%s\n", lake_event(lake, i, athlete, LAKE_NOW + i * 1000, NULL, "\"heart_rate\": 100"));
+		weir_buf_printf(
+			&text, "%s\n", lake_event(lake, i, athlete, LAKE_NOW + i * 1000, NULL, "\"heart_rate\": 100"));
 	}
 	struct ingest_result result = lake_post(lake, weir_buf_cstr(&text));
 	LAKE_CHECK(lake, result.accepted == to - from);
@@ -46,7 +47,8 @@ static void acknowledged_events_survive_a_crash(void **state)
 	lake_open(&lake);
 	lake_flush(&lake);
 	assert_int_equal(lake_count(&lake, SILVER, NULL), EVENTS);
-	assert_int_equal(lake_count(&lake, GOLD, "athlete_id", "a1", "purpose", "research", NULL), (EVENTS + 5) / ATHLETES);
+	assert_int_equal(
+		lake_count(&lake, GOLD, "athlete_id", "a1", "purpose", "research", NULL), (EVENTS + 5) / ATHLETES);
 	lake_check_counters(&lake);
 	post_range(&lake, 0, EVENTS); /* what was read from the log is known */
 	lake_flush(&lake);
@@ -85,8 +87,9 @@ static void mixed_then_dead(struct lake_fixture *lake, void *context)
 	struct weir_buf text = WEIR_BUF_INIT;
 	weir_buf_printf(&text, "%s\n", lake_visit(lake, 1, "c1", LAKE_NOW, "/checkout"));
 	weir_buf_puts(&text, "{\"visit_id\": 5}\n");
-	weir_buf_puts(&text, "{\"visit_id\": \"00000000-0000-4000-8000-000000000002\", \"customer_id\": \"c1\", \"visited_at\": "
-			     "\"2025-02-01T08:00:00Z\", \"page\": \"/jackets/rain\", \"amount\": 12.5, \"items\": 7}\n");
+	weir_buf_puts(&text,
+		"{\"visit_id\": \"00000000-0000-4000-8000-000000000002\", \"customer_id\": \"c1\", \"visited_at\": "
+		"\"2025-02-01T08:00:00Z\", \"page\": \"/jackets/rain\", \"amount\": 12.5, \"items\": 7}\n");
 	weir_buf_printf(&text, "%s\n", lake_visit(lake, 3, "c1", LAKE_NOW, "/shoes/road"));
 	struct ingest_result result = lake_post(lake, weir_buf_cstr(&text));
 	LAKE_CHECK(lake, result.accepted == 3 && result.rejected == 1);

@@ -18,7 +18,8 @@ static void start_bad_shop(struct lake_fixture *lake)
 {
 	lake_copy(lake, LAKE_SHOP, false);
 	lake_edit(lake, "silver.sql", "LEFT JOIN", "JOIN");
-	lake_edit(lake, "silver.sql", "v.items,", "CASE WHEN v.page = '/boom' THEN CAST(v.page AS BIGINT) ELSE v.items END AS items,");
+	lake_edit(lake, "silver.sql", "v.items,",
+		"CASE WHEN v.page = '/boom' THEN CAST(v.page AS BIGINT) ELSE v.items END AS items,");
 	lake_edit(lake, "categories.csv", "/checkout,", "/boom,bad\n/twice,one\n/twice,two\n/checkout,");
 	lake_open(lake);
 }
@@ -79,7 +80,11 @@ static void failures_among_many_are_found(void **state)
 		bool drops = i == 1 || i == 4095;
 		bad += fails || drops;
 		weir_buf_printf(&text, "%s\n",
-			lake_visit(&lake, i, "c1", LAKE_NOW, fails ? "/boom" : drops ? "/gone" : i == 4096 ? "/twice" : "/checkout"));
+			lake_visit(&lake, i, "c1", LAKE_NOW,
+				fails               ? "/boom"
+					: drops     ? "/gone"
+					: i == 4096 ? "/twice"
+						    : "/checkout"));
 	}
 	bad++; /* the doubled one */
 	lake_post(&lake, weir_buf_cstr(&text));
@@ -123,10 +128,13 @@ static void letters_are_replayed_once_the_sql_is_mended(void **state)
 	lake_flush(&lake);
 	lake_close(&lake);
 	lake_edit(&lake, "silver.sql", "JOIN", "LEFT JOIN");
-	lake_edit(&lake, "silver.sql", "CASE WHEN v.page = '/boom' THEN CAST(v.page AS BIGINT) ELSE v.items END AS items,", "v.items,");
+	lake_edit(&lake, "silver.sql",
+		"CASE WHEN v.page = '/boom' THEN CAST(v.page AS BIGINT) ELSE v.items END AS items,", "v.items,");
 	lake_open(&lake);
-	const char *boom = lake_value(&lake, LETTERS, "trace_id", "payload", lake_visit(&lake, 2, "c1", LAKE_NOW, "/boom"), NULL);
-	const char *gone = lake_value(&lake, LETTERS, "trace_id", "payload", lake_visit(&lake, 3, "c1", LAKE_NOW, "/gone"), NULL);
+	const char *boom =
+		lake_value(&lake, LETTERS, "trace_id", "payload", lake_visit(&lake, 2, "c1", LAKE_NOW, "/boom"), NULL);
+	const char *gone =
+		lake_value(&lake, LETTERS, "trace_id", "payload", lake_visit(&lake, 3, "c1", LAKE_NOW, "/gone"), NULL);
 	struct weir_str traces[] = {weir_str_from(boom), weir_str_from(gone)};
 	for (unsigned i = 0; i < 2; i++) {
 		LAKE_OK(&lake, engine_replay(lake.engine, traces, 2, &accepted, &rejected, &err), &err);
@@ -154,8 +162,11 @@ static void a_replay_and_a_repeat_in_one_epoch_are_one_row(void **state)
 		post_visits(&lake, 1, pages, 2);
 		lake_flush(&lake);
 		lake_close(&lake);
-		lake_edit(&lake, "silver.sql", "CASE WHEN v.page = '/boom' THEN CAST(v.page AS BIGINT) ELSE v.items END AS items,", "v.items,");
-		lake_advance(&lake, 10 * WEIR_US_PER_DAY); /* past the window: the API's repeat is an event of its own again */
+		lake_edit(&lake, "silver.sql",
+			"CASE WHEN v.page = '/boom' THEN CAST(v.page AS BIGINT) ELSE v.items END AS items,",
+			"v.items,");
+		lake_advance(&lake,
+			10 * WEIR_US_PER_DAY); /* past the window: the API's repeat is an event of its own again */
 		lake_open(&lake);
 		const char *event = lake_visit(&lake, 2, "c1", LAKE_NOW, "/boom");
 		const char *trace = lake_value(&lake, LETTERS, "trace_id", NULL);
