@@ -71,8 +71,8 @@ foreach(source IN LISTS fuzzers)
 	target_link_libraries(${name} PRIVATE ${uses})
 endforeach()
 
-# tests/interop/NAME.c: small programs that scripts of other engines drive (make interop).
-file(GLOB interop_tools CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/interop/*.c)
+# tests/interop/NAME.c, tests/soak/NAME.c: small programs that scripts of other engines drive (make interop, make soak).
+file(GLOB interop_tools CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/interop/*.c ${PROJECT_SOURCE_DIR}/tests/soak/*.c)
 foreach(source IN LISTS interop_tools)
 	get_filename_component(name ${source} NAME_WE)
 	file(STRINGS ${source} uses REGEX "^// uses: ")

@@ -32,7 +32,7 @@ int catalog_open(const struct catalog_config *config, struct catalog **ret_catal
 	catalog->warehouse = store_uri(catalog->store, catalog->arena, WEIR_STR("x"));
 	catalog->warehouse.size -= 2;
 	int status =
-	        control_query(catalog->control, "SELECT namespace FROM weir_owned", NULL, 0, note_owned, catalog, err);
+		control_query(catalog->control, "SELECT namespace FROM weir_owned", NULL, 0, note_owned, catalog, err);
 	if (status != 0) {
 		catalog_close(catalog);
 		return status;
@@ -79,31 +79,60 @@ int catalog_refuse_owned(const struct catalog *catalog, struct weir_str ns, stru
 	if (!catalog_is_owned(catalog, ns))
 		return 0;
 	return weir_fail_at(err, WEIR_E_DENIED, WEIR_STR("namespace"), WEIR_ERROR_NO_OFFSET,
-	        "%.*s holds the lake's own tables: they change by events and consent alone; write to a table of "
-	        "another namespace",
-	        WEIR_STR_ARG(ns));
+		"%.*s holds the lake's own tables: they change by events and consent alone; write to a table of "
+		"another namespace",
+		WEIR_STR_ARG(ns));
+}
+
+/* Without its scheme and the slashes at either end: "file:///a/b/", "file:/a/b" and "/a/b" are "a/b". */
+static struct weir_str bare_path(struct weir_str location)
+{
+	const char *colon = location.size > 0 ? memchr(location.data, ':', location.size) : NULL;
+	const char *slash = location.size > 0 ? memchr(location.data, '/', location.size) : NULL;
+	size_t from = colon != NULL && slash == colon + 1 ? (size_t)(slash - location.data) : 0, to = location.size;
+	while (from < to && location.data[from] == '/')
+		from++;
+	while (to > from && location.data[to - 1] == '/')
+		to--;
+	return (struct weir_str){location.data + from, to - from};
+}
+
+/* A part that is "..", or, where there is something to hide, "." or empty: the store has no such names, but readers of
+ * metadata may come out in another folder by them. */
+static bool has_odd_part(struct weir_str path, bool strict)
+{
+	for (size_t from = 0, at = 0; at <= path.size; at++) {
+		if (at < path.size && path.data[at] != '/')
+			continue;
+		struct weir_str part = {path.data + from, at - from};
+		if (weir_str_is(part, "..") || (strict && (part.size == 0 || weir_str_is(part, "."))))
+			return true;
+		from = at + 1;
+	}
+	return false;
 }
 
 int catalog_refuse_location(struct catalog *catalog, struct weir_str location, struct weir_error *err)
 {
 	struct weir_arena *scratch = weir_arena_new(4096);
 	struct weir_error outside = WEIR_ERROR_INIT;
-	struct weir_str name = {0};
+	struct weir_str name = {0}, path = bare_path(location), warehouse = bare_path(catalog->warehouse);
 	int status = 0;
+	while (location.size > 1 && location.data[location.size - 1] == '/')
+		location.size--;
 	bool inside = store_name_of(catalog->store, scratch, location, &name, &outside) == 0;
-	bool root = !inside &&
-	            weir_str_has_prefix(catalog->warehouse, location); /* the warehouse itself, or what holds it */
-	bool odd = memmem(location.data, location.size, "/../", 4) != NULL ||
-	           weir_str_has_suffix(location, WEIR_STR("/.."));
+	bool root = weir_str_has_prefix(warehouse, path) && /* the warehouse itself, or what holds it */
+		(path.size == 0 || path.size == warehouse.size || warehouse.data[path.size] == '/');
+	bool odd = path.size > 0 && has_odd_part(path, catalog->owned_count > 0);
 	for (uint32_t i = 0; i < catalog->owned_count && inside; i++) {
 		struct weir_str own = catalog->owned[i];
 		root = root ||
-		       (weir_str_has_prefix(name, own) && (name.size == own.size || name.data[own.size] == '/'));
+			(weir_str_has_prefix(name, own) && (name.size == own.size || name.data[own.size] == '/'));
 	}
 	if (root || odd)
 		status = weir_fail_at(err, WEIR_E_DENIED, WEIR_STR("location"), WEIR_ERROR_NO_OFFSET,
-		        "a table's location cannot hold the lake's own tables, nor lie among them; leave it out, or "
-		        "give a folder of its own");
+			"a table's location cannot hold the lake's own tables, nor lie among them; leave it out, or "
+			"give a folder of its own");
 	weir_arena_free(scratch);
 	return status;
 }
@@ -127,20 +156,20 @@ static int take_pointer(void *context, const struct control_value *values, unsig
 }
 
 int catalog_pointer_read(struct catalog *catalog, struct weir_arena *arena, struct catalog_name name,
-        struct catalog_pointer *ret_pointer, struct weir_error *err)
+	struct catalog_pointer *ret_pointer, struct weir_error *err)
 {
 	struct control_value values[] = {CONTROL_T(name.ns), CONTROL_T(name.name)};
 	struct pointer_read read = {arena, ret_pointer};
 	*ret_pointer = (struct catalog_pointer){0};
 	return control_query(catalog->control,
-	        "SELECT metadata_location, COALESCE(iceberg_type, 'TABLE') FROM iceberg_tables WHERE catalog_name = "
-	        "'weir'"
-	        " AND table_namespace = ?1 AND table_name = ?2",
-	        values, 2, take_pointer, &read, err);
+		"SELECT metadata_location, COALESCE(iceberg_type, 'TABLE') FROM iceberg_tables WHERE catalog_name = "
+		"'weir'"
+		" AND table_namespace = ?1 AND table_name = ?2",
+		values, 2, take_pointer, &read, err);
 }
 
 int catalog_pointer_need(struct catalog *catalog, struct weir_arena *arena, enum catalog_kind kind,
-        struct catalog_name name, struct catalog_pointer *ret_pointer, struct weir_error *err)
+	struct catalog_name name, struct catalog_pointer *ret_pointer, struct weir_error *err)
 {
 	int status = catalog_pointer_read(catalog, arena, name, ret_pointer, err);
 	if (status == 0 && (!ret_pointer->found || ret_pointer->kind != kind))
@@ -149,7 +178,7 @@ int catalog_pointer_need(struct catalog *catalog, struct weir_arena *arena, enum
 }
 
 int catalog_need(struct catalog *catalog, const struct access_identity *caller, enum catalog_kind kind,
-        struct catalog_name name, struct weir_error *err)
+	struct catalog_name name, struct weir_error *err)
 {
 	struct weir_arena *scratch = weir_arena_new(4096);
 	struct catalog_pointer pointer;
@@ -175,7 +204,7 @@ static int look_happened(void *context, const struct control_value *values, unsi
 }
 
 int catalog_change_commit(struct catalog *catalog, const struct control_change *change, struct catalog_name name,
-        struct weir_str location, struct control_result *ret_result, struct weir_error *err)
+	struct weir_str location, struct control_result *ret_result, struct weir_error *err)
 {
 	int status = control_commit(catalog->control, change, ret_result, err);
 	if (status != WEIR_E_UNKNOWN)
@@ -183,12 +212,12 @@ int catalog_change_commit(struct catalog *catalog, const struct control_change *
 	struct happened happened = {.location = location};
 	struct control_value values[] = {CONTROL_T(name.ns), CONTROL_T(name.name)};
 	status = control_query(catalog->control,
-	        "SELECT metadata_location FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1 AND "
-	        "table_name = ?2",
-	        values, 2, look_happened, &happened, err);
+		"SELECT metadata_location FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1 AND "
+		"table_name = ?2",
+		values, 2, look_happened, &happened, err);
 	if (status != 0)
 		return weir_fail(err, WEIR_E_UNKNOWN,
-		        "the commit may have happened or not: load the table, and look whether the change is in it");
+			"the commit may have happened or not: load the table, and look whether the change is in it");
 	ret_result->outcome = happened.same ? CONTROL_DONE : CONTROL_CONFLICT;
 	return 0;
 }
@@ -216,7 +245,7 @@ static int64_t file_version(struct weir_str location)
 		end++;
 	uint64_t version;
 	if (end == location.size || location.data[end] != '-' || end - from > 18 ||
-	        !weir_str_to_u64((struct weir_str){location.data + from, end - from}, &version))
+		!weir_str_to_u64((struct weir_str){location.data + from, end - from}, &version))
 		return -1;
 	return (int64_t)version;
 }
@@ -224,7 +253,7 @@ static int64_t file_version(struct weir_str location)
 /* The table's folder within the warehouse, or the one that its earlier metadata lies in, or one of its own. *ret_uri:
  * the folder as the client spells it (file:/x is file:///x, but clients compare texts); size 0: as the store does. */
 static struct weir_str metadata_folder(struct catalog *catalog, struct weir_arena *arena, struct catalog_name name,
-        const json_t *metadata, struct weir_str previous, struct weir_str *ret_uri)
+	const json_t *metadata, struct weir_str previous, struct weir_str *ret_uri)
 {
 	struct weir_error outside = WEIR_ERROR_INIT;
 	struct weir_str location = ice_rest_text(metadata, "location"), folder;
@@ -232,7 +261,7 @@ static struct weir_str metadata_folder(struct catalog *catalog, struct weir_aren
 	while (path.size > 1 && path.data[path.size - 1] == '/')
 		path.size--;
 	if (path.size > 0 && catalog_refuse_location(catalog, path, &outside) == 0 &&
-	        store_name_of(catalog->store, arena, path, &folder, &outside) == 0) {
+		store_name_of(catalog->store, arena, path, &folder, &outside) == 0) {
 		*ret_uri = path;
 		return folder;
 	}
@@ -251,19 +280,19 @@ static struct weir_str metadata_folder(struct catalog *catalog, struct weir_aren
 }
 
 int catalog_file_write(struct catalog *catalog, struct weir_arena *arena, struct catalog_name name,
-        const json_t *metadata, struct weir_str previous, const struct weir_buf *text, struct weir_str *ret_name,
-        struct weir_str *ret_uri, struct weir_error *err)
+	const json_t *metadata, struct weir_str previous, const struct weir_buf *text, struct weir_str *ret_name,
+	struct weir_str *ret_uri, struct weir_error *err)
 {
 	char uuid_text[WEIR_UUID_TEXT];
 	struct weir_uuid uuid = weir_uuid_v7(weir_now_us(&catalog->config.clock));
 	struct weir_str uri = {0}, folder = metadata_folder(catalog, arena, name, metadata, previous, &uri);
 	weir_uuid_format(&uuid, uuid_text);
 	*ret_name = weir_str_from(weir_arena_printf(arena, "%.*s/%05lld-%s.metadata.json", WEIR_STR_ARG(folder),
-	        (long long)file_version(previous) + 1, uuid_text));
+		(long long)file_version(previous) + 1, uuid_text));
 	bool spelled = weir_str_has_prefix(uri, WEIR_STR("file:"));
 	*ret_uri = spelled ? weir_str_from(weir_arena_printf(arena, "%.*s%.*s", WEIR_STR_ARG(uri),
-	                             (int)(ret_name->size - folder.size), ret_name->data + folder.size))
-	                   : store_uri(catalog->store, arena, *ret_name);
+				     (int)(ret_name->size - folder.size), ret_name->data + folder.size))
+			   : store_uri(catalog->store, arena, *ret_name);
 	return store_put(catalog->store, ret_name->data, text->data, text->size, err);
 }
 

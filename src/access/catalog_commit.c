@@ -101,7 +101,12 @@ static int prepare(struct catalog *catalog, struct weir_arena *arena, enum catal
 			: ice_rest_update_view(metadata, part->change->updates, catalog_now_ms(catalog), &changed, err);
 	if (status == 0) {
 		ice_rest_write(metadata, rest, &part->text);
-		if (changed || !part->base.found) {
+		if (part->text.size > ICE_REST_BYTES_MAX) /* nobody could read it again, nor make it smaller */
+			status = weir_fail(err, WEIR_E_LIMIT,
+				"the metadata would have %zu bytes, more than %u; expire snapshots or remove "
+				"properties first",
+				part->text.size, ICE_REST_BYTES_MAX);
+		if (status == 0 && (changed || !part->base.found)) {
 			status = catalog_file_write(catalog, arena, part->change->name, metadata,
 				part->base.found ? part->base.location : WEIR_STR(""), &part->text, &part->file,
 				&part->location, err);

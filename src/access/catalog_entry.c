@@ -30,24 +30,25 @@ static int list_one(void *context, const struct control_value *values, unsigned 
 	}
 	list->page->last = weir_arena_str(list->arena, values[0].text);
 	json_array_append_new(
-	        list->page->items, catalog_name_to_json((struct catalog_name){list->ns, list->page->last}));
+		list->page->items, catalog_name_to_json((struct catalog_name){list->ns, list->page->last}));
 	return 0;
 }
 
 int catalog_list(struct catalog *catalog, const struct access_identity *caller, enum catalog_kind kind,
-        struct weir_str ns, struct weir_arena *arena, struct catalog_page *page, struct weir_error *err)
+	struct weir_str ns, struct weir_arena *arena, struct catalog_page *page, struct weir_error *err)
 {
 	struct list list = {page, arena, ns};
 	struct control_value values[] = {CONTROL_T(ns),
-	        CONTROL_T(kind == CATALOG_TABLE ? WEIR_STR("TABLE") : WEIR_STR("VIEW")), CONTROL_T(page->after),
-	        CONTROL_I(page->limit > 0 ? (int64_t)page->limit + 1 : INT32_MAX)};
+		CONTROL_T(kind == CATALOG_TABLE ? WEIR_STR("TABLE") : WEIR_STR("VIEW")), CONTROL_T(page->after),
+		CONTROL_I(page->limit > 0 ? (int64_t)page->limit + 1 : INT32_MAX)};
 	page->items = json_array();
-	int status = catalog_ns_need(catalog, ns, err);
-	if (status == 0 && catalog_may_see(catalog, caller, ns))
+	int status =
+		catalog_may_see(catalog, caller, ns) ? catalog_ns_need(catalog, ns, err) : catalog_ns_missing(ns, err);
+	if (status == 0)
 		status = control_query(catalog->control,
-		        "SELECT table_name FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1"
-		        " AND COALESCE(iceberg_type, 'TABLE') = ?2 AND table_name > ?3 ORDER BY table_name LIMIT ?4",
-		        values, 4, list_one, &list, err);
+			"SELECT table_name FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1"
+			" AND COALESCE(iceberg_type, 'TABLE') = ?2 AND table_name > ?3 ORDER BY table_name LIMIT ?4",
+			values, 4, list_one, &list, err);
 	return status;
 }
 
@@ -56,8 +57,8 @@ int catalog_list(struct catalog *catalog, const struct access_identity *caller, 
 static bool etag_fits(struct weir_str if_none_match, const char *etag)
 {
 	return if_none_match.size > 0 &&
-	       (weir_str_is(if_none_match, "*") ||
-	               memmem(if_none_match.data, if_none_match.size, etag, strlen(etag)) != NULL);
+		(weir_str_is(if_none_match, "*") ||
+			memmem(if_none_match.data, if_none_match.size, etag, strlen(etag)) != NULL);
 }
 
 /* The document as the file has it, but for a gzipped one: what weir does not know goes through untouched. */
@@ -90,14 +91,14 @@ static bool file_exists(struct catalog *catalog, struct weir_str location)
 	struct weir_str name;
 	uint64_t size;
 	bool exists = store_name_of(catalog->store, scratch, location, &name, &missing) == 0 &&
-	              store_size(catalog->store, name.data, &size, &missing) == 0;
+		store_size(catalog->store, name.data, &size, &missing) == 0;
 	weir_arena_free(scratch);
 	return exists;
 }
 
 int catalog_load(struct catalog *catalog, enum catalog_kind kind, struct catalog_name name,
-        const struct catalog_load *load, struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same,
-        struct weir_error *err)
+	const struct catalog_load *load, struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same,
+	struct weir_error *err)
 {
 	struct catalog_pointer pointer;
 	struct weir_buf text = WEIR_BUF_INIT;
@@ -123,35 +124,37 @@ int catalog_load(struct catalog *catalog, enum catalog_kind kind, struct catalog
 	}
 	if (status == 0)
 		status = load->refs_only && kind == CATALOG_TABLE
-		                 ? load_refs(&text, pointer.location, &ret_entry->metadata, err)
-		                 : load_whole(&text, &ret_entry->metadata, err);
+			? load_refs(&text, pointer.location, &ret_entry->metadata, err)
+			: load_whole(&text, &ret_entry->metadata, err);
 	if (status == WEIR_E_NOT_FOUND)
 		status = weir_fail_at(err, WEIR_E_NOT_FOUND, WEIR_STR("file"), WEIR_ERROR_NO_OFFSET,
-		        "Failed to open input stream for file: %.*s: it is gone, though the %s is there",
-		        WEIR_STR_ARG(pointer.location), catalog_kind_name(kind));
+			"Failed to open input stream for file: %.*s: it is gone, though the %s is there",
+			WEIR_STR_ARG(pointer.location), catalog_kind_name(kind));
 	ret_entry->location = pointer.location;
 	weir_buf_done(&text);
+	if (status != 0)
+		catalog_entry_done(ret_entry);
 	return status;
 }
 
 /* ---- creating ---- */
 
 static int stage_insert(
-        struct control_change *change, enum catalog_kind kind, struct catalog_name name, struct weir_str location)
+	struct control_change *change, enum catalog_kind kind, struct catalog_name name, struct weir_str location)
 {
 	struct control_value values[] = {CONTROL_T(name.ns), CONTROL_T(name.name), CONTROL_T(location),
-	        CONTROL_T(kind == CATALOG_TABLE ? WEIR_STR("TABLE") : WEIR_STR("VIEW"))};
+		CONTROL_T(kind == CATALOG_TABLE ? WEIR_STR("TABLE") : WEIR_STR("VIEW"))};
 	catalog_stage_namespace(change, name.ns);
 	control_change_sql(change, catalog_kind_name(kind), 1,
-	        "INSERT INTO iceberg_tables(catalog_name, table_namespace, table_name, metadata_location, iceberg_type)"
-	        " VALUES ('weir', ?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-	        values, 4);
+		"INSERT INTO iceberg_tables(catalog_name, table_namespace, table_name, metadata_location, iceberg_type)"
+		" VALUES ('weir', ?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+		values, 4);
 	return 0;
 }
 
 /* The namespace is there and not weir's, and the name is free. */
 static int check_free(struct catalog *catalog, struct weir_arena *arena, enum catalog_kind kind,
-        struct catalog_name name, struct weir_error *err)
+	struct catalog_name name, struct weir_error *err)
 {
 	struct catalog_pointer pointer;
 	int status = catalog_check_name(name.name, catalog_kind_name(kind), err);
@@ -165,12 +168,12 @@ static int check_free(struct catalog *catalog, struct weir_arena *arena, enum ca
 }
 
 static int publish_new(struct catalog *catalog, struct weir_arena *arena, enum catalog_kind kind,
-        struct catalog_name name, struct catalog_entry *entry, const json_t *metadata, struct weir_error *err)
+	struct catalog_name name, struct catalog_entry *entry, const json_t *metadata, struct weir_error *err)
 {
 	struct control_result result;
 	struct weir_str file;
 	int status = catalog_file_write(
-	        catalog, arena, name, metadata, WEIR_STR(""), &entry->metadata, &file, &entry->location, err);
+		catalog, arena, name, metadata, WEIR_STR(""), &entry->metadata, &file, &entry->location, err);
 	if (status != 0)
 		return status;
 	struct control_change *change = control_change_new(CONTROL_BACKGROUND);
@@ -188,7 +191,7 @@ static int publish_new(struct catalog *catalog, struct weir_arena *arena, enum c
 /* Engines that write before the first commit expect the table's folders to be there: a file that is made and stays says
  * what the folder is for until the table's first metadata joins it. */
 static int make_staged_folder(
-        struct catalog *catalog, struct weir_arena *arena, struct weir_str location, struct weir_error *err)
+	struct catalog *catalog, struct weir_arena *arena, struct weir_str location, struct weir_error *err)
 {
 	static const char text[] = "A table that is being created; this folder holds its metadata.\n";
 	struct weir_error outside = WEIR_ERROR_INIT;
@@ -201,7 +204,7 @@ static int make_staged_folder(
 }
 
 int catalog_create(struct catalog *catalog, enum catalog_kind kind, struct weir_str ns, const json_t *request,
-        struct weir_arena *arena, struct catalog_entry *ret_entry, struct weir_error *err)
+	struct weir_arena *arena, struct catalog_entry *ret_entry, struct weir_error *err)
 {
 	struct catalog_name name = {ns, ice_rest_text(request, "name")};
 	struct weir_str location = ice_rest_text(request, "location");
@@ -218,10 +221,9 @@ int catalog_create(struct catalog *catalog, enum catalog_kind kind, struct weir_
 		location = store_uri(catalog->store, arena, catalog_new_folder(arena, name));
 	weir_uuid_format(&uuid, uuid_text);
 	if (status == 0)
-		status = kind == CATALOG_TABLE ? ice_rest_table_new(request, location, uuid_text,
-		                                         catalog_now_ms(catalog), &metadata, err)
-		                               : ice_rest_view_new(request, location, uuid_text,
-		                                         catalog_now_ms(catalog), &metadata, err);
+		status = kind == CATALOG_TABLE
+			? ice_rest_table_new(request, location, uuid_text, catalog_now_ms(catalog), &metadata, err)
+			: ice_rest_view_new(request, location, uuid_text, catalog_now_ms(catalog), &metadata, err);
 	if (status != 0)
 		return status;
 	ice_rest_write(metadata, rest_kind(kind), &ret_entry->metadata);
@@ -237,12 +239,12 @@ int catalog_create(struct catalog *catalog, enum catalog_kind kind, struct weir_
 
 /* The name may be taken (by a table that is to be replaced), the file is there and is metadata of that kind. */
 static int check_register(struct catalog *catalog, enum catalog_kind kind, struct catalog_name name,
-        struct weir_str location, bool overwrite, struct weir_arena *arena, struct catalog_pointer *ret_pointer,
-        struct weir_buf *text, struct weir_error *err)
+	struct weir_str location, bool overwrite, struct weir_arena *arena, struct catalog_pointer *ret_pointer,
+	struct weir_buf *text, struct weir_error *err)
 {
 	json_t *metadata = NULL;
 	int status =
-	        overwrite ? catalog_refuse_owned(catalog, name.ns, err) : check_free(catalog, arena, kind, name, err);
+		overwrite ? catalog_refuse_owned(catalog, name.ns, err) : check_free(catalog, arena, kind, name, err);
 	if (status == 0 && overwrite)
 		status = catalog_ns_need(catalog, name.ns, err);
 	if (status == 0)
@@ -265,8 +267,8 @@ static int check_register(struct catalog *catalog, enum catalog_kind kind, struc
 }
 
 int catalog_register(struct catalog *catalog, enum catalog_kind kind, struct catalog_name name,
-        struct weir_str metadata_location, bool overwrite, struct weir_arena *arena, struct catalog_entry *ret_entry,
-        struct weir_error *err)
+	struct weir_str metadata_location, bool overwrite, struct weir_arena *arena, struct catalog_entry *ret_entry,
+	struct weir_error *err)
 {
 	struct weir_buf text = WEIR_BUF_INIT;
 	struct control_result result = {.outcome = CONTROL_DONE};
@@ -297,13 +299,13 @@ int catalog_register(struct catalog *catalog, enum catalog_kind kind, struct cat
 static int rename_taken(enum catalog_kind is, struct catalog_name from, struct catalog_name to, struct weir_error *err)
 {
 	return weir_fail_at(err, WEIR_E_EXISTS, weir_str_from(catalog_kind_name(is)), WEIR_ERROR_NO_OFFSET,
-	        "Cannot rename %.*s.%.*s to %.*s.%.*s. %s already exists", WEIR_STR_ARG(from.ns),
-	        WEIR_STR_ARG(from.name), WEIR_STR_ARG(to.ns), WEIR_STR_ARG(to.name),
-	        is == CATALOG_TABLE ? "Table" : "View");
+		"Cannot rename %.*s.%.*s to %.*s.%.*s. %s already exists", WEIR_STR_ARG(from.ns),
+		WEIR_STR_ARG(from.name), WEIR_STR_ARG(to.ns), WEIR_STR_ARG(to.name),
+		is == CATALOG_TABLE ? "Table" : "View");
 }
 
 int catalog_rename(struct catalog *catalog, enum catalog_kind kind, struct catalog_name from, struct catalog_name to,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct weir_arena *arena = weir_arena_new(4096);
 	struct catalog_pointer pointer;
@@ -323,14 +325,14 @@ int catalog_rename(struct catalog *catalog, enum catalog_kind kind, struct catal
 		status = rename_taken(pointer.kind, from, to, err);
 	if (status == 0) {
 		struct control_value values[] = {CONTROL_T(from.ns), CONTROL_T(from.name), CONTROL_T(to.ns),
-		        CONTROL_T(to.name), CONTROL_T(kind == CATALOG_TABLE ? WEIR_STR("TABLE") : WEIR_STR("VIEW"))};
+			CONTROL_T(to.name), CONTROL_T(kind == CATALOG_TABLE ? WEIR_STR("TABLE") : WEIR_STR("VIEW"))};
 		struct control_change *change = control_change_new(CONTROL_BACKGROUND);
 		catalog_stage_namespace(change, from.ns);
 		catalog_stage_namespace(change, to.ns);
 		control_change_sql(change, catalog_kind_name(kind), 1,
-		        "UPDATE iceberg_tables SET table_namespace = ?3, table_name = ?4 WHERE catalog_name = 'weir'"
-		        " AND table_namespace = ?1 AND table_name = ?2 AND COALESCE(iceberg_type, 'TABLE') = ?5",
-		        values, 5);
+			"UPDATE iceberg_tables SET table_namespace = ?3, table_name = ?4 WHERE catalog_name = 'weir'"
+			" AND table_namespace = ?1 AND table_name = ?2 AND COALESCE(iceberg_type, 'TABLE') = ?5",
+			values, 5);
 		status = control_commit(catalog->control, change, &result, err);
 		control_change_free(change);
 		if (status == 0 && result.outcome == CONTROL_CONFLICT)
@@ -355,12 +357,12 @@ static int purge_name(void *context, struct weir_str name, const struct ice_data
 	(void)err;
 	struct weir_str folder = purge->folder, other = purge->metadata_folder;
 	bool inside = (folder.size > 0 && weir_str_has_prefix(name, folder) && name.data[folder.size] == '/') ||
-	              (other.size > 0 && weir_str_has_prefix(name, other) && name.data[other.size] == '/');
+		(other.size > 0 && weir_str_has_prefix(name, other) && name.data[other.size] == '/');
 	struct control_value values[] = {CONTROL_T(name), CONTROL_I(purge->now_us)};
 	if (inside)
 		control_change_sql(purge->change, "doomed file", CONTROL_ANY,
-		        "INSERT INTO weir_doomed_files (name, doomed_us) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-		        values, 2);
+			"INSERT INTO weir_doomed_files (name, doomed_us) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+			values, 2);
 	return 0;
 }
 
@@ -380,7 +382,7 @@ static void stage_purge(struct purge *purge, struct catalog_name name, struct we
 	}
 	/* A table that weir cannot read is dropped all the same; its files are then left to orphan removal. */
 	if (ice_table_open(
-	            purge->catalog->store, cache, (struct ice_name){name.ns, name.name}, location, &table, &err) == 0) {
+		    purge->catalog->store, cache, (struct ice_name){name.ns, name.name}, location, &table, &err) == 0) {
 		struct weir_str at = ice_table_metadata(table)->location, folder;
 		if (store_name_of(purge->catalog->store, purge->arena, at, &folder, &err) == 0)
 			purge->folder = folder;
@@ -391,7 +393,7 @@ static void stage_purge(struct purge *purge, struct catalog_name name, struct we
 }
 
 int catalog_drop(
-        struct catalog *catalog, enum catalog_kind kind, struct catalog_name name, bool purge, struct weir_error *err)
+	struct catalog *catalog, enum catalog_kind kind, struct catalog_name name, bool purge, struct weir_error *err)
 {
 	struct weir_arena *arena = weir_arena_new(4096);
 	struct catalog_pointer pointer;
@@ -405,10 +407,10 @@ int catalog_drop(
 		struct control_value values[] = {CONTROL_T(name.ns), CONTROL_T(name.name), CONTROL_T(pointer.location)};
 		catalog_stage_namespace(change, name.ns);
 		control_change_sql(change, catalog_kind_name(kind), 1,
-		        "DELETE FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1 AND "
-		        "table_name = ?2"
-		        " AND metadata_location = ?3",
-		        values, 3);
+			"DELETE FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1 AND "
+			"table_name = ?2"
+			" AND metadata_location = ?3",
+			values, 3);
 		struct purge files = {.catalog = catalog, .arena = arena, .change = change};
 		files.now_us = weir_now_us(&catalog->config.clock);
 		if (purge)
@@ -417,7 +419,7 @@ int catalog_drop(
 		control_change_free(change);
 		if (status == 0 && result.outcome == CONTROL_CONFLICT)
 			status = weir_fail(err, WEIR_E_CONFLICT, "the %s changed while it was dropped; try again",
-			        catalog_kind_name(kind));
+				catalog_kind_name(kind));
 		if (status == 0 && purge && catalog->config.lake == NULL) /* a lake sweeps by itself */
 			(void)ice_sweep_doomed(catalog->config.registry, files.now_us, 0, NULL, &ignored);
 	}

@@ -4,6 +4,9 @@
  *   operator  all layers but history          auditor  all layers
  *   consumer  gold, as the slice of the token's purposes
  *
+ * What lies beside gold or history and lake.yaml does not name (any more) is an auditor's alone. A catalog without the
+ * lake gives none of its tables.
+ *
  * A load of gold waits until no removal of its purposes is pending: what it gives can be read without weir, so nothing
  * can be left out of it later. Each load is audited, durably, before it returns, and so is each that is refused.
  *
@@ -47,9 +50,20 @@ bool catalog_may_see(const struct catalog *catalog, const struct access_identity
 	return false;
 }
 
+/* Whether a namespace has tables whose rows consent governs. What else is in it may be a table that lake.yaml named
+ * once. */
+static bool is_governed(const struct lake *lake, struct weir_str ns)
+{
+	for (uint32_t i = 0; i < lake->table_count; i++)
+		if ((lake->tables[i].kind == LAKE_GOLD || lake->tables[i].kind == LAKE_HISTORY_OF) &&
+			weir_str_equal(lake->tables[i].ns, ns))
+			return true;
+	return false;
+}
+
 /* The purposes of a mask, as texts in arena. */
 static struct weir_str *purposes_of(struct catalog *catalog, const struct lake_table *table, uint64_t mask,
-        struct weir_arena *arena, uint32_t *ret_count)
+	struct weir_arena *arena, uint32_t *ret_count)
 {
 	const struct lake_consent *consent = &catalog->config.lake->consents[table->consent];
 	struct weir_str *names = weir_arena_calloc(arena, consent->purpose_count, sizeof *names);
@@ -61,15 +75,15 @@ static struct weir_str *purposes_of(struct catalog *catalog, const struct lake_t
 }
 
 static int audit(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
-        struct weir_str purpose, const char *outcome, struct weir_error *err)
+	struct weir_str purpose, const char *outcome, struct weir_error *err)
 {
 	struct weir_buf route = WEIR_BUF_INIT;
 	if (catalog->config.access == NULL)
 		return 0;
 	weir_buf_printf(
-	        &route, "%.*s/%.*s.%.*s", WEIR_STR_ARG(load->route), WEIR_STR_ARG(name.ns), WEIR_STR_ARG(name.name));
+		&route, "%.*s/%.*s.%.*s", WEIR_STR_ARG(load->route), WEIR_STR_ARG(name.ns), WEIR_STR_ARG(name.name));
 	struct access_record record = {
-	        .identity = load->caller, .route = weir_buf_str(&route), .purpose = purpose, .outcome = outcome};
+		.identity = load->caller, .route = weir_buf_str(&route), .purpose = purpose, .outcome = outcome};
 	int status = access_audit(catalog->config.access, &record, true, err);
 	weir_buf_done(&route);
 	return status;
@@ -95,16 +109,13 @@ static bool is_fenced(struct consent *consent, uint64_t purposes)
 }
 
 static int wait_for_removals(
-        struct catalog *catalog, const struct lake_table *table, uint64_t purposes, struct weir_error *err)
+	struct catalog *catalog, const struct lake_table *table, uint64_t purposes, struct weir_error *err)
 {
 	struct consent *consent = catalog->config.consents[table->consent];
-	uint32_t count = catalog->config.lake->consents[table->consent].purpose_count;
-	if (count < 64)
-		purposes &= (1ULL << count) - 1;
 	for (unsigned waited = 0; is_fenced(consent, purposes); waited += POLL_MS) {
 		if (waited >= CATALOG_WAIT_MS)
 			return weir_fail(
-			        err, WEIR_E_BUSY, "rows of this table are being removed; load it again in a moment");
+				err, WEIR_E_BUSY, "rows of this table are being removed; load it again in a moment");
 		nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
 	}
 	return 0;
@@ -119,20 +130,20 @@ static bool slice_still_there(struct catalog *catalog, struct weir_str list)
 	struct weir_str name;
 	uint64_t size;
 	bool there = store_name_of(catalog->store, scratch, list, &name, &missing) == 0 &&
-	             store_size(catalog->store, name.data, &size, &missing) == 0;
+		store_size(catalog->store, name.data, &size, &missing) == 0;
 	weir_arena_free(scratch);
 	return there;
 }
 
 static bool find_slice(struct catalog *catalog, uint32_t table, int64_t snapshot_id, uint64_t purposes, int64_t now_us,
-        struct weir_arena *arena, struct ice_slice *ret_slice)
+	struct weir_arena *arena, struct ice_slice *ret_slice)
 {
 	bool found = false;
 	pthread_mutex_lock(&catalog->lock);
 	for (uint32_t i = 0; i < catalog->slice_count && !found; i++) {
 		const struct catalog_slice *slice = &catalog->slices[i];
 		found = slice->table == table && slice->snapshot_id == snapshot_id && slice->purposes == purposes &&
-		        now_us - slice->written_us < SLICE_FRESH_US;
+			now_us - slice->written_us < SLICE_FRESH_US;
 		if (found) {
 			*ret_slice = slice->slice;
 			ret_slice->list = weir_arena_str(arena, slice->slice.list);
@@ -165,21 +176,24 @@ static void keep_slice(struct catalog *catalog, struct catalog_slice slice)
 	pthread_mutex_unlock(&catalog->lock);
 }
 
-/* Its removal is certain before it is there. */
+/* Its removal is certain before it is there. It is noted again once it is: a sweep that came in between found no file,
+ * and has struck out the first note, or will, but not the second, whose time is another (ice_sweep_doomed). */
 static int doom_list(struct catalog *catalog, const char *file, int64_t now_us, struct weir_error *err)
 {
 	struct control_value values[] = {CONTROL_T(weir_str_from(file)), CONTROL_I(now_us)};
 	struct control_result result;
 	struct control_change *change = control_change_new(CONTROL_BACKGROUND);
-	control_change_sql(
-	        change, "doomed file", 1, "INSERT INTO weir_doomed_files (name, doomed_us) VALUES (?1, ?2)", values, 2);
+	control_change_sql(change, "doomed file", 1,
+		"INSERT INTO weir_doomed_files (name, doomed_us) VALUES (?1, ?2)"
+		" ON CONFLICT (name) DO UPDATE SET doomed_us = excluded.doomed_us",
+		values, 2);
 	int status = control_commit(catalog->control, change, &result, err);
 	control_change_free(change);
 	return status;
 }
 
 static int make_slice(struct catalog *catalog, uint32_t index, struct ice_table *version, uint64_t purposes,
-        struct weir_arena *arena, struct ice_slice *ret_slice, struct weir_error *err)
+	struct weir_arena *arena, struct ice_slice *ret_slice, struct weir_error *err)
 {
 	const struct lake_table *table = &catalog->config.lake->tables[index];
 	const struct ice_snapshot *snapshot = ice_metadata_current(ice_table_metadata(version));
@@ -196,17 +210,20 @@ static int make_slice(struct catalog *catalog, uint32_t index, struct ice_table 
 	struct weir_str home;
 	int status = store_name_of(catalog->store, arena, ice_table_metadata(version)->location, &home, err);
 	const char *file = weir_arena_printf(arena, "%.*s/metadata/slice-%s.avro", status == 0 ? (int)home.size : 0,
-	        status == 0 ? home.data : "", hex);
+		status == 0 ? home.data : "", hex);
 	if (status == 0)
 		status = doom_list(catalog, file, now_us, err);
 	if (status == 0)
 		status = ice_slice_write(version, WEIR_STR("purpose"), names, count, file, arena, ret_slice, err);
 	if (status == 0)
-		keep_slice(catalog, (struct catalog_slice){.table = index,
-		                            .snapshot_id = snapshot->id,
-		                            .written_us = now_us,
-		                            .purposes = purposes,
-		                            .slice = *ret_slice});
+		status = doom_list(catalog, file, now_us - 1, err);
+	if (status == 0)
+		keep_slice(catalog,
+			(struct catalog_slice){.table = index,
+				.snapshot_id = snapshot->id,
+				.written_us = now_us,
+				.purposes = purposes,
+				.slice = *ret_slice});
 	return status;
 }
 
@@ -233,13 +250,13 @@ static void cut_metadata(json_t *metadata, const struct ice_slice *slice)
 		json_object_del(own, "parent-snapshot-id");
 		json_object_set_new(own, "manifest-list", json_stringn(slice->list.data, slice->list.size));
 		json_object_set_new(own, "summary",
-		        json_pack("{s:s,s:o,s:o,s:o,s:o}", "operation", "append", "total-records",
-		                count_text(slice->rows), "total-data-files", count_text(slice->data_files),
-		                "total-delete-files", count_text(slice->delete_files), "total-position-deletes",
-		                count_text(slice->delete_rows)));
+			json_pack("{s:s,s:o,s:o,s:o,s:o}", "operation", "append", "total-records",
+				count_text(slice->rows), "total-data-files", count_text(slice->data_files),
+				"total-delete-files", count_text(slice->delete_files), "total-position-deletes",
+				count_text(slice->delete_rows)));
 		json_array_append_new(snapshots, own);
 		json_object_set_new(
-		        refs, "main", json_pack("{s:I,s:s}", "snapshot-id", (json_int_t)current, "type", "branch"));
+			refs, "main", json_pack("{s:I,s:s}", "snapshot-id", (json_int_t)current, "type", "branch"));
 	}
 	json_object_set_new(metadata, "snapshots", snapshots);
 	json_object_set_new(metadata, "refs", refs);
@@ -248,7 +265,7 @@ static void cut_metadata(json_t *metadata, const struct ice_slice *slice)
 }
 
 static int load_slice(struct catalog *catalog, uint32_t index, uint64_t purposes, struct weir_arena *arena,
-        struct catalog_entry *ret_entry, struct weir_error *err)
+	struct catalog_entry *ret_entry, struct weir_error *err)
 {
 	struct ice_table *version = ice_registry_table(catalog->config.registry, index);
 	struct weir_buf text = WEIR_BUF_INIT;
@@ -258,7 +275,7 @@ static int load_slice(struct catalog *catalog, uint32_t index, uint64_t purposes
 	int status = catalog_file_read(catalog, ice_table_metadata_uri(version), &text, err);
 	if (status == 0)
 		status = ice_rest_parse(
-		        weir_buf_str(&text), ICE_REST_TABLE, ice_table_metadata_uri(version), &metadata, err);
+			weir_buf_str(&text), ICE_REST_TABLE, ice_table_metadata_uri(version), &metadata, err);
 	if (status == 0)
 		status = make_slice(catalog, index, version, purposes, arena, &slice, err);
 	if (status == 0) {
@@ -266,7 +283,7 @@ static int load_slice(struct catalog *catalog, uint32_t index, uint64_t purposes
 		ice_rest_write(metadata, ICE_REST_TABLE, &ret_entry->metadata);
 		snprintf(variant, sizeof variant, "%llx", (unsigned long long)purposes);
 		catalog_etag(
-		        slice.list.size > 0 ? slice.list : ice_table_metadata_uri(version), variant, ret_entry->etag);
+			slice.list.size > 0 ? slice.list : ice_table_metadata_uri(version), variant, ret_entry->etag);
 	}
 	json_decref(metadata);
 	weir_buf_done(&text);
@@ -277,7 +294,7 @@ static int load_slice(struct catalog *catalog, uint32_t index, uint64_t purposes
 /* ---- loading ---- */
 
 static int load_whole(struct catalog *catalog, struct catalog_name name, struct weir_arena *arena,
-        struct catalog_entry *ret_entry, struct weir_error *err)
+	struct catalog_entry *ret_entry, struct weir_error *err)
 {
 	struct catalog_pointer pointer;
 	int status = catalog_pointer_need(catalog, arena, CATALOG_TABLE, name, &pointer, err);
@@ -289,19 +306,30 @@ static int load_whole(struct catalog *catalog, struct catalog_name name, struct 
 }
 
 int catalog_governed_load(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
-        struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same, struct weir_error *err)
+	struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same, struct weir_error *err)
 {
 	uint32_t index = table_index(catalog, name), purpose_count = 0;
 	const struct lake_table *table = index != UINT32_MAX ? &catalog->config.lake->tables[index] : NULL;
 	bool gold = table != NULL && table->kind == LAKE_GOLD,
 	     history = table != NULL && table->kind == LAKE_HISTORY_OF;
 	bool sliced = gold && load->caller->role == ACCESS_CONSUMER;
+	if (catalog->config.lake == NULL)
+		return weir_fail(err, WEIR_E_DENIED,
+			"this table is a lake's own, and this catalog does not know the lake; ask the lake's own "
+			"server");
+	bool closed = history || (table == NULL && is_governed(catalog->config.lake, name.ns));
 	bool allowed =
-	        load->caller->role == ACCESS_AUDITOR || (load->caller->role == ACCESS_OPERATOR && !history) || sliced;
+		load->caller->role == ACCESS_AUDITOR || (load->caller->role == ACCESS_OPERATOR && !closed) || sliced;
+	/* All: also those that the lake no longer has, whose rows may still be on their way out. */
 	uint64_t purposes = sliced ? load->caller->purposes : ~0ULL;
 	struct weir_str purpose = {0};
 	struct catalog_pointer pointer;
 	*ret_same = false; /* a load is an access: it is never answered from what the client has */
+	if (load->caller->role == ACCESS_OPERATOR && table == NULL) { /* who may list them is told what is not there */
+		int there = catalog_pointer_need(catalog, arena, CATALOG_TABLE, name, &pointer, err);
+		if (there != 0)
+			return there;
+	}
 	if (!allowed) {
 		int audited = audit(catalog, name, load, purpose, "denied", err);
 		return audited != 0 ? audited : deny(load->caller, table, err);
@@ -325,10 +353,12 @@ int catalog_governed_load(struct catalog *catalog, struct catalog_name name, con
 	for (unsigned tries = 0; tries < LOAD_ATTEMPTS; tries++) {
 		catalog_entry_done(ret_entry);
 		status = sliced ? load_slice(catalog, index, purposes, arena, ret_entry, err)
-		                : load_whole(catalog, name, arena, ret_entry, err);
+				: load_whole(catalog, name, arena, ret_entry, err);
 		if (status != WEIR_E_NOT_FOUND)
 			break;
 	}
+	if (status != 0)
+		catalog_entry_done(ret_entry);
 	return status;
 }
 

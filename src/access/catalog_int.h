@@ -27,10 +27,10 @@ struct catalog_pointer {
 };
 /* Where a name points now; *ret_pointer.found false where there is nothing. */
 int catalog_pointer_read(struct catalog *catalog, struct weir_arena *arena, struct catalog_name name,
-        struct catalog_pointer *ret_pointer, struct weir_error *err);
+	struct catalog_pointer *ret_pointer, struct weir_error *err);
 /* The pointer of an entry of this kind, or WEIR_E_NOT_FOUND that says whether the namespace or the entry is missing. */
 int catalog_pointer_need(struct catalog *catalog, struct weir_arena *arena, enum catalog_kind kind,
-        struct catalog_name name, struct catalog_pointer *ret_pointer, struct weir_error *err);
+	struct catalog_name name, struct catalog_pointer *ret_pointer, struct weir_error *err);
 int catalog_file_read(struct catalog *catalog, struct weir_str location, struct weir_buf *out, struct weir_error *err);
 void catalog_etag(struct weir_str location, const char *variant, char etag[40]);
 const char *catalog_kind_name(enum catalog_kind kind);
@@ -47,22 +47,23 @@ int catalog_refuse_location(struct catalog *catalog, struct weir_str location, s
 int catalog_check_name(struct weir_str name, const char *what, struct weir_error *err);
 /* A folder for a new entry: "NS/NAME-1a2b3c4d", in arena. */
 struct weir_str catalog_new_folder(struct weir_arena *arena, struct catalog_name name);
+int catalog_ns_missing(struct weir_str ns, struct weir_error *err); /* WEIR_E_NOT_FOUND */
 void catalog_stage_namespace(struct control_change *change, struct weir_str ns);
 /* Writes the text of a version's metadata as a file, durable; *ret_name is its name in the store, in arena. It goes to
  * write.metadata.path, or to the location's folder `metadata`, where these are in the warehouse. previous: the file
  * before it. */
 int catalog_file_write(struct catalog *catalog, struct weir_arena *arena, struct catalog_name name,
-        const json_t *metadata, struct weir_str previous, const struct weir_buf *text, struct weir_str *ret_name,
-        struct weir_str *ret_uri, struct weir_error *err);
+	const json_t *metadata, struct weir_str previous, const struct weir_buf *text, struct weir_str *ret_name,
+	struct weir_str *ret_uri, struct weir_error *err);
 void catalog_file_drop(struct catalog *catalog, struct weir_str name);
 /* As control_commit; an unknown outcome is settled by looking whether `name` points to `location` now. */
 int catalog_change_commit(struct catalog *catalog, const struct control_change *change, struct catalog_name name,
-        struct weir_str location, struct control_result *ret_result, struct weir_error *err);
+	struct weir_str location, struct control_result *ret_result, struct weir_error *err);
 int64_t catalog_now_ms(const struct catalog *catalog);
 
 /* ---- governed tables (catalog_governed.c) ---- */
 int catalog_governed_load(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
-        struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same, struct weir_error *err);
+	struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same, struct weir_error *err);
 void catalog_slices_done(struct catalog *catalog);
 
 #endif

@@ -7,14 +7,20 @@
 
 #define EXISTS_KEY "exists"
 
+int catalog_ns_missing(struct weir_str ns, struct weir_error *err)
+{
+	return weir_fail_at(err, WEIR_E_NOT_FOUND, WEIR_STR("namespace"), WEIR_ERROR_NO_OFFSET,
+		"Namespace does not exist: %.*s", WEIR_STR_ARG(ns));
+}
+
 int catalog_ns_need(struct catalog *catalog, struct weir_str ns, struct weir_error *err)
 {
 	static const char sql[] = "SELECT COUNT(*) FROM (SELECT namespace FROM iceberg_namespace_properties WHERE "
-	                          "catalog_name = 'weir' AND"
-	                          " (namespace = ?1 OR substr(namespace, 1, length(?2)) = ?2) UNION SELECT "
-	                          "table_namespace FROM iceberg_tables"
-	                          " WHERE catalog_name = 'weir' AND (table_namespace = ?1 OR substr(table_namespace, "
-	                          "1, length(?2)) = ?2)) AS found";
+				  "catalog_name = 'weir' AND"
+				  " (namespace = ?1 OR substr(namespace, 1, length(?2)) = ?2) UNION SELECT "
+				  "table_namespace FROM iceberg_tables"
+				  " WHERE catalog_name = 'weir' AND (table_namespace = ?1 OR substr(table_namespace, "
+				  "1, length(?2)) = ?2)) AS found";
 	struct weir_buf inside = WEIR_BUF_INIT;
 	weir_buf_append(&inside, ns.data, ns.size);
 	weir_buf_putc(&inside, '.');
@@ -23,8 +29,7 @@ int catalog_ns_need(struct catalog *catalog, struct weir_str ns, struct weir_err
 	int status = control_query_int(catalog->control, sql, values, 2, &found, err);
 	weir_buf_done(&inside);
 	if (status == 0 && found == 0)
-		return weir_fail_at(err, WEIR_E_NOT_FOUND, WEIR_STR("namespace"), WEIR_ERROR_NO_OFFSET,
-		        "Namespace does not exist: %.*s", WEIR_STR_ARG(ns));
+		return catalog_ns_missing(ns, err);
 	return status;
 }
 
@@ -32,9 +37,9 @@ void catalog_stage_namespace(struct control_change *change, struct weir_str ns)
 {
 	struct control_value value = CONTROL_T(ns);
 	control_change_sql(change, "namespace", CONTROL_ANY,
-	        "INSERT INTO iceberg_namespace_properties(catalog_name, namespace, property_key, property_value)"
-	        " VALUES ('weir', ?1, '" EXISTS_KEY "', 'true') ON CONFLICT DO NOTHING",
-	        &value, 1);
+		"INSERT INTO iceberg_namespace_properties(catalog_name, namespace, property_key, property_value)"
+		" VALUES ('weir', ?1, '" EXISTS_KEY "', 'true') ON CONFLICT DO NOTHING",
+		&value, 1);
 }
 
 /* ---- listing ---- */
@@ -61,7 +66,7 @@ static int list_one(void *context, const struct control_value *values, unsigned 
 	if (dot != NULL)
 		ns.size = (size_t)(dot - ns.data);
 	if ((list->page->after.size > 0 && weir_str_compare(ns, list->page->after) <= 0) ||
-	        weir_str_equal(ns, list->last) || !catalog_may_see(list->catalog, list->caller, ns))
+		weir_str_equal(ns, list->last) || !catalog_may_see(list->catalog, list->caller, ns))
 		return 0;
 	list->last = weir_arena_str(list->arena, ns);
 	if (list->page->limit > 0 && json_array_size(list->page->items) == list->page->limit) {
@@ -105,10 +110,10 @@ static int compare_levels(const void *a, const void *b)
 }
 
 int catalog_ns_list(struct catalog *catalog, const struct access_identity *caller, struct weir_str parent,
-        struct weir_arena *arena, struct catalog_page *page, struct weir_error *err)
+	struct weir_arena *arena, struct catalog_page *page, struct weir_error *err)
 {
 	static const char sql[] = "SELECT namespace FROM iceberg_namespace_properties WHERE catalog_name = 'weir'"
-	                          " UNION SELECT table_namespace FROM iceberg_tables WHERE catalog_name = 'weir'";
+				  " UNION SELECT table_namespace FROM iceberg_tables WHERE catalog_name = 'weir'";
 	struct list list = {.catalog = catalog, .caller = caller, .arena = arena, .page = page, .parent = parent};
 	struct names names = {.arena = arena};
 	page->items = json_array();
@@ -122,6 +127,10 @@ int catalog_ns_list(struct catalog *catalog, const struct access_identity *calle
 		status = list_one(&list, &value, 1, err);
 	}
 	free(names.items);
+	/* What the caller may not see, and holds nothing that it may, is as what is not there. */
+	if (status == 0 && parent.size > 0 && json_array_size(page->items) == 0 &&
+		!catalog_may_see(catalog, caller, parent))
+		return catalog_ns_missing(parent, err);
 	return status;
 }
 
@@ -134,7 +143,7 @@ static int take_property(void *context, const struct control_value *values, unsi
 	(void)err;
 	if (!weir_str_is(values[0].text, EXISTS_KEY))
 		json_object_setn_new(properties, values[0].text.data, values[0].text.size,
-		        json_stringn(values[1].text.data != NULL ? values[1].text.data : "", values[1].text.size));
+			json_stringn(values[1].text.data != NULL ? values[1].text.data : "", values[1].text.size));
 	return 0;
 }
 
@@ -145,9 +154,9 @@ int catalog_ns_load(struct catalog *catalog, struct weir_str ns, json_t **ret_pr
 	int status = catalog_ns_need(catalog, ns, err);
 	if (status == 0)
 		status = control_query(catalog->control,
-		        "SELECT property_key, property_value FROM iceberg_namespace_properties"
-		        " WHERE catalog_name = 'weir' AND namespace = ?1",
-		        &value, 1, take_property, properties, err);
+			"SELECT property_key, property_value FROM iceberg_namespace_properties"
+			" WHERE catalog_name = 'weir' AND namespace = ?1",
+			&value, 1, take_property, properties, err);
 	if (status != 0)
 		json_decref(properties);
 	else
@@ -158,12 +167,12 @@ int catalog_ns_load(struct catalog *catalog, struct weir_str ns, json_t **ret_pr
 static void stage_property(struct control_change *change, struct weir_str ns, const char *key, const json_t *text)
 {
 	struct control_value values[] = {CONTROL_T(ns), CONTROL_T(weir_str_from(key)),
-	        CONTROL_T(((struct weir_str){json_string_value(text), json_string_length(text)}))};
+		CONTROL_T(((struct weir_str){json_string_value(text), json_string_length(text)}))};
 	control_change_sql(change, "namespace property", 1,
-	        "INSERT INTO iceberg_namespace_properties(catalog_name, namespace, property_key, property_value)"
-	        " VALUES ('weir', ?1, ?2, ?3) ON CONFLICT (catalog_name, namespace, property_key)"
-	        " DO UPDATE SET property_value = excluded.property_value",
-	        values, 3);
+		"INSERT INTO iceberg_namespace_properties(catalog_name, namespace, property_key, property_value)"
+		" VALUES ('weir', ?1, ?2, ?3) ON CONFLICT (catalog_name, namespace, property_key)"
+		" DO UPDATE SET property_value = excluded.property_value",
+		values, 3);
 }
 
 static int check_properties(const json_t *properties, struct weir_error *err)
@@ -176,7 +185,7 @@ static int check_properties(const json_t *properties, struct weir_error *err)
 	{
 		if (!json_is_string(value))
 			return weir_fail(
-			        err, WEIR_E_INPUT, "property '%.100s' is not a text; write its value in quotes", key);
+				err, WEIR_E_INPUT, "property '%.100s' is not a text; write its value in quotes", key);
 	}
 	return 0;
 }
@@ -184,7 +193,7 @@ static int check_properties(const json_t *properties, struct weir_error *err)
 static int ns_taken(struct weir_str ns, struct weir_error *err)
 {
 	return weir_fail_at(err, WEIR_E_EXISTS, WEIR_STR("namespace"), WEIR_ERROR_NO_OFFSET,
-	        "Namespace already exists: %.*s", WEIR_STR_ARG(ns));
+		"Namespace already exists: %.*s", WEIR_STR_ARG(ns));
 }
 
 int catalog_ns_create(struct catalog *catalog, struct weir_str ns, const json_t *properties, struct weir_error *err)
@@ -208,9 +217,9 @@ int catalog_ns_create(struct catalog *catalog, struct weir_str ns, const json_t 
 	}
 	struct control_change *change = control_change_new(CONTROL_BACKGROUND);
 	control_change_sql(change, "namespace", 1,
-	        "INSERT INTO iceberg_namespace_properties(catalog_name, namespace, property_key, property_value)"
-	        " VALUES ('weir', ?1, '" EXISTS_KEY "', 'true')",
-	        &value, 1);
+		"INSERT INTO iceberg_namespace_properties(catalog_name, namespace, property_key, property_value)"
+		" VALUES ('weir', ?1, '" EXISTS_KEY "', 'true')",
+		&value, 1);
 	json_object_foreach((json_t *)(uintptr_t)properties, key, text)
 	{
 		if (strcmp(key, EXISTS_KEY) != 0)
@@ -222,7 +231,7 @@ int catalog_ns_create(struct catalog *catalog, struct weir_str ns, const json_t 
 }
 
 int catalog_ns_update(struct catalog *catalog, struct weir_str ns, const json_t *removals, const json_t *updates,
-        json_t **ret_result, struct weir_error *err)
+	json_t **ret_result, struct weir_error *err)
 {
 	json_t *properties = NULL, *updated = json_array(), *removed = json_array(), *missing = json_array(), *item;
 	struct control_result result = {.outcome = CONTROL_DONE};
@@ -242,17 +251,17 @@ int catalog_ns_update(struct catalog *catalog, struct weir_str ns, const json_t 
 			continue;
 		if (json_object_get(updates, name) != NULL)
 			status = weir_fail_at(err, WEIR_E_INPUT, WEIR_STR("both"), WEIR_ERROR_NO_OFFSET,
-			        "Invalid namespace properties update: property '%.100s' is both updated and removed",
-			        name);
+				"Invalid namespace properties update: property '%.100s' is both updated and removed",
+				name);
 		struct control_value values[] = {CONTROL_T(ns), CONTROL_T(weir_str_from(name))};
 		bool there = json_object_get(properties, name) != NULL;
 		json_array_append(there ? removed : missing, item);
 		if (there)
 			control_change_sql(change, "namespace property", CONTROL_ANY,
-			        "DELETE FROM iceberg_namespace_properties WHERE catalog_name = 'weir' AND namespace = "
-			        "?1"
-			        " AND property_key = ?2",
-			        values, 2);
+				"DELETE FROM iceberg_namespace_properties WHERE catalog_name = 'weir' AND namespace = "
+				"?1"
+				" AND property_key = ?2",
+				values, 2);
 	}
 	json_object_foreach((json_t *)(uintptr_t)updates, key, item)
 	{
@@ -287,20 +296,20 @@ int catalog_ns_drop(struct catalog *catalog, struct weir_str ns, struct weir_err
 	struct control_value values[] = {CONTROL_T(ns), CONTROL_T(weir_buf_str(&inside))};
 	struct control_change *change = control_change_new(CONTROL_BACKGROUND);
 	control_change_sql(change, "tables", 0,
-	        "SELECT 1 FROM iceberg_tables WHERE catalog_name = 'weir'"
-	        " AND (table_namespace = ?1 OR substr(table_namespace, 1, length(?2)) = ?2) LIMIT 1",
-	        values, 2);
+		"SELECT 1 FROM iceberg_tables WHERE catalog_name = 'weir'"
+		" AND (table_namespace = ?1 OR substr(table_namespace, 1, length(?2)) = ?2) LIMIT 1",
+		values, 2);
 	control_change_sql(change, "namespaces", 0,
-	        "SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = 'weir'"
-	        " AND substr(namespace, 1, length(?1)) = ?1 LIMIT 1",
-	        &values[1], 1);
+		"SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = 'weir'"
+		" AND substr(namespace, 1, length(?1)) = ?1 LIMIT 1",
+		&values[1], 1);
 	control_change_sql(change, "namespace", CONTROL_ANY,
-	        "DELETE FROM iceberg_namespace_properties WHERE catalog_name = 'weir' AND namespace = ?1", values, 1);
+		"DELETE FROM iceberg_namespace_properties WHERE catalog_name = 'weir' AND namespace = ?1", values, 1);
 	status = control_commit(catalog->control, change, &result, err);
 	control_change_free(change);
 	weir_buf_done(&inside);
 	if (status == 0 && result.outcome == CONTROL_CONFLICT)
 		return weir_fail_at(err, WEIR_E_CONFLICT, WEIR_STR("namespace"), WEIR_ERROR_NO_OFFSET,
-		        "Namespace %.*s is not empty: it holds %s; drop them first", WEIR_STR_ARG(ns), result.conflict);
+			"Namespace %.*s is not empty: it holds %s; drop them first", WEIR_STR_ARG(ns), result.conflict);
 	return status;
 }

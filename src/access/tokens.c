@@ -7,7 +7,7 @@
 #include "base/rng.h"
 
 #define SECRET_BYTES 32
-#define CACHE_MAX 4096
+#define CACHE_MAX    4096
 
 static const char *const role_names[] = {"ingest", "subject", "consumer", "auditor", "operator"};
 
@@ -61,6 +61,7 @@ static void secret_text(const uint8_t bytes[SECRET_BYTES], char text[64])
 static void forget_cache(struct access *access)
 {
 	pthread_mutex_lock(&access->lock);
+	access->token_generation++;
 	access->token_count = 0;
 	pthread_mutex_unlock(&access->lock);
 }
@@ -73,7 +74,8 @@ static int purposes_of(const struct access *access, const struct weir_str *purpo
 	for (uint32_t i = 0; i < count; i++) {
 		int index = vocabulary != NULL ? consent_purpose_index(vocabulary, purposes[i]) : -1;
 		if (index < 0)
-			return weir_fail(err, WEIR_E_INPUT, "the lake has no purpose %.*s; its purposes stand in lake.yaml under consent",
+			return weir_fail(err, WEIR_E_INPUT,
+				"the lake has no purpose %.*s; its purposes stand in lake.yaml under consent",
 				WEIR_STR_ARG(purposes[i]));
 		*ret_mask |= 1ULL << index;
 		if (i > 0)
@@ -93,7 +95,8 @@ int access_token_create(struct access *access, enum access_role role, struct wei
 	char secret[64];
 	struct control_result result;
 	if (consumer.size >= sizeof identity.consumer)
-		return weir_fail(err, WEIR_E_LIMIT, "a consumer's name has at most %zu bytes", sizeof identity.consumer - 1);
+		return weir_fail(
+			err, WEIR_E_LIMIT, "a consumer's name has at most %zu bytes", sizeof identity.consumer - 1);
 	if (role == ACCESS_CONSUMER && (consumer.size == 0 || purpose_count == 0))
 		return weir_fail(err, WEIR_E_INPUT, "a consumer's token names the consumer and at least one purpose");
 	int status = purposes_of(access, purposes, purpose_count, &identity.purposes, &text, err);
@@ -120,8 +123,9 @@ int access_token_create(struct access *access, enum access_role role, struct wei
 	if (text.size == 0)
 		values[4] = CONTROL_T(WEIR_STR(""));
 	control_change_sql(change, "token", 1,
-		"INSERT INTO weir_tokens (id, hash, role, consumer, purposes, created_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", values,
-		6);
+		"INSERT INTO weir_tokens (id, hash, role, consumer, purposes, created_us) VALUES (?1, ?2, ?3, ?4, ?5, "
+		"?6)",
+		values, 6);
 	status = control_commit(access->config.control, change, &result, err);
 	control_change_free(change);
 	weir_buf_done(&text);
@@ -132,8 +136,8 @@ int access_token_create(struct access *access, enum access_role role, struct wei
 	return 0;
 }
 
-static void identity_from_row(const struct access *access, const struct control_value *values,
-	struct access_identity *identity)
+static void identity_from_row(
+	const struct access *access, const struct control_value *values, struct access_identity *identity)
 {
 	const struct consent_vocabulary *vocabulary = vocabulary_of(access);
 	*identity = (struct access_identity){.role = ACCESS_CONSUMER};
@@ -141,7 +145,8 @@ static void identity_from_row(const struct access *access, const struct control_
 	memcpy(identity->id, values[0].text.data, id_size);
 	if (!access_role_parse(values[1].text, &identity->role))
 		return;
-	size_t size = values[2].text.size < sizeof identity->consumer ? values[2].text.size : sizeof identity->consumer - 1;
+	size_t size =
+		values[2].text.size < sizeof identity->consumer ? values[2].text.size : sizeof identity->consumer - 1;
 	if (size > 0)
 		memcpy(identity->consumer, values[2].text.data, size);
 	struct weir_str rest = values[3].text;
@@ -172,7 +177,8 @@ static int walk_token(void *context, const struct control_value *values, unsigne
 	identity_from_row(walk->access, values, &walk->identity);
 	walk->found = true;
 	if (walk->token != NULL)
-		walk->token(walk->context, &walk->identity, values[4].integer, values[5].kind == CONTROL_INT ? values[5].integer : 0);
+		walk->token(walk->context, &walk->identity, values[4].integer,
+			values[5].kind == CONTROL_INT ? values[5].integer : 0);
 	return 0;
 }
 
@@ -180,8 +186,8 @@ int access_token_each(struct access *access, access_token_fn *token, void *conte
 {
 	struct token_walk walk = {.access = access, .token = token, .context = context};
 	return control_query(access->config.control,
-		"SELECT id, role, consumer, purposes, created_us, revoked_us FROM weir_tokens ORDER BY created_us", NULL, 0,
-		walk_token, &walk, err);
+		"SELECT id, role, consumer, purposes, created_us, revoked_us FROM weir_tokens ORDER BY created_us",
+		NULL, 0, walk_token, &walk, err);
 }
 
 int access_token_revoke(struct access *access, struct weir_str id, struct weir_error *err)
@@ -189,17 +195,19 @@ int access_token_revoke(struct access *access, struct weir_str id, struct weir_e
 	struct control_result result;
 	struct control_value values[] = {CONTROL_I(weir_now_us(&access->config.clock)), CONTROL_T(id)};
 	struct control_change *change = control_change_new(CONTROL_CONSENT);
-	control_change_sql(change, "token", 1, "UPDATE weir_tokens SET revoked_us = ?1 WHERE id = ?2 AND revoked_us IS NULL",
-		values, 2);
+	control_change_sql(change, "token", 1,
+		"UPDATE weir_tokens SET revoked_us = ?1 WHERE id = ?2 AND revoked_us IS NULL", values, 2);
 	int status = control_commit(access->config.control, change, &result, err);
 	control_change_free(change);
 	if (status == 0 && result.outcome == CONTROL_CONFLICT)
-		return weir_fail(err, WEIR_E_NOT_FOUND, "there is no token %.*s that is not revoked already", WEIR_STR_ARG(id));
+		return weir_fail(
+			err, WEIR_E_NOT_FOUND, "there is no token %.*s that is not revoked already", WEIR_STR_ARG(id));
 	forget_cache(access);
 	return status;
 }
 
-static bool cached(struct access *access, const uint8_t hash[WEIR_SHA256_SIZE], struct access_identity *ret_identity)
+static bool cached(struct access *access, const uint8_t hash[WEIR_SHA256_SIZE], struct access_identity *ret_identity,
+	uint64_t *ret_generation)
 {
 	bool found = false;
 	pthread_mutex_lock(&access->lock);
@@ -208,29 +216,32 @@ static bool cached(struct access *access, const uint8_t hash[WEIR_SHA256_SIZE], 
 			*ret_identity = access->tokens[i].identity;
 			found = true;
 		}
+	*ret_generation = access->token_generation;
 	pthread_mutex_unlock(&access->lock);
 	return found;
 }
 
-int access_authenticate(struct access *access, struct weir_str secret, struct access_identity *ret_identity,
-	struct weir_error *err)
+int access_authenticate(
+	struct access *access, struct weir_str secret, struct access_identity *ret_identity, struct weir_error *err)
 {
 	uint8_t hash[WEIR_SHA256_SIZE];
 	struct token_walk walk = {.access = access};
 	weir_sha256(secret.data, secret.size, hash);
-	if (cached(access, hash, ret_identity))
+	uint64_t generation;
+	if (cached(access, hash, ret_identity, &generation))
 		return 0;
 	struct control_value value = CONTROL_B(((struct weir_str){(const char *)hash, sizeof hash}));
 	int status = control_query(access->config.control,
-		"SELECT id, role, consumer, purposes FROM weir_tokens WHERE hash = ?1 AND revoked_us IS NULL", &value, 1, walk_token,
-		&walk, err);
+		"SELECT id, role, consumer, purposes FROM weir_tokens WHERE hash = ?1 AND revoked_us IS NULL", &value,
+		1, walk_token, &walk, err);
 	if (status != 0)
 		return status;
 	if (!walk.found)
 		return weir_fail(err, WEIR_E_DENIED, "this token is not known");
 	*ret_identity = walk.identity;
 	pthread_mutex_lock(&access->lock);
-	if (access->token_count < CACHE_MAX) {
+	/* Not where the cache was emptied since: what was read may be what was revoked. */
+	if (access->token_generation == generation && access->token_count < CACHE_MAX) {
 		WEIR_GROW(access->tokens, access->token_count, access->token_capacity);
 		memcpy(access->tokens[access->token_count].hash, hash, sizeof hash);
 		access->tokens[access->token_count++].identity = walk.identity;

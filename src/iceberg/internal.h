@@ -20,25 +20,25 @@
 /* The transform of one value. Text of the result borrows from value, or lies in arena (decimals of more than 64 bits).
  */
 struct ice_partition_value ice_transform_value(
-        struct ice_transform transform, enum weir_type type, const struct expr_value *value);
+	struct ice_transform transform, enum weir_type type, const struct expr_value *value);
 /* The cell as a value: as expr_value_of, but decimals past 64 bits are TEXT (big-endian two's complement) in arena. */
 struct expr_value ice_cell_value(struct weir_arena *arena, const struct weir_column *column, uint32_t row);
 /* Text cut to ICE_BOUND_LENGTH code points (binary: bytes); upper false where there is no upper bound. In arena. */
 struct weir_str ice_bound_lower(struct weir_arena *arena, struct weir_str value, bool is_text, uint32_t limit);
 bool ice_bound_upper(
-        struct weir_arena *arena, struct weir_str value, bool is_text, uint32_t limit, struct weir_str *ret_upper);
+	struct weir_arena *arena, struct weir_str value, bool is_text, uint32_t limit, struct weir_str *ret_upper);
 bool ice_partition_value_equal(const struct ice_partition_value *a, const struct ice_partition_value *b);
 struct ice_partition_value ice_partition_value_copy(struct weir_arena *arena, const struct ice_partition_value *value);
 
 /* ---- default values and constants (default.c) ---- */
 /* A column of `rows` rows of a field that a file lacks: its initial-default, else null. */
 int ice_default_column(struct weir_arena *arena, const struct weir_field *field, uint32_t rows,
-        struct weir_column *ret_column, struct weir_error *err);
+	struct weir_column *ret_column, struct weir_error *err);
 /* Is the JSON a value of the field's type? WEIR_E_CORRUPT where not. */
 int ice_default_check(const struct weir_field *field, struct weir_str json, struct weir_error *err);
 /* The same value in each row; NULL: null. False where the value is not of the field's type. */
 bool ice_constant_column(struct weir_arena *arena, const struct weir_field *field, const struct expr_value *value,
-        uint32_t rows, struct weir_column *ret_column);
+	uint32_t rows, struct weir_column *ret_column);
 
 /* ---- schemas and specs (metadata_parse.c) ---- */
 /* A field anywhere in a schema; NULL where absent. */
@@ -47,7 +47,7 @@ const struct weir_field *ice_schema_field(const struct weir_schema *schema, int3
 const struct weir_field *ice_metadata_field(const struct ice_metadata *metadata, int32_t field_id);
 /* The type of a partition field's values, as a field with its id and name. False where the source is unknown. */
 bool ice_partition_type(
-        const struct ice_metadata *metadata, const struct ice_partition_field *partition, struct weir_field *ret_field);
+	const struct ice_metadata *metadata, const struct ice_partition_field *partition, struct weir_field *ret_field);
 
 /* ---- JSON pieces (metadata_write.c) ---- */
 struct weir_json;
@@ -65,26 +65,26 @@ unsigned ice_decimal_bytes(unsigned precision);
 /* avro.schema of a manifest of this spec. */
 /* is_wide: with the fields of row lineage and deletion vectors. */
 void ice_manifest_schema(
-        const struct ice_metadata *metadata, const struct ice_spec *spec, bool is_wide, struct weir_buf *out);
+	const struct ice_metadata *metadata, const struct ice_spec *spec, bool is_wide, struct weir_buf *out);
 struct ice_manifest_writer;
 int ice_manifest_writer_open(struct weir_byte_sink sink, const struct ice_metadata *metadata,
-        const struct ice_spec *spec, bool deletes, struct weir_arena *arena, struct ice_manifest_writer **ret_writer,
-        struct weir_error *err);
+	const struct ice_spec *spec, bool deletes, struct weir_arena *arena, struct ice_manifest_writer **ret_writer,
+	struct weir_error *err);
 /* The entry's status, ids and metrics as they are in file; DELETED ones are written without metrics. */
 int ice_manifest_writer_add(
-        struct ice_manifest_writer *writer, const struct ice_data_file *file, struct weir_error *err);
+	struct ice_manifest_writer *writer, const struct ice_data_file *file, struct weir_error *err);
 /* Fills counts, partition summaries and length; the caller fills path and sequence numbers. */
 int ice_manifest_writer_close(
-        struct ice_manifest_writer *take_writer, struct ice_manifest *ret_manifest, struct weir_error *err);
+	struct ice_manifest_writer *take_writer, struct ice_manifest *ret_manifest, struct weir_error *err);
 void ice_manifest_writer_abandon(struct ice_manifest_writer *take_writer);
 int ice_manifest_read(struct weir_arena *arena, struct weir_byte_source source, const struct ice_metadata *metadata,
-        int32_t spec_id, struct ice_entries *ret_entries, struct weir_error *err);
+	int32_t spec_id, struct ice_entries *ret_entries, struct weir_error *err);
 /* The partition spec that a manifest's own header names; 0 where it names none. */
 int ice_manifest_spec_id(struct weir_byte_source source, int32_t *ret_spec_id, struct weir_error *err);
 int ice_manifest_list_write(struct weir_byte_sink sink, const struct ice_snapshot *snapshot, int32_t format_version,
-        const struct ice_manifest *manifests, uint32_t count, struct weir_error *err);
+	const struct ice_manifest *manifests, uint32_t count, struct weir_error *err);
 int ice_manifest_list_read(struct weir_arena *arena, struct weir_byte_source source,
-        struct ice_manifest **ret_manifests, uint32_t *ret_count, struct weir_error *err);
+	struct ice_manifest **ret_manifests, uint32_t *ret_count, struct weir_error *err);
 
 /* ---- sets of texts (name_set.c) ---- */
 struct ice_name_set {
@@ -100,46 +100,46 @@ void ice_name_set_done(struct ice_name_set *set);
 /* A decoded object that is pinned until ice_cached_release. Immutable; any thread. */
 struct ice_cached;
 int ice_cached_manifest(struct ice_table *table, const struct ice_manifest *manifest, struct ice_cached **ret_cached,
-        struct weir_error *err);
+	struct weir_error *err);
 int ice_cached_list(
-        struct ice_table *table, struct weir_str list_uri, struct ice_cached **ret_cached, struct weir_error *err);
+	struct ice_table *table, struct weir_str list_uri, struct ice_cached **ret_cached, struct weir_error *err);
 const struct ice_entries *ice_cached_entries(const struct ice_cached *cached);
 const struct ice_manifest *ice_cached_manifests(const struct ice_cached *cached, uint32_t *ret_count);
 void ice_cached_release(struct ice_cached *cached);
 
 /* As ice_footer_open, for readers that apply deletes. */
 int ice_cached_footer(struct ice_table *table, struct weir_str uri, struct ice_footer **ret_footer,
-        const struct pq_file **ret_file, struct weir_error *err);
+	const struct pq_file **ret_file, struct weir_error *err);
 /* The manifests of a snapshot that lists them inline (version 1). Not cached; released as the others are. */
 int ice_cached_inline(struct ice_table *table, const struct ice_snapshot *snapshot, struct ice_cached **ret_cached,
-        struct weir_error *err);
+	struct weir_error *err);
 
 /* ---- deletes of a plan (plan_deletes.c) ---- */
 struct ice_delete_index;
 struct ice_delete_index *ice_delete_index_new(struct weir_arena *arena);
 /* The file's own sequence numbers are resolved; it outlives the index. */
 int ice_delete_index_add(struct ice_delete_index *index, const struct ice_metadata *metadata,
-        const struct ice_data_file *file, struct weir_error *err);
+	const struct ice_data_file *file, struct weir_error *err);
 /* Sets the file's deletes; in the index's arena. */
 void ice_delete_index_attach(
-        struct ice_delete_index *index, const struct ice_metadata *metadata, struct ice_data_file *file);
+	struct ice_delete_index *index, const struct ice_metadata *metadata, struct ice_data_file *file);
 
 /* ---- reading a file's columns (column_map.c) ---- */
 struct ice_column_map {
-	struct weir_schema read;            /* what is asked of the file */
-	bool is_plain;                      /* batches of `read` are batches of the projection */
-	struct expr_filter filter;          /* terms that the file's statistics may answer */
+	struct weir_schema read;   /* what is asked of the file */
+	bool is_plain;             /* batches of `read` are batches of the projection */
+	struct expr_filter filter; /* terms that the file's statistics may answer */
 	const struct weir_schema *wanted;
 	const struct weir_schema *file;
-	struct ice_column_source *columns;  /* of each wanted column */
+	struct ice_column_source *columns; /* of each wanted column */
 	const struct ice_data_file *data_file;
 };
 int ice_column_map_make(struct weir_arena *arena, struct ice_table *table, const struct ice_data_file *data_file,
-        const struct weir_schema *file, const struct weir_schema *wanted, const struct expr_filter *filter,
-        struct ice_column_map *ret_map, struct weir_error *err);
+	const struct weir_schema *file, const struct weir_schema *wanted, const struct expr_filter *filter,
+	struct ice_column_map *ret_map, struct weir_error *err);
 /* The wanted columns of a batch that was read; in arena, pointing into the batch. */
 int ice_column_map_apply(const struct ice_column_map *map, struct weir_arena *arena, const struct weir_batch *batch,
-        uint64_t first_row, struct weir_batch **ret_batch, struct weir_error *err);
+	uint64_t first_row, struct weir_batch **ret_batch, struct weir_error *err);
 
 /* ---- deletes of a file (deletes.c) ---- */
 /* Equality deletes that were read, for the next files that need them. */
@@ -149,14 +149,14 @@ void ice_delete_cache_free(struct ice_delete_cache *cache);
 struct ice_file_deletes;
 /* Reads what file->deletes name. The deletes live no longer than the cache's next use. */
 int ice_file_deletes_open(struct ice_table *table, struct ice_delete_cache *cache, const struct ice_data_file *file,
-        struct ice_file_deletes **ret_deletes, struct weir_error *err);
+	struct ice_file_deletes **ret_deletes, struct weir_error *err);
 void ice_file_deletes_free(struct ice_file_deletes *deletes);
 /* The wanted columns and those that equality deletes compare; in arena. */
 const struct weir_schema *ice_file_deletes_schema(
-        const struct ice_file_deletes *deletes, struct weir_arena *arena, const struct weir_schema *wanted);
+	const struct ice_file_deletes *deletes, struct weir_arena *arena, const struct weir_schema *wanted);
 /* The rows of a batch (of that schema) that stay; returns their number. kept has room for all rows. */
 uint32_t ice_file_deletes_keep(
-        struct ice_file_deletes *deletes, const struct weir_batch *batch, uint64_t first_row, uint16_t *kept);
+	struct ice_file_deletes *deletes, const struct weir_batch *batch, uint64_t first_row, uint16_t *kept);
 
 /* ---- tables (table.c) ---- */
 struct ice_table {
@@ -171,16 +171,16 @@ struct ice_table {
 };
 /* The name in the store of a file that the metadata names. Of a moved table: the same path below its new home. */
 int ice_file_name(const struct ice_table *table, struct weir_arena *arena, struct weir_str uri,
-        struct weir_str *ret_name, struct weir_error *err);
+	struct weir_str *ret_name, struct weir_error *err);
 /* A version from its metadata's text. */
 int ice_table_from_json(struct store *store, struct ice_cache *cache, struct ice_name name,
-        struct weir_str metadata_uri, struct weir_str json, struct ice_table **ret_table, struct weir_error *err);
+	struct weir_str metadata_uri, struct weir_str json, struct ice_table **ret_table, struct weir_error *err);
 /* The manifests of a snapshot, pinned; *ret_cached NULL and count 0 where snapshot is NULL. */
 int ice_table_manifests(struct ice_table *table, const struct ice_snapshot *snapshot, struct ice_cached **ret_cached,
-        const struct ice_manifest **ret_manifests, uint32_t *ret_count, struct weir_error *err);
+	const struct ice_manifest **ret_manifests, uint32_t *ret_count, struct weir_error *err);
 /* Metadata of version 0 of a definition; schema id 0. In arena. */
 int ice_definition_metadata(struct weir_arena *arena, struct store *store, const struct ice_definition *definition,
-        int64_t now_ms, struct ice_metadata **ret_metadata, struct weir_error *err);
+	int64_t now_ms, struct ice_metadata **ret_metadata, struct weir_error *err);
 
 /* ---- preparing a change (prepare.c, merge.c, expire.c) ---- */
 /* A change being built: what it writes, counts and dooms. Lives for one attempt. */
@@ -188,6 +188,7 @@ struct ice_commit {
 	struct weir_arena *arena;
 	struct ice_table *base;
 	const struct ice_edit *edit;
+	int64_t read_sequence;          /* the newest sequence number that whoever made the edit had read */
 	const char *location;           /* a name in the store */
 	struct ice_snapshot *snapshot;  /* the new one */
 	struct ice_manifest *manifests; /* of its list */
@@ -205,7 +206,7 @@ struct ice_commit {
 };
 /* Creates `<location>/metadata/<file>`; the handle is the commit's. */
 int ice_commit_create(
-        struct ice_commit *commit, const char *file, struct store_file **ret_file, struct weir_error *err);
+	struct ice_commit *commit, const char *file, struct store_file **ret_file, struct weir_error *err);
 /* The snapshot that the new one follows: of the edit's branch; NULL where there is none. */
 const struct ice_snapshot *ice_commit_parent(const struct ice_commit *commit);
 /* Fills commit->manifests from the base's manifests and the edit (merge.c). */

@@ -34,7 +34,7 @@ struct work {
 	struct ice_cached **pins;
 	uint32_t pin_count, pin_capacity;
 	struct ice_name_set removed;
-	uint32_t found; /* removed files seen so far */
+	uint32_t found;                      /* removed files seen so far */
 	struct ice_name_set removed_deletes; /* as delete_key has them */
 	uint32_t found_deletes;
 };
@@ -48,19 +48,20 @@ static uint32_t group_field(const struct work *work, const struct ice_spec *spec
 	return WEIR_NO_FIELD;
 }
 
-static struct group *group_for(
-        struct work *work, int32_t spec_id, bool is_deletes, bool is_null, struct weir_str key)
+static struct group *group_for(struct work *work, int32_t spec_id, bool is_deletes, bool is_null, struct weir_str key)
 {
 	for (uint32_t i = 0; i < work->group_count; i++) {
 		struct group *group = &work->groups[i];
 		if (group->spec_id == spec_id && group->is_deletes == is_deletes && group->is_null == is_null &&
-		        weir_str_equal(group->key, key))
+			weir_str_equal(group->key, key))
 			return group;
 	}
 	WEIR_GROW(work->groups, work->group_count, work->group_capacity);
 	struct group *group = &work->groups[work->group_count++];
-	*group =
-	        (struct group){.spec_id = spec_id, .is_deletes = is_deletes, .is_null = is_null, .key = weir_arena_str(work->commit->arena, key)};
+	*group = (struct group){.spec_id = spec_id,
+		.is_deletes = is_deletes,
+		.is_null = is_null,
+		.key = weir_arena_str(work->commit->arena, key)};
 	return group;
 }
 
@@ -69,7 +70,7 @@ static int add_entry(struct work *work, const struct ice_data_file *file, struct
 	const struct ice_spec *spec = ice_metadata_spec(work->metadata, file->spec_id);
 	if (spec == NULL || file->partition_count != spec->field_count)
 		return weir_fail_at(err, WEIR_E_INPUT, file->path, WEIR_ERROR_NO_OFFSET,
-		        "the file's partition does not fit partition spec %d of the table", file->spec_id);
+			"the file's partition does not fit partition spec %d of the table", file->spec_id);
 	struct weir_buf key = WEIR_BUF_INIT;
 	bool is_null = false;
 	uint32_t index = group_field(work, spec);
@@ -100,11 +101,11 @@ static bool is_of_group(const struct work *work, const struct ice_manifest *mani
 	if (group->is_null)
 		return summary->contains_null && !summary->has_bounds && !summary->contains_nan;
 	return !summary->contains_null && !summary->contains_nan && summary->has_bounds &&
-	       weir_str_equal(summary->lower, summary->upper) && weir_str_equal(summary->lower, group->key);
+		weir_str_equal(summary->lower, summary->upper) && weir_str_equal(summary->lower, group->key);
 }
 
 static int pin_manifest(struct work *work, const struct ice_manifest *manifest, const struct ice_entries **ret_entries,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct ice_cached *cached;
 	int code = ice_cached_manifest(work->commit->base, manifest, &cached, err);
@@ -119,8 +120,8 @@ static int pin_manifest(struct work *work, const struct ice_manifest *manifest, 
 /* What tells a delete file from others: its path, and its place in it where it is a deletion vector. */
 static struct weir_str delete_key(struct weir_arena *arena, const struct ice_data_file *file)
 {
-	return weir_str_from(weir_arena_printf(
-	        arena, "%lld:%.*s", (long long)file->content_offset, WEIR_STR_ARG(file->path)));
+	return weir_str_from(
+		weir_arena_printf(arena, "%lld:%.*s", (long long)file->content_offset, WEIR_STR_ARG(file->path)));
 }
 
 static bool is_removed(const struct work *work, const struct ice_data_file *file)
@@ -128,7 +129,7 @@ static bool is_removed(const struct work *work, const struct ice_data_file *file
 	if (file->content == ICE_DATA)
 		return ice_name_set_has(&work->removed, file->path);
 	return work->removed_deletes.count > 0 &&
-	       ice_name_set_has(&work->removed_deletes, delete_key(work->commit->arena, file));
+		ice_name_set_has(&work->removed_deletes, delete_key(work->commit->arena, file));
 }
 
 static void count_removed(struct work *work, const struct ice_data_file *file)
@@ -143,13 +144,13 @@ static void count_removed(struct work *work, const struct ice_data_file *file)
 	commit->removed_delete_files++;
 	commit->removed_bytes += file->content_size_bytes >= 0 ? file->content_size_bytes : file->size_bytes;
 	*(file->content == ICE_POSITION_DELETES ? &commit->removed_positions : &commit->removed_equalities) +=
-	        file->record_count;
+		file->record_count;
 	work->found_deletes++;
 }
 
 /* The live entries of a manifest as EXISTING, or DELETED by this snapshot, into their groups. */
 static int take_entries(struct work *work, const struct ice_manifest *manifest, const struct ice_entries *entries,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct ice_commit *commit = work->commit;
 	int64_t next_row = manifest->content == 0 ? manifest->first_row_id : -1;
@@ -168,11 +169,12 @@ static int take_entries(struct work *work, const struct ice_manifest *manifest, 
 			file.first_row_id = next_row;
 			next_row += file.record_count;
 		}
-		if ((file.content != ICE_DATA) != (manifest->content != 0) || file.snapshot_id < 0 || file.sequence_number < 0 ||
-		        file.file_sequence_number < 0)
+		if ((file.content != ICE_DATA) != (manifest->content != 0) || file.snapshot_id < 0 ||
+			file.sequence_number < 0 || file.file_sequence_number < 0)
 			return weir_fail_at(err, WEIR_E_CORRUPT, manifest->path, WEIR_ERROR_NO_OFFSET,
-			        "entry %u of the manifest lacks a snapshot id or sequence number, or is not of its content",
-			        i);
+				"entry %u of the manifest lacks a snapshot id or sequence number, or is not of its "
+				"content",
+				i);
 		file.status = ICE_EXISTING;
 		if (is_removed(work, &file)) {
 			file.status = ICE_DELETED;
@@ -194,7 +196,7 @@ static bool holds_removed(const struct work *work, const struct ice_entries *ent
 
 /* Rewrites or keeps each manifest of the base. */
 static int sort_manifests(
-        struct work *work, const struct ice_manifest *manifests, uint32_t count, struct weir_error *err)
+	struct work *work, const struct ice_manifest *manifests, uint32_t count, struct weir_error *err)
 {
 	const struct ice_edit *edit = work->commit->edit;
 	int code = 0;
@@ -204,7 +206,7 @@ static int sort_manifests(
 		if (manifest->added_files == 0 && manifest->existing_files == 0)
 			continue; /* only of files that an earlier snapshot deleted */
 		bool is_missing = manifest->content == 0 ? work->found < work->removed.count
-		                                         : work->found_deletes < work->removed_deletes.count;
+							 : work->found_deletes < work->removed_deletes.count;
 		bool anew = edit->erase || edit->rewrite_manifests;
 		bool look = anew || is_missing;
 		if (look)
@@ -216,12 +218,12 @@ static int sort_manifests(
 	}
 	if (code == 0 && work->found_deletes != work->removed_deletes.count)
 		code = weir_fail(err, WEIR_E_CONFLICT,
-		        "%u of the %zu delete files to remove are no longer in the table; plan anew",
-		        (uint32_t)work->removed_deletes.count - work->found_deletes, work->removed_deletes.count);
+			"%u of the %zu delete files to remove are no longer in the table; plan anew",
+			(uint32_t)work->removed_deletes.count - work->found_deletes, work->removed_deletes.count);
 	if (code == 0 && work->found != work->removed.count)
 		code = weir_fail(err, WEIR_E_CONFLICT,
-		        "%u of the %zu files to remove are no longer in the table; plan anew",
-		        (uint32_t)work->removed.count - work->found, work->removed.count);
+			"%u of the %zu files to remove are no longer in the table; plan anew",
+			(uint32_t)work->removed.count - work->found, work->removed.count);
 	return code;
 }
 
@@ -252,7 +254,7 @@ static int merge_older(struct work *work, struct group *group, struct weir_error
 			int64_t size = (int64_t)manifest->added_files + manifest->existing_files;
 			bool known = manifest->added_files >= 0 && manifest->existing_files >= 0;
 			if (known && size < best_size && size + group->count <= ICE_MANIFEST_ENTRIES &&
-			        is_of_group(work, manifest, group)) {
+				is_of_group(work, manifest, group)) {
 				best = i;
 				best_size = size;
 			}
@@ -273,19 +275,19 @@ static int merge_older(struct work *work, struct group *group, struct weir_error
 }
 
 static int write_manifest(
-        struct work *work, const struct group *group, uint32_t first, uint32_t end, struct weir_error *err)
+	struct work *work, const struct group *group, uint32_t first, uint32_t end, struct weir_error *err)
 {
 	struct ice_commit *commit = work->commit;
 	struct ice_manifest_writer *writer;
 	struct ice_manifest manifest;
 	struct store_file *file;
 	char *name = weir_arena_printf(
-	        commit->arena, "%.*s-m%u.avro", WEIR_STR_ARG(commit->edit->prefix), (*commit->manifest_number)++);
+		commit->arena, "%.*s-m%u.avro", WEIR_STR_ARG(commit->edit->prefix), (*commit->manifest_number)++);
 	int code = ice_commit_create(commit, name, &file, err);
 	if (code != 0)
 		return code;
 	code = ice_manifest_writer_open(store_file_sink(file), work->metadata,
-	        ice_metadata_spec(work->metadata, group->spec_id), group->is_deletes, commit->arena, &writer, err);
+		ice_metadata_spec(work->metadata, group->spec_id), group->is_deletes, commit->arena, &writer, err);
 	if (code != 0)
 		return code;
 	for (uint32_t i = first; i < end; i++) {
@@ -299,7 +301,7 @@ static int write_manifest(
 	if (code != 0)
 		return code;
 	manifest.path =
-	        store_uri(commit->base->store, commit->arena, weir_str_from(commit->names[commit->file_count - 1]));
+		store_uri(commit->base->store, commit->arena, weir_str_from(commit->names[commit->file_count - 1]));
 	manifest.sequence_number = commit->snapshot->sequence_number;
 	manifest.added_snapshot_id = commit->snapshot->id;
 	if (manifest.min_sequence_number > manifest.sequence_number) /* nothing older is live in it */
@@ -316,7 +318,7 @@ static int write_group(struct work *work, uint32_t index, struct weir_error *err
 	for (uint32_t first = 0; first < group->count && code == 0; first += ICE_MANIFEST_ENTRIES) {
 		uint32_t left = group->count - first;
 		code = write_manifest(
-		        work, group, first, first + (left < ICE_MANIFEST_ENTRIES ? left : ICE_MANIFEST_ENTRIES), err);
+			work, group, first, first + (left < ICE_MANIFEST_ENTRIES ? left : ICE_MANIFEST_ENTRIES), err);
 	}
 	return code;
 }
@@ -342,7 +344,7 @@ static uint32_t count_partitions(const struct work *work)
 
 /* Does any live entry of the manifest reference one of the names: a data file by its path, a vector by what it is of? */
 static int cross_off(struct work *work, const struct ice_manifest *manifest, const struct ice_name_set *names,
-        uint32_t *found, struct weir_error *err)
+	uint32_t *found, struct weir_error *err)
 {
 	const struct ice_entries *entries;
 	int code = pin_manifest(work, manifest, &entries, err);
@@ -355,14 +357,13 @@ static int cross_off(struct work *work, const struct ice_manifest *manifest, con
 			++*found;
 		else if (!is_data && file->content_offset >= 0 && ice_name_set_has(names, file->referenced_data_file))
 			code = weir_fail_at(err, WEIR_E_CONFLICT, file->referenced_data_file, WEIR_ERROR_NO_OFFSET,
-			        "the data file has another deletion vector by now; read it again and merge");
+				"the data file has another deletion vector by now; read it again and merge");
 	}
 	return code;
 }
 
 /* The data files that added position deletes reference are live, and have no vector that would stand beside the new one. */
-static int check_delta(
-        struct work *work, const struct ice_manifest *manifests, uint32_t count, struct weir_error *err)
+static int check_delta(struct work *work, const struct ice_manifest *manifests, uint32_t count, struct weir_error *err)
 {
 	const struct ice_edit *edit = work->commit->edit;
 	struct ice_name_set names = {0};
@@ -370,26 +371,69 @@ static int check_delta(
 	int code = 0;
 	for (uint32_t i = 0; i < edit->added_count; i++)
 		if (edit->added[i].content == ICE_POSITION_DELETES && edit->added[i].referenced_data_file.size > 0 &&
-		        !ice_name_set_add(&names, edit->added[i].referenced_data_file) &&
-		        edit->added[i].content_offset >= 0)
-			code = weir_fail_at(err, WEIR_E_INPUT, edit->added[i].referenced_data_file, WEIR_ERROR_NO_OFFSET,
-			        "the change has two deletion vectors of one data file");
+			!ice_name_set_add(&names, edit->added[i].referenced_data_file) &&
+			edit->added[i].content_offset >= 0)
+			code = weir_fail_at(err, WEIR_E_INPUT, edit->added[i].referenced_data_file,
+				WEIR_ERROR_NO_OFFSET, "the change has two deletion vectors of one data file");
 	for (uint32_t i = 0; i < count && code == 0 && names.count > 0; i++)
 		if (manifests[i].content != 0 || found < names.count)
 			code = cross_off(work, &manifests[i], &names, &found, err);
 	if (code == 0 && found != names.count)
 		code = weir_fail(err, WEIR_E_CONFLICT,
-		        "%u of the %zu data files whose rows are deleted are no longer in the table; plan anew",
-		        (uint32_t)names.count - found, names.count);
+			"%u of the %zu data files whose rows are deleted are no longer in the table; plan anew",
+			(uint32_t)names.count - found, names.count);
 	ice_name_set_done(&names);
+	return code;
+}
+
+/* May position deletes take rows of a removed file? Where they do not say which file they are of, their bounds may. */
+static bool deletes_of_removed(const struct work *work, const struct ice_data_file *file)
+{
+	if (file->content != ICE_POSITION_DELETES)
+		return false;
+	if (file->referenced_data_file.size > 0)
+		return ice_name_set_has(&work->removed, file->referenced_data_file);
+	for (uint32_t i = 0; i < file->metric_count; i++) {
+		const struct ice_column_metrics *metrics = &file->metrics[i];
+		if (metrics->field_id == ICE_DELETE_PATH && metrics->has_lower && metrics->has_upper &&
+			weir_str_equal(metrics->lower, metrics->upper))
+			return ice_name_set_has(&work->removed, metrics->lower);
+	}
+	return true;
+}
+
+/*
+ * A rewrite carries the rows that it read: position deletes that came after it had read would lose the file that they
+ * are of, and their rows would be back. Equality deletes apply to the new files too, by their sequence number.
+ */
+static int check_rewrite(
+	struct work *work, const struct ice_manifest *manifests, uint32_t count, struct weir_error *err)
+{
+	int64_t read = work->commit->read_sequence;
+	int code = 0;
+	for (uint32_t i = 0; i < count && code == 0 && work->removed.count > 0; i++) {
+		const struct ice_entries *entries;
+		if (manifests[i].content == 0 || manifests[i].sequence_number <= read)
+			continue;
+		code = pin_manifest(work, &manifests[i], &entries, err);
+		for (uint32_t j = 0; code == 0 && j < entries->count; j++) {
+			const struct ice_data_file *file = &entries->files[j];
+			int64_t sequence =
+				file->sequence_number >= 0 ? file->sequence_number : manifests[i].sequence_number;
+			if (file->status != ICE_DELETED && sequence > read && !is_removed(work, file) &&
+				deletes_of_removed(work, file))
+				code = weir_fail_at(err, WEIR_E_CONFLICT, file->path, WEIR_ERROR_NO_OFFSET,
+					"rows of a file to remove were deleted meanwhile; plan anew");
+		}
+	}
 	return code;
 }
 
 int ice_commit_manifests(struct ice_commit *commit, struct weir_error *err)
 {
 	struct work work = {.commit = commit,
-	        .metadata = commit->base->metadata,
-	        .manifest_by = ice_property(commit->base->metadata, "weir.manifest-by")};
+		.metadata = commit->base->metadata,
+		.manifest_by = ice_property(commit->base->metadata, "weir.manifest-by")};
 	struct ice_cached *list = NULL;
 	const struct ice_manifest *manifests;
 	uint32_t count;
@@ -400,11 +444,13 @@ int ice_commit_manifests(struct ice_commit *commit, struct weir_error *err)
 	for (uint32_t i = 0; i < commit->edit->removed_count; i++)
 		if (!ice_name_set_add(&work.removed, commit->edit->removed[i]))
 			code = weir_fail_at(err, WEIR_E_INPUT, commit->edit->removed[i], WEIR_ERROR_NO_OFFSET,
-			        "the file is named twice among the files to remove");
+				"the file is named twice among the files to remove");
 	for (uint32_t i = 0; i < commit->edit->removed_delete_count; i++)
 		ice_name_set_add(&work.removed_deletes, delete_key(commit->arena, &commit->edit->removed_deletes[i]));
 	if (code == 0)
 		code = check_delta(&work, manifests, count, err);
+	if (code == 0)
+		code = check_rewrite(&work, manifests, count, err);
 	if (code == 0)
 		code = sort_manifests(&work, manifests, count, err);
 	if (code == 0)
@@ -418,7 +464,7 @@ int ice_commit_manifests(struct ice_commit *commit, struct weir_error *err)
 		*copy = work.kept[i]; /* its texts are the pinned list's: copied, as the list may go */
 		copy->path = weir_arena_str(commit->arena, copy->path);
 		copy->partitions = weir_arena_copy(
-		        commit->arena, copy->partitions, copy->partition_count * sizeof *copy->partitions);
+			commit->arena, copy->partitions, copy->partition_count * sizeof *copy->partitions);
 		for (uint32_t j = 0; j < copy->partition_count; j++) {
 			copy->partitions[j].lower = weir_arena_str(commit->arena, copy->partitions[j].lower);
 			copy->partitions[j].upper = weir_arena_str(commit->arena, copy->partitions[j].upper);

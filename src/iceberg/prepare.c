@@ -20,6 +20,7 @@ struct ice_prepared {
 	ice_revise_fn *revise; /* NULL: an edit or an evolution */
 	void *revise_context;
 	struct ice_table *base;
+	int64_t read_sequence; /* of the first base; a rebase does not move it */
 	uint32_t manifest_number;
 	/* of the attempt that stands: */
 	struct weir_arena *attempt;
@@ -82,7 +83,7 @@ struct summary {
 static void say(struct summary *summary, const char *key, int64_t value)
 {
 	summary->pairs[summary->count++] = (struct ice_kv){
-	        weir_str_from(key), weir_str_from(weir_arena_printf(summary->arena, "%lld", (long long)value))};
+		weir_str_from(key), weir_str_from(weir_arena_printf(summary->arena, "%lld", (long long)value))};
 }
 
 /* A total goes on from the previous one; where that is not known, neither is this. */
@@ -135,10 +136,10 @@ static void say_deletes(struct summary *summary, const struct ice_commit *commit
 static void write_summary(struct ice_commit *commit)
 {
 	static const char *const operations[] = {
-	        [ICE_OP_APPEND] = "append",
-	        [ICE_OP_REPLACE] = "replace",
-	        [ICE_OP_OVERWRITE] = "overwrite",
-	        [ICE_OP_DELETE] = "delete",
+		[ICE_OP_APPEND] = "append",
+		[ICE_OP_REPLACE] = "replace",
+		[ICE_OP_OVERWRITE] = "overwrite",
+		[ICE_OP_DELETE] = "delete",
 	};
 	const struct ice_edit *edit = commit->edit;
 	const struct ice_snapshot *parent = ice_commit_parent(commit);
@@ -146,7 +147,7 @@ static void write_summary(struct ice_commit *commit)
 	struct added added = sum_added(edit);
 	summary.pairs = weir_arena_calloc(commit->arena, 24 + edit->summary_count, sizeof *summary.pairs);
 	summary.pairs[summary.count++] =
-	        (struct ice_kv){WEIR_STR("operation"), weir_str_from(operations[edit->operation])};
+		(struct ice_kv){WEIR_STR("operation"), weir_str_from(operations[edit->operation])};
 	if (added.files > 0) {
 		say(&summary, "added-data-files", added.files);
 		say(&summary, "added-records", added.rows);
@@ -186,7 +187,7 @@ static bool *choose_kept(const struct ice_commit *commit)
 		is_kept[i] = edit->keep_snapshots == 0 || count - i < edit->keep_snapshots;
 		for (uint32_t j = 0; j < metadata->ref_count; j++)
 			if ((!weir_str_is(metadata->refs[j].name, "main") || !is_main(edit->branch)) &&
-			        metadata->refs[j].snapshot_id == metadata->snapshots[i].id)
+				metadata->refs[j].snapshot_id == metadata->snapshots[i].id)
 				is_kept[i] = true;
 	}
 	return is_kept;
@@ -221,13 +222,13 @@ static void set_snapshots(const struct ice_commit *commit, const bool *is_kept, 
 			next->snapshot_log_count = 0; /* the log has no holes: nothing before a lost snapshot */
 	if (main)
 		next->snapshot_log[next->snapshot_log_count++] = (struct ice_log_entry){
-		        .timestamp_ms = commit->snapshot->timestamp_ms, .snapshot_id = commit->snapshot->id};
+			.timestamp_ms = commit->snapshot->timestamp_ms, .snapshot_id = commit->snapshot->id};
 	next->refs = weir_arena_calloc(commit->arena, base->ref_count + 1, sizeof *next->refs);
 	next->ref_count = 0;
 	struct ice_ref own = {.name = main ? WEIR_STR("main") : commit->edit->branch,
-	        .max_ref_age_ms = -1,
-	        .max_snapshot_age_ms = -1,
-	        .min_snapshots_to_keep = -1};
+		.max_ref_age_ms = -1,
+		.max_snapshot_age_ms = -1,
+		.min_snapshots_to_keep = -1};
 	for (uint32_t i = 0; i < base->ref_count; i++)
 		if (weir_str_equal(base->refs[i].name, own.name))
 			own = base->refs[i];
@@ -245,7 +246,7 @@ static void set_metadata_log(struct ice_commit *commit, bool erase, struct ice_m
 	struct ice_log_entry *log = weir_arena_calloc(commit->arena, count, sizeof *log);
 	memcpy(log, base->metadata_log, base->metadata_log_count * sizeof *log);
 	log[count - 1] = (struct ice_log_entry){
-	        .timestamp_ms = base->last_updated_ms, .metadata_file = commit->base->metadata_uri};
+		.timestamp_ms = base->last_updated_ms, .metadata_file = commit->base->metadata_uri};
 	uint32_t first = erase ? count : count > ICE_METADATA_LOG_MAX ? count - ICE_METADATA_LOG_MAX : 0;
 	for (uint32_t i = 0; i < first; i++)
 		ice_commit_doom(commit, log[i].metadata_file);
@@ -268,12 +269,12 @@ static unsigned version_of(struct weir_str uri)
 }
 
 static int write_metadata(struct ice_commit *commit, struct weir_str prefix, const struct ice_metadata *next,
-        struct ice_table **ret_table, struct weir_error *err)
+	struct ice_table **ret_table, struct weir_error *err)
 {
 	struct weir_buf json = WEIR_BUF_INIT;
 	struct store_file *file;
 	char *name = weir_arena_printf(commit->arena, "%05u-%.*s.metadata.json",
-	        version_of(commit->base->metadata_uri) + 1, WEIR_STR_ARG(prefix));
+		version_of(commit->base->metadata_uri) + 1, WEIR_STR_ARG(prefix));
 	ice_metadata_write(next, &json);
 	int code = ice_commit_create(commit, name, &file, err);
 	if (code == 0)
@@ -281,7 +282,7 @@ static int write_metadata(struct ice_commit *commit, struct weir_str prefix, con
 	if (code == 0) {
 		struct weir_str stored = weir_str_from(commit->names[commit->file_count - 1]);
 		code = ice_table_from_json(commit->base->store, commit->base->cache, commit->base->name,
-		        store_uri(commit->base->store, commit->arena, stored), weir_buf_str(&json), ret_table, err);
+			store_uri(commit->base->store, commit->arena, stored), weir_buf_str(&json), ret_table, err);
 	}
 	weir_buf_done(&json);
 	return code;
@@ -292,13 +293,13 @@ static int check_writable(const struct ice_table *base, struct weir_error *err)
 	const struct ice_metadata *metadata = base->metadata;
 	if (metadata->format_version < 2)
 		return weir_fail_at(err, WEIR_E_UNSUPPORTED, base->metadata_uri, WEIR_ERROR_NO_OFFSET,
-		        "the table has format version 1, which weir only reads; upgrade it to version 2");
+			"the table has format version 1, which weir only reads; upgrade it to version 2");
 	for (uint32_t i = 0; i < metadata->spec_count; i++)
 		for (uint32_t j = 0; j < metadata->specs[i].field_count; j++)
 			if (metadata->specs[i].fields[j].transform.kind == ICE_UNKNOWN_TRANSFORM)
 				return weir_fail_at(err, WEIR_E_UNSUPPORTED, base->metadata_uri, WEIR_ERROR_NO_OFFSET,
-				        "partition field '%.*s' has a transform that weir does not know",
-				        WEIR_STR_ARG(metadata->specs[i].fields[j].name));
+					"partition field '%.*s' has a transform that weir does not know",
+					WEIR_STR_ARG(metadata->specs[i].fields[j].name));
 	return 0;
 }
 
@@ -308,7 +309,7 @@ static int check_branch(const struct ice_table *base, struct weir_str branch, st
 	for (uint32_t i = 0; i < base->metadata->ref_count; i++)
 		if (base->metadata->refs[i].is_tag && weir_str_equal(base->metadata->refs[i].name, branch))
 			return weir_fail_at(err, WEIR_E_INPUT, base->metadata_uri, WEIR_ERROR_NO_OFFSET,
-			        "'%.*s' is a tag; only branches take commits", WEIR_STR_ARG(branch));
+				"'%.*s' is a tag; only branches take commits", WEIR_STR_ARG(branch));
 	return 0;
 }
 
@@ -326,7 +327,7 @@ static void assign_row_ids(struct ice_commit *commit)
 			continue;
 		manifest->first_row_id = commit->next_row_id;
 		commit->next_row_id += (manifest->added_rows > 0 ? manifest->added_rows : 0) +
-		                       (manifest->existing_rows > 0 ? manifest->existing_rows : 0);
+			(manifest->existing_rows > 0 ? manifest->existing_rows : 0);
 	}
 	commit->snapshot->first_row_id = base->next_row_id;
 	commit->snapshot->added_rows = commit->next_row_id - base->next_row_id;
@@ -351,26 +352,26 @@ static int write_snapshot(struct ice_commit *commit, struct weir_error *err)
 	if (code != 0)
 		return code;
 	*commit->snapshot = (struct ice_snapshot){.id = new_snapshot_id(base),
-	        .parent_id = parent != NULL ? parent->id : -1,
-	        .sequence_number = base->last_sequence_number + 1,
-	        .schema_id = base->current_schema_id};
+		.parent_id = parent != NULL ? parent->id : -1,
+		.sequence_number = base->last_sequence_number + 1,
+		.schema_id = base->current_schema_id};
 	/* Snapshots of a log never go back in time, whatever the clock does. */
 	commit->snapshot->timestamp_ms =
-	        commit->edit->now_ms > base->last_updated_ms ? commit->edit->now_ms : base->last_updated_ms;
+		commit->edit->now_ms > base->last_updated_ms ? commit->edit->now_ms : base->last_updated_ms;
 	code = ice_commit_manifests(commit, err);
 	if (code != 0)
 		return code;
 	assign_row_ids(commit);
 	char *name = weir_arena_printf(commit->arena, "snap-%lld-1-%.*s.avro", (long long)commit->snapshot->id,
-	        WEIR_STR_ARG(commit->edit->prefix));
+		WEIR_STR_ARG(commit->edit->prefix));
 	code = ice_commit_create(commit, name, &file, err);
 	if (code != 0)
 		return code;
 	commit->snapshot->manifest_list =
-	        store_uri(commit->base->store, commit->arena, weir_str_from(commit->names[commit->file_count - 1]));
+		store_uri(commit->base->store, commit->arena, weir_str_from(commit->names[commit->file_count - 1]));
 	write_summary(commit);
-	return ice_manifest_list_write(
-	        store_file_sink(file), commit->snapshot, base->format_version, commit->manifests, commit->manifest_count, err);
+	return ice_manifest_list_write(store_file_sink(file), commit->snapshot, base->format_version, commit->manifests,
+		commit->manifest_count, err);
 }
 
 static int build_edit(struct ice_commit *commit, struct ice_table **ret_table, struct weir_error *err)
@@ -397,7 +398,7 @@ static bool same_type(const struct weir_field *a, const struct weir_field *b)
 {
 	char first[128], second[128];
 	if (a->type != b->type || a->id != b->id || a->required != b->required || !weir_str_equal(a->name, b->name) ||
-	        a->child_count != b->child_count)
+		a->child_count != b->child_count)
 		return false;
 	for (uint32_t i = 0; i < a->child_count; i++)
 		if (!same_type(&a->children[i], &b->children[i]))
@@ -407,19 +408,19 @@ static bool same_type(const struct weir_field *a, const struct weir_field *b)
 
 /* *ret_changed: the definition has columns more; any other difference is refused by name. */
 static int compare_schemas(
-        const struct weir_schema *old, const struct weir_schema *new, bool *ret_changed, struct weir_error *err)
+	const struct weir_schema *old, const struct weir_schema *new, bool *ret_changed, struct weir_error *err)
 {
 	*ret_changed = new->field_count > old->field_count;
 	for (uint32_t i = 0; i < old->field_count; i++)
 		if (i >= new->field_count || !same_type(&old->fields[i], &new->fields[i]))
 			return weir_fail(err, WEIR_E_UNSUPPORTED,
-			        "column '%.*s' differs from the table's; only optional columns at the end can be added",
-			        WEIR_STR_ARG(old->fields[i].name));
+				"column '%.*s' differs from the table's; only optional columns at the end can be added",
+				WEIR_STR_ARG(old->fields[i].name));
 	for (uint32_t i = old->field_count; i < new->field_count; i++)
 		if (new->fields[i].required)
 			return weir_fail(err, WEIR_E_UNSUPPORTED,
-			        "new column '%.*s' is required, but older files lack it; make it optional",
-			        WEIR_STR_ARG(new->fields[i].name));
+				"new column '%.*s' is required, but older files lack it; make it optional",
+				WEIR_STR_ARG(new->fields[i].name));
 	return 0;
 }
 
@@ -429,16 +430,16 @@ static bool same_spec(const struct ice_spec *a, const struct ice_spec *b)
 		return false;
 	for (uint32_t i = 0; i < a->field_count; i++)
 		if (a->fields[i].source_id != b->fields[i].source_id ||
-		        a->fields[i].field_id != b->fields[i].field_id ||
-		        a->fields[i].transform.kind != b->fields[i].transform.kind ||
-		        a->fields[i].transform.parameter != b->fields[i].transform.parameter ||
-		        !weir_str_equal(a->fields[i].name, b->fields[i].name))
+			a->fields[i].field_id != b->fields[i].field_id ||
+			a->fields[i].transform.kind != b->fields[i].transform.kind ||
+			a->fields[i].transform.parameter != b->fields[i].transform.parameter ||
+			!weir_str_equal(a->fields[i].name, b->fields[i].name))
 			return false;
 	return true;
 }
 
 static int evolve_specs(
-        struct weir_arena *arena, const struct ice_metadata *wanted, struct ice_metadata *next, struct weir_error *err)
+	struct weir_arena *arena, const struct ice_metadata *wanted, struct ice_metadata *next, struct weir_error *err)
 {
 	struct ice_spec *specs = weir_arena_calloc(arena, next->spec_count + wanted->spec_count, sizeof *specs);
 	memcpy(specs, next->specs, next->spec_count * sizeof *specs);
@@ -448,7 +449,7 @@ static int evolve_specs(
 			specs[next->spec_count++] = wanted->specs[i];
 		else if (!same_spec(old, &wanted->specs[i]))
 			return weir_fail(err, WEIR_E_UNSUPPORTED,
-			        "partition spec %d differs from the table's; a changed spec needs a new id", old->id);
+				"partition spec %d differs from the table's; a changed spec needs a new id", old->id);
 		next->specs = specs;
 	}
 	next->default_spec_id = wanted->default_spec_id;
@@ -458,12 +459,12 @@ static int evolve_specs(
 }
 
 static int build_evolution(struct ice_commit *commit, const struct ice_definition *definition,
-        struct ice_table **ret_table, struct weir_error *err)
+	struct ice_table **ret_table, struct weir_error *err)
 {
 	struct ice_metadata next = *commit->base->metadata, *wanted;
 	bool changed;
 	int code = ice_definition_metadata(
-	        commit->arena, commit->base->store, definition, commit->edit->now_ms, &wanted, err);
+		commit->arena, commit->base->store, definition, commit->edit->now_ms, &wanted, err);
 	if (code == 0)
 		code = compare_schemas(ice_metadata_current_schema(&next), &wanted->schemas[0], &changed, err);
 	if (code == 0)
@@ -492,7 +493,7 @@ static int build_evolution(struct ice_commit *commit, const struct ice_definitio
 }
 
 static int build_revision(struct ice_commit *commit, const struct ice_prepared *prepared, struct ice_table **ret_table,
-        struct weir_error *err)
+	struct weir_error *err)
 {
 	struct ice_metadata next = *commit->base->metadata;
 	int code = prepared->revise(prepared->revise_context, commit->arena, commit->base->metadata, &next, err);
@@ -534,10 +535,11 @@ static int attempt(struct ice_prepared *prepared, struct weir_error *err)
 	struct weir_arena *arena = weir_arena_new(0);
 	struct ice_snapshot snapshot = {0};
 	struct ice_commit commit = {.arena = arena,
-	        .base = prepared->base,
-	        .edit = &prepared->edit,
-	        .snapshot = &snapshot,
-	        .manifest_number = &prepared->manifest_number};
+		.base = prepared->base,
+		.edit = &prepared->edit,
+		.read_sequence = prepared->read_sequence,
+		.snapshot = &snapshot,
+		.manifest_number = &prepared->manifest_number};
 	struct store *store = prepared->base->store;
 	struct ice_table *next = NULL;
 	struct weir_str location;
@@ -550,7 +552,7 @@ static int attempt(struct ice_prepared *prepared, struct weir_error *err)
 			code = build_revision(&commit, prepared, &next, err);
 		else
 			code = prepared->is_evolution ? build_evolution(&commit, &prepared->definition, &next, err)
-			                              : build_edit(&commit, &next, err);
+						      : build_edit(&commit, &next, err);
 	}
 	if (code == 0) {
 		code = store_barrier(store, commit.files, commit.file_count, err);
@@ -593,6 +595,7 @@ static struct ice_prepared *prepared_new(struct ice_table *base)
 	struct ice_prepared *prepared = weir_zalloc(sizeof *prepared);
 	prepared->arena = weir_arena_new(0);
 	prepared->base = ice_table_ref(base);
+	prepared->read_sequence = base->metadata->last_sequence_number;
 	return prepared;
 }
 
@@ -607,11 +610,13 @@ static int first_attempt(struct ice_prepared *prepared, struct ice_prepared **re
 }
 
 int ice_prepare(
-        struct ice_table *base, const struct ice_edit *edit, struct ice_prepared **ret_prepared, struct weir_error *err)
+	struct ice_table *base, const struct ice_edit *edit, struct ice_prepared **ret_prepared, struct weir_error *err)
 {
 	struct ice_prepared *prepared = prepared_new(base);
 	struct weir_arena *arena = prepared->arena;
 	prepared->edit = *edit;
+	if (edit->data_sequence_number > 0) /* what was read may be older than the base: a rewrite in several commits */
+		prepared->read_sequence = edit->data_sequence_number;
 	struct ice_data_file *added = weir_arena_calloc(arena, edit->added_count, sizeof *added);
 	for (uint32_t i = 0; i < edit->added_count; i++)
 		added[i] = *ice_data_file_copy(arena, &edit->added[i]);
@@ -621,7 +626,8 @@ int ice_prepare(
 	prepared->edit.added = added;
 	prepared->edit.removed = removed;
 	prepared->edit.summary = copy_pairs(arena, edit->summary, edit->summary_count);
-	struct ice_data_file *removed_deletes = weir_arena_calloc(arena, edit->removed_delete_count, sizeof *removed_deletes);
+	struct ice_data_file *removed_deletes =
+		weir_arena_calloc(arena, edit->removed_delete_count, sizeof *removed_deletes);
 	for (uint32_t i = 0; i < edit->removed_delete_count; i++)
 		removed_deletes[i] = *ice_data_file_copy(arena, &edit->removed_deletes[i]);
 	prepared->edit.removed_deletes = removed_deletes;
@@ -631,7 +637,7 @@ int ice_prepare(
 }
 
 int ice_revise(struct ice_table *base, ice_revise_fn *change, void *context, struct weir_str prefix, int64_t now_ms,
-        struct ice_prepared **ret_prepared, struct weir_error *err)
+	struct ice_prepared **ret_prepared, struct weir_error *err)
 {
 	struct ice_prepared *prepared = prepared_new(base);
 	prepared->revise = change;
@@ -646,7 +652,7 @@ static struct ice_spec *copy_specs(struct weir_arena *arena, const struct ice_sp
 	struct ice_spec *copy = weir_arena_copy(arena, specs, count * sizeof *specs);
 	for (uint32_t i = 0; i < count; i++) {
 		copy[i].fields =
-		        weir_arena_copy(arena, specs[i].fields, specs[i].field_count * sizeof *specs[i].fields);
+			weir_arena_copy(arena, specs[i].fields, specs[i].field_count * sizeof *specs[i].fields);
 		for (uint32_t j = 0; j < specs[i].field_count; j++)
 			copy[i].fields[j].name = weir_arena_str(arena, specs[i].fields[j].name);
 	}
@@ -654,7 +660,7 @@ static struct ice_spec *copy_specs(struct weir_arena *arena, const struct ice_sp
 }
 
 int ice_evolve(struct ice_table *base, const struct ice_definition *definition, struct weir_str prefix, int64_t now_ms,
-        struct ice_prepared **ret_prepared, struct weir_error *err)
+	struct ice_prepared **ret_prepared, struct weir_error *err)
 {
 	struct ice_prepared *prepared = prepared_new(base);
 	struct weir_arena *arena = prepared->arena;
@@ -662,13 +668,13 @@ int ice_evolve(struct ice_table *base, const struct ice_definition *definition, 
 	prepared->edit.prefix = weir_arena_str(arena, prefix);
 	prepared->edit.now_ms = now_ms;
 	prepared->definition = (struct ice_definition){.name = base->name,
-	        .schema = weir_schema_copy(arena, definition->schema),
-	        .specs = copy_specs(arena, definition->specs, definition->spec_count),
-	        .spec_count = definition->spec_count,
-	        .default_spec_id = definition->default_spec_id,
-	        .properties = copy_pairs(arena, definition->properties, definition->property_count),
-	        .property_count = definition->property_count,
-	        .location = weir_arena_str(arena, definition->location)};
+		.schema = weir_schema_copy(arena, definition->schema),
+		.specs = copy_specs(arena, definition->specs, definition->spec_count),
+		.spec_count = definition->spec_count,
+		.default_spec_id = definition->default_spec_id,
+		.properties = copy_pairs(arena, definition->properties, definition->property_count),
+		.property_count = definition->property_count,
+		.location = weir_arena_str(arena, definition->location)};
 	return first_attempt(prepared, ret_prepared, err);
 }
 
@@ -685,13 +691,13 @@ int ice_rebase(struct ice_prepared *prepared, struct ice_table *newer, struct we
 void ice_stage(const struct ice_prepared *prepared, struct control_change *change)
 {
 	static const char doom_sql[] =
-	        "INSERT INTO weir_doomed_files(name, doomed_us) VALUES(?1, ?2) ON CONFLICT(name) DO NOTHING";
+		"INSERT INTO weir_doomed_files(name, doomed_us) VALUES(?1, ?2) ON CONFLICT(name) DO NOTHING";
 	const struct ice_table *base = prepared->base;
 	WEIR_ASSERT(prepared->next != NULL);
 	control_swap_table(change, base->name.ns, base->name.table, base->metadata_uri, prepared->next->metadata_uri);
 	for (uint32_t i = 0; i < prepared->doomed_count; i++) {
 		const struct control_value values[] = {CONTROL_T(weir_str_from(prepared->doomed[i])),
-		        CONTROL_I(prepared->edit.now_ms * WEIR_US_PER_MS)};
+			CONTROL_I(prepared->edit.now_ms * WEIR_US_PER_MS)};
 		control_change_sql(change, "doomed file", CONTROL_ANY, doom_sql, values, 2);
 	}
 }

@@ -7,7 +7,7 @@
 #include "base/rng.h"
 
 #define COMMIT_ATTEMPTS 100
-#define SWEEP_BATCH 256
+#define SWEEP_BATCH     256
 
 struct ice_registry {
 	struct store *store;
@@ -66,7 +66,8 @@ struct ice_table *ice_registry_table(struct ice_registry *registry, uint32_t ind
 	return table;
 }
 
-void ice_registry_tables(struct ice_registry *registry, const uint32_t *indices, uint32_t count, struct ice_table **ret_tables)
+void ice_registry_tables(
+	struct ice_registry *registry, const uint32_t *indices, uint32_t count, struct ice_table **ret_tables)
 {
 	pthread_mutex_lock(&registry->lock);
 	for (uint32_t i = 0; i < count; i++) {
@@ -191,8 +192,8 @@ static int attempt_happened(struct attempt *attempt, bool *ret_happened, struct 
 		return weir_fail(err, WEIR_E_UNKNOWN, "the commit's outcome is unknown and moves no table to look at");
 	struct ice_table *next = ice_prepared_table(attempt->prepared[0]);
 	struct ice_name name = ice_table_name(next);
-	struct control_value values[] = {CONTROL_T(name.ns), CONTROL_T(name.table),
-		CONTROL_T(ice_table_metadata_uri(next))};
+	struct control_value values[] = {
+		CONTROL_T(name.ns), CONTROL_T(name.table), CONTROL_T(ice_table_metadata_uri(next))};
 	int64_t found = 0;
 	int status = control_query_int(attempt->registry->control, sql, values, 3, &found, err);
 	ice_table_unref(next);
@@ -235,7 +236,8 @@ int ice_commit(struct ice_registry *registry, enum control_priority priority, co
 		if (unknown)
 			continue;
 		if (!attempt_moved(&attempt)) {
-			status = weir_fail(err, WEIR_E_CONFLICT, "%s moved while the commit was prepared", result.conflict);
+			status = weir_fail(
+				err, WEIR_E_CONFLICT, "%s moved while the commit was prepared", result.conflict);
 			break;
 		}
 		status = weir_fail(err, WEIR_E_CONFLICT, "%s kept moving for %u attempts", result.conflict, tries + 1);
@@ -252,6 +254,7 @@ int ice_commit(struct ice_registry *registry, enum control_priority priority, co
 struct names {
 	struct weir_arena *arena;
 	const char *items[SWEEP_BATCH];
+	int64_t doomed_us[SWEEP_BATCH];
 	size_t count;
 };
 
@@ -260,10 +263,12 @@ static int collect_name(void *context, const struct control_value *values, unsig
 	struct names *names = context;
 	(void)count;
 	(void)err;
-	names->items[names->count++] = weir_arena_cstr(names->arena, values[0].text);
+	names->items[names->count] = weir_arena_cstr(names->arena, values[0].text);
+	names->doomed_us[names->count++] = values[1].integer;
 	return 0;
 }
 
+/* A name that was noted anew since it was collected stays noted: its file may have come after the deletion. */
 static int delete_doomed_batch(struct ice_registry *registry, const struct names *names, struct weir_error *err)
 {
 	struct control_result result;
@@ -272,17 +277,18 @@ static int delete_doomed_batch(struct ice_registry *registry, const struct names
 		return status;
 	struct control_change *change = control_change_new(CONTROL_BACKGROUND);
 	for (size_t i = 0; i < names->count; i++) {
-		struct control_value value = CONTROL_T(weir_str_from(names->items[i]));
-		control_change_sql(change, "doomed file", CONTROL_ANY, "DELETE FROM weir_doomed_files WHERE name = ?1", &value,
-			1);
+		struct control_value values[] = {
+			CONTROL_T(weir_str_from(names->items[i])), CONTROL_I(names->doomed_us[i])};
+		control_change_sql(change, "doomed file", CONTROL_ANY,
+			"DELETE FROM weir_doomed_files WHERE name = ?1 AND doomed_us = ?2", values, 2);
 	}
 	status = control_commit(registry->control, change, &result, err);
 	control_change_free(change);
 	return status;
 }
 
-int ice_sweep_doomed(struct ice_registry *registry, int64_t now_us, int64_t grace_us, uint64_t *ret_deleted,
-	struct weir_error *err)
+int ice_sweep_doomed(
+	struct ice_registry *registry, int64_t now_us, int64_t grace_us, uint64_t *ret_deleted, struct weir_error *err)
 {
 	struct control_value values[] = {CONTROL_I(now_us - grace_us), CONTROL_I(SWEEP_BATCH)};
 	uint64_t deleted = 0;
@@ -290,8 +296,8 @@ int ice_sweep_doomed(struct ice_registry *registry, int64_t now_us, int64_t grac
 	for (;;) {
 		struct names names = {.arena = weir_arena_new(0)};
 		status = control_query(registry->control,
-			"SELECT name FROM weir_doomed_files WHERE doomed_us <= ?1 LIMIT ?2", values, 2, collect_name, &names,
-			err);
+			"SELECT name, doomed_us FROM weir_doomed_files WHERE doomed_us <= ?1 LIMIT ?2", values, 2,
+			collect_name, &names, err);
 		size_t found = names.count;
 		if (status == 0 && found > 0)
 			status = delete_doomed_batch(registry, &names, err);
@@ -321,8 +327,8 @@ void ice_stage_prefix_new(struct control_change *change, int64_t now_us, char re
 {
 	random_prefix(ret_prefix);
 	struct control_value values[] = {CONTROL_T(weir_str_from(ret_prefix)), CONTROL_I(now_us)};
-	control_change_sql(change, "file prefix", 1, "INSERT INTO weir_pending_files (prefix, created_us) VALUES (?1, ?2)",
-		values, 2);
+	control_change_sql(change, "file prefix", 1,
+		"INSERT INTO weir_pending_files (prefix, created_us) VALUES (?1, ?2)", values, 2);
 }
 
 void ice_stage_prefix_done(struct control_change *change, struct weir_str prefix)
@@ -407,8 +413,8 @@ int ice_retire_prefix(struct ice_registry *registry, struct weir_str prefix, str
 {
 	struct recovery recovery = {.arena = weir_arena_new(0)};
 	struct control_value value = CONTROL_T(prefix);
-	int status = control_query(registry->control, "SELECT prefix FROM weir_pending_files WHERE prefix = ?1", &value, 1,
-		collect_prefix, &recovery, err);
+	int status = control_query(registry->control, "SELECT prefix FROM weir_pending_files WHERE prefix = ?1", &value,
+		1, collect_prefix, &recovery, err);
 	if (status == 0)
 		status = destroy_pending(registry, &recovery, err);
 	recovery_done(&recovery);
@@ -419,8 +425,8 @@ int ice_recover_files(struct ice_registry *registry, uint64_t *ret_deleted, stru
 {
 	struct recovery recovery = {.arena = weir_arena_new(0)};
 	uint64_t doomed = 0;
-	int status = control_query(registry->control, "SELECT prefix FROM weir_pending_files", NULL, 0, collect_prefix,
-		&recovery, err);
+	int status = control_query(
+		registry->control, "SELECT prefix FROM weir_pending_files", NULL, 0, collect_prefix, &recovery, err);
 	if (status == 0)
 		status = destroy_pending(registry, &recovery, err);
 	if (status == 0)

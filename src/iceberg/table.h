@@ -162,9 +162,11 @@ struct ice_edit {
 };
 
 /*
- * A row delta must speak of rows that are there: a deletion vector whose data file is no longer live, or has another vector
- * that the edit does not remove, is WEIR_E_CONFLICT. Row ids of version 3 are assigned from the table's next one; files
- * that are rewritten keep theirs by the columns of struct ice_write_options' lineage.
+ * A row delta must speak of rows that are there: a deletion vector whose data file is no longer live, or has another
+ * vector that the edit does not remove, is WEIR_E_CONFLICT. So are position deletes of a file to remove that came after
+ * the edit was planned (after its base's sequence number, or data_sequence_number): the rows would be back. Row ids of
+ * version 3 are assigned from the table's next one; files that are rewritten keep theirs by the columns of struct
+ * ice_write_options' lineage.
  *
  * Prepares a new version: manifests, manifest list, metadata.json, all durable on return. Added files go into one new
  * manifest per spec and per value of the table property `weir.manifest-by` (a partition field's name, so that

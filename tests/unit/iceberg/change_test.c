@@ -18,7 +18,8 @@ static struct ice_table *revise(struct lake *lake, struct ice_table *take_table,
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_prepared *prepared;
 	struct control_change *commit = control_change_new(CONTROL_EPOCH);
-	lake_check(ice_revise(take_table, change, context, lake_prefix(lake), lake->now_ms += 1000, &prepared, &err), &err);
+	lake_check(ice_revise(take_table, change, context, lake_prefix(lake), lake->now_ms += 1000, &prepared, &err),
+		&err);
 	ice_stage(prepared, commit);
 	lake_commit(lake, commit, true);
 	lake_delete_doomed(lake, prepared);
@@ -35,8 +36,8 @@ static int refused(struct lake *lake, struct ice_table *table, ice_revise_fn *ch
 	return ice_revise(table, change, context, lake_prefix(lake), lake->now_ms, &prepared, &err);
 }
 
-static struct ice_table *evolve(
-        struct lake *lake, struct ice_table *table, enum ice_evolve_kind kind, const char *path, const char *type, const char *value)
+static struct ice_table *evolve(struct lake *lake, struct ice_table *table, enum ice_evolve_kind kind, const char *path,
+	const char *type, const char *value)
 {
 	struct ice_evolve_step step = {kind, weir_str_from(path), weir_str_from(type), weir_str_from(value)};
 	struct ice_evolution evolution = {&step, 1};
@@ -45,7 +46,7 @@ static struct ice_table *evolve(
 
 /* Rows first..end of purpose `purpose`: subject "s<n>", timestamp n hours. Columns beyond the first six stay null. */
 static struct ice_table *append(
-        struct lake *lake, struct ice_table *table, const char *purpose, int first, int end, const char *branch)
+	struct lake *lake, struct ice_table *table, const char *purpose, int first, int end, const char *branch)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_builder *builder = weir_builder_new(ice_table_schema(table));
@@ -67,18 +68,18 @@ static struct ice_table *append(
 	struct ice_writer *writer;
 	struct ice_written written;
 	struct ice_write_options options = {.spec_id = ice_table_metadata(table)->default_spec_id,
-	        .prefix = lake_prefix(lake),
-	        .codec = CODEC_ZSTD,
-	        .level = 1};
+		.prefix = lake_prefix(lake),
+		.codec = CODEC_ZSTD,
+		.level = 1};
 	lake_check(ice_writer_open(table, &options, &writer, &err), &err);
 	lake_check(ice_writer_add(writer, batch, NULL, &err), &err);
 	lake_check(ice_writer_close(writer, &written, &err), &err);
 	lake_check(store_barrier(lake->store, written.handles, written.count, &err), &err);
 	struct ice_table *next = lake_edit(lake, table,
-	        (struct ice_edit){.operation = ICE_OP_APPEND,
-	                .added = written.files,
-	                .added_count = written.count,
-	                .branch = weir_str_from(branch)});
+		(struct ice_edit){.operation = ICE_OP_APPEND,
+			.added = written.files,
+			.added_count = written.count,
+			.branch = weir_str_from(branch)});
 	ice_written_free(&written);
 	weir_batch_release(batch);
 	weir_builder_free(builder);
@@ -95,8 +96,8 @@ struct sum {
 static struct sum sum_rows(struct ice_table *table, int64_t snapshot_id)
 {
 	struct weir_field fields[3] = {*ice_schema_field(ice_table_schema(table), 1),
-	        {.name = WEIR_STR("_row_id"), .id = ICE_FIELD_ROW_ID, .type = WEIR_INT64},
-	        {.name = WEIR_STR("_last_updated_sequence_number"), .id = ICE_FIELD_ROW_SEQUENCE, .type = WEIR_INT64}};
+		{.name = WEIR_STR("_row_id"), .id = ICE_FIELD_ROW_ID, .type = WEIR_INT64},
+		{.name = WEIR_STR("_last_updated_sequence_number"), .id = ICE_FIELD_ROW_SEQUENCE, .type = WEIR_INT64}};
 	struct weir_schema projection = {.field_count = 3, .fields = fields};
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_file_list *files;
@@ -132,7 +133,7 @@ static struct sum sum_rows(struct ice_table *table, int64_t snapshot_id)
 
 /* Deletes rows (positions in its first file) by a vector that takes up the one before it. */
 static struct ice_edit delta(
-        struct lake *lake, struct ice_table *table, struct ice_file_list *files, const uint64_t *rows, uint32_t count)
+	struct lake *lake, struct ice_table *table, struct ice_file_list *files, const uint64_t *rows, uint32_t count)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	const struct ice_data_file *file = files->files[0];
@@ -145,10 +146,10 @@ static struct ice_edit delta(
 	lake_check(ice_vectors_write(table, &vector, 1, lake_prefix(lake), lake->arena, &added, &err), &err);
 	ice_positions_free(positions);
 	return (struct ice_edit){.operation = ICE_OP_DELETE,
-	        .added = added,
-	        .added_count = 1,
-	        .removed_deletes = file->delete_count > 0 ? file->deletes[0] : NULL,
-	        .removed_delete_count = file->delete_count};
+		.added = added,
+		.added_count = 1,
+		.removed_deletes = file->delete_count > 0 ? file->deletes[0] : NULL,
+		.removed_delete_count = file->delete_count};
 }
 
 static struct ice_table *new_table(struct lake *lake)
@@ -156,6 +157,41 @@ static struct ice_table *new_table(struct lake *lake)
 	lake_create(lake);
 	struct ice_table *table = lake_load(lake);
 	return evolve(lake, table, ICE_UPGRADE, "3", NULL, NULL);
+}
+
+/* A file is rewritten (all its rows kept) while another writer deletes rows of it: they must not come back. */
+static void test_rewrite_meets_delta(void **state)
+{
+	struct lake lake = lake_open(1 << 20);
+	struct ice_table *table = new_table(&lake);
+	struct weir_error err = WEIR_ERROR_INIT;
+	(void)state;
+	table = append(&lake, table, "research", 0, 10, NULL);
+	struct ice_file_list *files = lake_plan(table, NULL);
+	struct ice_data_file added =
+		*files->files[0]; /* a copy under another name: what is in it does not matter here */
+	added.path =
+		weir_str_from(weir_arena_printf(lake.arena, "%.*s.copy.parquet", WEIR_STR_ARG(files->files[0]->path)));
+	struct ice_edit rewrite = {.operation = ICE_OP_REPLACE,
+		.added = &added,
+		.added_count = 1,
+		.removed = &files->files[0]->path,
+		.removed_count = 1};
+	struct ice_prepared *by_base = lake_prepare(&lake, table, rewrite);
+	struct ice_edit deletion = delta(&lake, table, files, (uint64_t[]){0, 2}, 2);
+	rewrite.data_sequence_number = ice_table_metadata(table)->last_sequence_number;
+	table = lake_edit(&lake, table, deletion);
+	assert_int_equal(ice_rebase(by_base, table, &err), WEIR_E_CONFLICT);
+	/* Planned on the older version, prepared on the newer: a rewrite in several commits does so. */
+	struct ice_prepared *by_sequence;
+	rewrite.prefix = lake_prefix(&lake);
+	rewrite.now_ms = lake.now_ms;
+	assert_int_equal(ice_prepare(table, &rewrite, &by_sequence, &err), WEIR_E_CONFLICT);
+	assert_int_equal(sum_rows(table, -1).rows, 8);
+	ice_prepared_abandon(by_base);
+	ice_file_list_free(files);
+	ice_table_unref(table);
+	lake_close(&lake);
 }
 
 static void test_row_delta(void **state)
@@ -170,8 +206,9 @@ static void test_row_delta(void **state)
 	assert_int_equal(before.rows, 15);
 	assert_int_equal(before.lineage_rows, 15);
 	assert_int_equal(before.ids, 105); /* 0 .. 14, each once */
-	assert_int_equal(ice_table_metadata(table)->next_row_id, ice_metadata_current(ice_table_metadata(table))->first_row_id +
-	                ice_metadata_current(ice_table_metadata(table))->added_rows);
+	assert_int_equal(ice_table_metadata(table)->next_row_id,
+		ice_metadata_current(ice_table_metadata(table))->first_row_id +
+			ice_metadata_current(ice_table_metadata(table))->added_rows);
 	struct ice_file_list *files = lake_plan(table, NULL);
 	uint64_t gone = (uint64_t)files->files[0]->record_count;
 	struct ice_edit first = delta(&lake, table, files, (uint64_t[]){0, 2}, 2);
@@ -212,8 +249,12 @@ static void test_branches(void **state)
 	(void)state;
 	table = append(&lake, table, "research", 0, 3, NULL);
 	int64_t start = ice_table_metadata(table)->current_snapshot_id;
-	struct ice_ref_edit audit = {.action = ICE_REF_CREATE, .name = WEIR_STR("audit"), .snapshot_id = -1,
-	        .max_ref_age_ms = -1, .max_snapshot_age_ms = -1, .min_snapshots_to_keep = -1};
+	struct ice_ref_edit audit = {.action = ICE_REF_CREATE,
+		.name = WEIR_STR("audit"),
+		.snapshot_id = -1,
+		.max_ref_age_ms = -1,
+		.max_snapshot_age_ms = -1,
+		.min_snapshots_to_keep = -1};
 	struct ice_ref_edit tag = audit;
 	tag.name = WEIR_STR("v1");
 	tag.is_tag = true;
@@ -226,7 +267,8 @@ static void test_branches(void **state)
 	assert_int_equal(metadata->current_snapshot_id, start);
 	assert_int_equal(sum_rows(table, -1).rows, 3);
 	assert_int_equal(sum_rows(table, ice_ref_snapshot(metadata, WEIR_STR("audit"))->id).rows, 8);
-	struct ice_ref_edit publish = {.action = ICE_REF_FAST_FORWARD, .name = WEIR_STR("main"), .to = WEIR_STR("audit")};
+	struct ice_ref_edit publish = {
+		.action = ICE_REF_FAST_FORWARD, .name = WEIR_STR("main"), .to = WEIR_STR("audit")};
 	table = revise(&lake, table, ice_revise_ref, &publish);
 	assert_int_equal(sum_rows(table, -1).rows, 8);
 	assert_int_equal(sum_rows(table, ice_ref_snapshot(ice_table_metadata(table), WEIR_STR("v1"))->id).rows, 3);
@@ -236,7 +278,10 @@ static void test_branches(void **state)
 	assert_int_equal(refused(&lake, table, ice_revise_ref, &publish), WEIR_E_CONFLICT);
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_prepared *prepared;
-	struct ice_edit edit = {.operation = ICE_OP_APPEND, .branch = WEIR_STR("v1"), .prefix = lake_prefix(&lake), .now_ms = lake.now_ms};
+	struct ice_edit edit = {.operation = ICE_OP_APPEND,
+		.branch = WEIR_STR("v1"),
+		.prefix = lake_prefix(&lake),
+		.now_ms = lake.now_ms};
 	assert_int_equal(ice_prepare(table, &edit, &prepared, &err), WEIR_E_INPUT);
 	/* rollback, and time travel by the log */
 	struct ice_rollback rollback = {start, lake.now_ms += 1000};
@@ -244,7 +289,8 @@ static void test_branches(void **state)
 	assert_int_equal(sum_rows(table, -1).rows, 3);
 	assert_int_equal(ice_snapshot_at(ice_table_metadata(table), lake.now_ms + 1)->id, start);
 	assert_null(ice_snapshot_at(ice_table_metadata(table), 0));
-	struct ice_rollback stranger = {ice_ref_snapshot(ice_table_metadata(table), WEIR_STR("audit"))->id, lake.now_ms};
+	struct ice_rollback stranger = {
+		ice_ref_snapshot(ice_table_metadata(table), WEIR_STR("audit"))->id, lake.now_ms};
 	assert_int_equal(refused(&lake, table, ice_revise_rollback, &stranger), WEIR_E_INPUT);
 	/* expiry keeps what branches and tags name; files of the others go, and nothing else */
 	audit.action = tag.action = ICE_REF_DROP;
@@ -305,13 +351,14 @@ static void test_evolution(void **state)
 		struct ice_evolve_step step;
 		int code;
 	} bad[] = {
-	        {{ICE_DROP_COLUMN, {"purpose", sizeof("purpose") - 1}, {0}, {0}}, WEIR_E_INPUT},
-	        {{ICE_DROP_COLUMN, {"nothing", sizeof("nothing") - 1}, {0}, {0}}, WEIR_E_NOT_FOUND},
-	        {{ICE_PROMOTE, {"points", sizeof("points") - 1}, {"int", sizeof("int") - 1}, {0}}, WEIR_E_INPUT},
-	        {{ICE_ADD_COLUMN, {"points", sizeof("points") - 1}, {"int", sizeof("int") - 1}, {0}}, WEIR_E_EXISTS},
-	        {{ICE_ADD_COLUMN, {"x", sizeof("x") - 1}, {"int", sizeof("int") - 1}, {"\"a\"", sizeof("\"a\"") - 1}}, WEIR_E_CORRUPT},
-	        {{ICE_ADD_PARTITION, {"day(subject)", sizeof("day(subject)") - 1}, {0}, {0}}, WEIR_E_INPUT},
-	        {{ICE_UPGRADE, {"2", sizeof("2") - 1}, {0}, {0}}, WEIR_E_INPUT},
+		{{ICE_DROP_COLUMN, {"purpose", sizeof("purpose") - 1}, {0}, {0}}, WEIR_E_INPUT},
+		{{ICE_DROP_COLUMN, {"nothing", sizeof("nothing") - 1}, {0}, {0}}, WEIR_E_NOT_FOUND},
+		{{ICE_PROMOTE, {"points", sizeof("points") - 1}, {"int", sizeof("int") - 1}, {0}}, WEIR_E_INPUT},
+		{{ICE_ADD_COLUMN, {"points", sizeof("points") - 1}, {"int", sizeof("int") - 1}, {0}}, WEIR_E_EXISTS},
+		{{ICE_ADD_COLUMN, {"x", sizeof("x") - 1}, {"int", sizeof("int") - 1}, {"\"a\"", sizeof("\"a\"") - 1}},
+			WEIR_E_CORRUPT},
+		{{ICE_ADD_PARTITION, {"day(subject)", sizeof("day(subject)") - 1}, {0}, {0}}, WEIR_E_INPUT},
+		{{ICE_UPGRADE, {"2", sizeof("2") - 1}, {0}, {0}}, WEIR_E_INPUT},
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		struct ice_evolution evolution = {&bad[i].step, 1};
@@ -372,10 +419,11 @@ static void test_metadata_tables(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_row_delta),
-	        cmocka_unit_test(test_branches),
-	        cmocka_unit_test(test_evolution),
-	        cmocka_unit_test(test_metadata_tables),
+		cmocka_unit_test(test_row_delta),
+		cmocka_unit_test(test_rewrite_meets_delta),
+		cmocka_unit_test(test_branches),
+		cmocka_unit_test(test_evolution),
+		cmocka_unit_test(test_metadata_tables),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
