@@ -13,6 +13,7 @@ PURPOSE = "research"
 EVENTS_A_GOLD_ROW = 1.05
 POLL_S = 0.002
 GIVE_UP_S = 1800
+LOOKS = 20
 
 
 def on_disk(data, subjects):
@@ -20,10 +21,15 @@ def on_disk(data, subjects):
     if not glob.glob(f"{data}/warehouse/gold/**/*.parquet", recursive=True):
         return 0
     names = ", ".join(f"'{subject}'" for subject in subjects)
-    text = host.output_of([sys.executable, os.path.join(host.ROOT, "bench/parts/duckdb_peer.py"), "--query",
-                           f"SELECT count(*) FROM read_parquet('{data}/warehouse/gold/**/*.parquet', hive_partitioning = false, "
-                           f"union_by_name = true) WHERE purpose = '{PURPOSE}' AND athlete_id IN ({names})"])
-    return int(text)
+    command = [sys.executable, os.path.join(host.ROOT, "bench/parts/duckdb_peer.py"), "--query",
+               f"SELECT count(*) FROM read_parquet('{data}/warehouse/gold/**/*.parquet', hive_partitioning = false, "
+               f"union_by_name = true) WHERE purpose = '{PURPOSE}' AND athlete_id IN ({names})"]
+    for _ in range(LOOKS - 1):  # a file may go between its listing and its reading: then it is looked at anew
+        try:
+            return int(host.output_of(command))
+        except host.Failed:
+            time.sleep(0.2)
+    return int(host.output_of(command))
 
 
 def withdraw(server, connection, subject):
