@@ -10,7 +10,7 @@
 #define JOBS_DOOMED_GRACE_US (60 * WEIR_US_PER_SECOND)
 #define JOBS_AUDIT_EVERY_US  (2 * WEIR_US_PER_SECOND)
 #define JOBS_SWEEP_EVERY_US  (5 * WEIR_US_PER_SECOND)
-#define JOBS_ZSTD_LEVEL      1 /* measured on telemetry: level 3 takes twice the time, and its files are as large */
+#define JOBS_ZSTD_LEVEL      1 /* measured: level 3 takes twice the time, and its files are as large */
 #define JOBS_DEAD_MAX        64
 
 struct jobs {
