@@ -20,9 +20,11 @@ struct sql_session {
 	struct weir_arena *arena;
 	struct weir_str *relations; /* "gold.visits", "lookup.countries" */
 	size_t relation_count;
+	bool interrupted; /* atomic */
 };
 
 struct sql_result {
+	struct sql_session *session;
 	struct weir_arena *arena;
 	duckdb_prepared_statement statement;
 	duckdb_result result;
@@ -193,7 +195,16 @@ void sql_session_free(struct sql_session *session)
 
 void sql_session_interrupt(struct sql_session *session)
 {
+	__atomic_store_n(&session->interrupted, true, __ATOMIC_RELEASE);
 	duckdb_interrupt(session->instance->connection);
+}
+
+/* What an interrupted statement fails with depends on how far it was: in the middle of its planning it may be anything. */
+static int cancelled(struct sql_session *session, int code, struct weir_error *err)
+{
+	return code < 0 && __atomic_load_n(&session->interrupted, __ATOMIC_ACQUIRE)
+		? weir_fail(err, WEIR_E_CANCELLED, "the query was interrupted")
+		: code;
 }
 
 static int run_error(duckdb_result *result, struct weir_error *err)
@@ -212,16 +223,17 @@ int sql_session_query(
 	duckdb_connection connection = session->instance->connection;
 	int code = sql_guard(connection, text, session->relations, session->relation_count, err);
 	if (code < 0)
-		return code;
+		return cancelled(session, code, err);
 	struct weir_arena *arena = weir_arena_new(0);
 	struct sql_result *result = weir_arena_zalloc(arena, sizeof *result);
+	result->session = session;
 	result->arena = arena;
 	code = sql_prepare(connection, text, "query", true, arena, &result->statement, &result->schema, err);
 	if (code == 0 && duckdb_execute_prepared_streaming(result->statement, &result->result) != DuckDBSuccess)
 		code = run_error(&result->result, err);
 	if (code < 0) {
 		sql_result_free(result);
-		return code;
+		return cancelled(session, code, err);
 	}
 	*ret_result = result;
 	return 0;
@@ -243,7 +255,7 @@ int sql_result_next(struct sql_result *result, struct weir_batch **ret_batch, st
 		duckdb_destroy_data_chunk(&chunk);
 	}
 	if (duckdb_result_error(&result->result) != NULL)
-		return run_error(&result->result, err);
+		return cancelled(result->session, run_error(&result->result, err), err);
 	*ret_batch = NULL;
 	return 0;
 }

@@ -100,6 +100,8 @@ int sql_session_query(
 const struct weir_schema *sql_result_schema(const struct sql_result *result);
 int sql_result_next(struct sql_result *result, struct weir_batch **ret_batch, struct weir_error *err);
 void sql_result_free(struct sql_result *result);
-void sql_session_interrupt(struct sql_session *session); /* from another thread */
+/* From another thread: what runs ends with WEIR_E_CANCELLED. A statement that is just about to start may not have heard
+ * it: call again until it ends. */
+void sql_session_interrupt(struct sql_session *session);
 
 #endif

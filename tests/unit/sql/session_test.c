@@ -281,29 +281,45 @@ static void test_errors(void **state)
 	assert_null(strstr(err.message, "athlete-"));
 }
 
+struct interrupter {
+	struct sql_session *session;
+	unsigned after_us;
+	bool done; /* atomic */
+};
+
 static void *interrupt_soon(void *argument)
 {
-	usleep(100000);
-	sql_session_interrupt(argument);
+	struct interrupter *interrupter = argument;
+	while (!__atomic_load_n(&interrupter->done, __ATOMIC_ACQUIRE)) {
+		usleep(interrupter->after_us);
+		sql_session_interrupt(interrupter->session);
+	}
 	return NULL;
 }
 
+/* Wherever it is: in its planning, and while it runs. */
 static void test_interrupt(void **state)
 {
+	static const unsigned after_us[] = {1, 100, 1000, 100000};
 	struct world *world = *state;
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct sql_result *result = NULL;
-	struct weir_batch *batch = NULL;
-	pthread_t thread;
-	pthread_create(&thread, NULL, interrupt_soon, world->session);
-	int code = sql_session_query(world->session,
-		WEIR_STR("SELECT sum(a.range * b.range) FROM range(1000000) a, range(100000) b"), &result, &err);
-	if (code == 0) {
-		code = sql_result_next(result, &batch, &err);
-		sql_result_free(result);
+	for (size_t i = 0; i < sizeof after_us / sizeof after_us[0]; i++) {
+		struct weir_error err = WEIR_ERROR_INIT;
+		struct sql_result *result = NULL;
+		struct weir_batch *batch = NULL;
+		struct interrupter interrupter = {.session = world->session, .after_us = after_us[i]};
+		pthread_t thread;
+		pthread_create(&thread, NULL, interrupt_soon, &interrupter);
+		int code = sql_session_query(world->session,
+			WEIR_STR("SELECT sum(a.range * b.range) FROM range(1000000) a, range(100000) b"), &result,
+			&err);
+		if (code == 0) {
+			code = sql_result_next(result, &batch, &err);
+			sql_result_free(result);
+		}
+		__atomic_store_n(&interrupter.done, true, __ATOMIC_RELEASE);
+		pthread_join(thread, NULL);
+		assert_int_equal(code, WEIR_E_CANCELLED);
 	}
-	pthread_join(thread, NULL);
-	assert_int_equal(code, WEIR_E_CANCELLED);
 }
 
 int main(void)
