@@ -1,24 +1,28 @@
 // uses: weir_parquet
 /*
- * How fast one thread reads and writes Parquet:
+ * How fast weir reads and writes Parquet, with one thread or more:
  *
- *   parquet_bench read FILE [TIMES]                    every value of the file
- *   parquet_bench write FILE CODEC [TIMES] [COPY]      its rows, as plain columns in memory, to a file in memory
- *   parquet_bench scan FILE COLUMN LOW HIGH [TIMES]    the rows with LOW <= COLUMN <= HIGH (an integer or time)
+ *   parquet_bench read THREADS TIMES FILE                    every value of the file, row groups in turn
+ *   parquet_bench write THREADS TIMES FILE CODEC [COPY]      its rows, as plain columns in memory, to a file in memory
+ *   parquet_bench scan THREADS TIMES FILE COLUMN LOW HIGH    the rows with LOW <= COLUMN <= HIGH (an integer or time)
  *
- * Prints the least CPU seconds of TIMES (5), rows, bytes, and the peak memory of the process.
+ * Prints the least seconds of TIMES (of CPU with one thread, else by the clock), rows, bytes, and the peak memory of the
+ * process.
  */
+#include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "base/arena.h"
 #include "base/os.h"
 #include "format/parquet/parquet.h"
 
-#define FILE_LIMIT ((size_t)4 << 30)
+#define FILE_LIMIT  ((size_t)4 << 30)
+#define GROUP_ROWS  122880
+#define THREADS_MAX 16
 
 static const struct {
 	const char *name;
@@ -32,19 +36,31 @@ static _Noreturn void stop(const struct weir_error *err)
 	exit(1);
 }
 
-static double cpu_seconds(void)
+/* One thread is charged with what it computes; of several, the slowest counts. */
+static double seconds(uint32_t threads)
 {
 	struct timespec at;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &at);
+	clock_gettime(threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &at);
 	return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
 }
 
-static void say(double seconds, uint64_t rows, uint64_t bytes)
+/* VmHWM: what the process has had since its start; the kernel's ru_maxrss counts what was forked to become it. */
+static long long peak_memory(void)
 {
-	struct rusage usage;
-	getrusage(RUSAGE_SELF, &usage);
-	printf("%.6f %llu %llu %ld\n", seconds, (unsigned long long)rows, (unsigned long long)bytes,
-		usage.ru_maxrss * 1024);
+	char line[256];
+	long long kilobytes = 0;
+	FILE *file = fopen("/proc/self/status", "r");
+	while (file != NULL && fgets(line, sizeof line, file) != NULL)
+		if (sscanf(line, "VmHWM: %lld kB", &kilobytes) == 1)
+			break;
+	if (file != NULL)
+		fclose(file);
+	return kilobytes * 1024;
+}
+
+static void say(double least, uint64_t rows, uint64_t bytes)
+{
+	printf("%.6f %llu %llu %lld\n", least, (unsigned long long)rows, (unsigned long long)bytes, peak_memory());
 }
 
 static struct pq_file *open_file(const char *path, struct weir_slice *memory)
@@ -85,18 +101,61 @@ static uint64_t read_once(const struct pq_file *file, const struct pq_read_optio
 	return rows;
 }
 
-static int run_read(const char *path, unsigned times)
+/* ---- threads ---- */
+
+/* Runs work for each context, of the same size and one behind the other; this thread takes the first. */
+static void in_threads(void *(*work)(void *), void *contexts, size_t size, uint32_t threads)
+{
+	pthread_t others[THREADS_MAX];
+	for (uint32_t i = 1; i < threads; i++)
+		if (pthread_create(&others[i], NULL, work, (char *)contexts + i * size) != 0)
+			abort();
+	work(contexts);
+	for (uint32_t i = 1; i < threads; i++)
+		pthread_join(others[i], NULL);
+}
+
+/* ---- reading ---- */
+
+struct part {
+	const struct pq_file *file;
+	uint32_t *row_groups;
+	uint32_t count;
+	uint64_t rows;
+};
+
+static void *read_part(void *context)
+{
+	struct part *part = context;
+	const struct pq_read_options options = {.row_groups = part->row_groups, .row_group_count = part->count};
+	part->rows = part->count > 0 ? read_once(part->file, &options, NULL) : 0;
+	return NULL;
+}
+
+static int run_read(uint32_t threads, unsigned times, const char *path)
 {
 	struct weir_slice memory;
 	struct pq_file *file = open_file(path, &memory);
+	struct weir_arena *arena = weir_arena_new(0);
+	struct part parts[THREADS_MAX];
+	uint32_t groups = pq_file_row_group_count(file);
 	double best = 1e9;
 	uint64_t rows = 0;
-	for (unsigned i = 0; i < times; i++) {
-		double start = cpu_seconds();
-		rows = read_once(file, NULL, NULL);
-		double took = cpu_seconds() - start;
-		best = took < best ? took : best;
+	for (uint32_t i = 0; i < threads; i++) {
+		parts[i] = (struct part){file, weir_arena_calloc(arena, groups + 1, sizeof(uint32_t)), 0, 0};
+		for (uint32_t group = i; group < groups; group += threads)
+			parts[i].row_groups[parts[i].count++] = group;
 	}
+	for (unsigned i = 0; i < times; i++) {
+		double start = seconds(threads);
+		in_threads(read_part, parts, sizeof parts[0], threads);
+		double took = seconds(threads) - start;
+		best = took < best ? took : best;
+		rows = 0;
+		for (uint32_t j = 0; j < threads; j++)
+			rows += parts[j].rows;
+	}
+	weir_arena_free(arena);
 	say(best, rows, memory.size);
 	return 0;
 }
@@ -110,7 +169,7 @@ static struct weir_schema *with_ids(struct weir_arena *arena, const struct weir_
 	return copy;
 }
 
-static int run_scan(const char *path, const char *column, int64_t low, int64_t high, unsigned times)
+static int run_scan(unsigned times, const char *path, const char *column, int64_t low, int64_t high)
 {
 	struct weir_slice memory;
 	struct pq_file *file = open_file(path, &memory);
@@ -128,10 +187,10 @@ static int run_scan(const char *path, const char *column, int64_t low, int64_t h
 	double best = 1e9;
 	uint64_t matches = 0;
 	for (unsigned i = 0; i < times; i++) {
-		double start = cpu_seconds();
+		double start = seconds(1);
 		matches = 0;
 		read_once(file, &options, &matches);
-		double took = cpu_seconds() - start;
+		double took = seconds(1) - start;
 		best = took < best ? took : best;
 	}
 	say(best, matches, memory.size);
@@ -152,19 +211,67 @@ static void make_plain(struct weir_arena *arena, struct weir_column *column, uin
 		make_plain(arena, &column->children[i], column->layout == WEIR_SPAN ? column->child_rows : rows);
 }
 
-static uint64_t write_once(const struct weir_schema *schema, struct weir_batch *const *batches, uint32_t count,
-	enum codec codec, struct weir_buf *out)
+struct encoding {
+	const struct weir_schema *schema;
+	const struct pq_write_options *options;
+	struct weir_batch *const *batches;
+	uint32_t count, first, step; /* this thread's row groups are first, first + step ... */
+	struct pq_row_group **groups;
+};
+
+static void *encode_part(void *context)
+{
+	const uint32_t group_batches = GROUP_ROWS / WEIR_BATCH_ROWS;
+	struct encoding *part = context;
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct pq_encoder *encoder = pq_encoder_new(part->schema, part->options);
+	for (uint32_t group = part->first; group * group_batches < part->count; group += part->step) {
+		for (uint32_t i = group * group_batches; i < part->count && i < (group + 1) * group_batches; i++)
+			if (pq_encoder_add(encoder, part->batches[i], NULL, &err) != 0)
+				stop(&err);
+		if (pq_encoder_flush(encoder, &err) != 0)
+			stop(&err);
+		part->groups[group] = pq_encoder_take(encoder);
+	}
+	pq_encoder_free(encoder);
+	return NULL;
+}
+
+/* Row groups are encoded on all threads and spliced by one. */
+static void write_spliced(struct pq_writer *writer, struct encoding *parts, uint32_t threads)
+{
+	struct weir_error err = WEIR_ERROR_INIT;
+	uint32_t groups = parts[0].count / (GROUP_ROWS / WEIR_BATCH_ROWS) + 1;
+	struct pq_row_group **made = weir_zalloc(groups * sizeof(struct pq_row_group *));
+	for (uint32_t i = 0; i < threads; i++)
+		parts[i].groups = made;
+	in_threads(encode_part, parts, sizeof parts[0], threads);
+	for (uint32_t i = 0; i < groups && made[i] != NULL; i++) {
+		if (pq_writer_splice(writer, made[i], &err) != 0)
+			stop(&err);
+		pq_row_group_free(made[i]);
+	}
+	free(made);
+}
+
+static uint64_t write_once(uint32_t threads, const struct weir_schema *schema, struct weir_batch *const *batches,
+	uint32_t count, enum codec codec, struct weir_buf *out)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct pq_write_options options = {
-		.codec = codec, .row_group_rows = 122880, .byte_stream_split = getenv("SPLIT") != NULL};
+		.codec = codec, .level = 1, .row_group_rows = GROUP_ROWS, .byte_stream_split = getenv("SPLIT") != NULL};
 	struct weir_arena *arena = weir_arena_new(0);
+	struct encoding parts[THREADS_MAX];
 	struct pq_file_info info;
 	struct pq_writer *writer;
 	out->size = 0;
 	if (pq_writer_open(weir_sink_to_buf(out), schema, &options, &writer, &err) != 0)
 		stop(&err);
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < threads; i++)
+		parts[i] = (struct encoding){schema, &options, batches, count, i, threads, NULL};
+	if (threads > 1)
+		write_spliced(writer, parts, threads);
+	for (uint32_t i = 0; i < count && threads == 1; i++)
 		if (pq_writer_add(writer, batches[i], NULL, &err) != 0)
 			stop(&err);
 	if (pq_writer_close(writer, arena, &info, &err) != 0)
@@ -173,7 +280,7 @@ static uint64_t write_once(const struct weir_schema *schema, struct weir_batch *
 	return info.row_count;
 }
 
-static int run_write(const char *path, enum codec codec, unsigned times, const char *copy)
+static int run_write(uint32_t threads, unsigned times, const char *path, enum codec codec, const char *copy)
 {
 	struct weir_slice memory;
 	struct weir_error err = WEIR_ERROR_INIT;
@@ -197,9 +304,9 @@ static int run_write(const char *path, enum codec codec, unsigned times, const c
 		stop(&err);
 	const struct weir_schema *schema = with_ids(arena, pq_file_schema(file));
 	for (unsigned i = 0; i < times; i++) {
-		double start = cpu_seconds();
-		rows = write_once(schema, batches, count, codec, &out);
-		double took = cpu_seconds() - start;
+		double start = seconds(threads);
+		rows = write_once(threads, schema, batches, count, codec, &out);
+		double took = seconds(threads) - start;
 		best = took < best ? took : best;
 	}
 	say(best, rows, out.size);
@@ -207,19 +314,30 @@ static int run_write(const char *path, enum codec codec, unsigned times, const c
 	return to != NULL ? fwrite(out.data, 1, out.size, to) != out.size || fclose(to) != 0 : 0;
 }
 
+/* As the program has it (src/cli/main.c): memory of one batch serves the next. */
+static void keep_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 1 << 30);
+	mallopt(M_TRIM_THRESHOLD, 512 << 20);
+	mallopt(M_ARENA_MAX, 4);
+}
+
 int main(int count, char **texts)
 {
-	if (count >= 3 && strcmp(texts[1], "read") == 0)
-		return run_read(texts[2], count > 3 ? (unsigned)atoi(texts[3]) : 5);
-	if (count >= 6 && strcmp(texts[1], "scan") == 0)
-		return run_scan(
-			texts[2], texts[3], atoll(texts[4]), atoll(texts[5]), count > 6 ? (unsigned)atoi(texts[6]) : 5);
-	for (unsigned i = 0; count >= 4 && strcmp(texts[1], "write") == 0 && i < 4; i++)
-		if (strcmp(texts[3], codecs[i].name) == 0)
-			return run_write(texts[2], codecs[i].codec, count > 4 ? (unsigned)atoi(texts[4]) : 5,
-				count > 5 ? texts[5] : NULL);
+	uint32_t threads = count >= 5 ? (uint32_t)atoi(texts[2]) : 0;
+	unsigned times = count >= 5 ? (unsigned)atoi(texts[3]) : 0;
+	bool known = threads > 0 && threads <= THREADS_MAX && times > 0;
+	keep_memory();
+	if (known && strcmp(texts[1], "read") == 0)
+		return run_read(threads, times, texts[4]);
+	if (known && count == 8 && threads == 1 && strcmp(texts[1], "scan") == 0)
+		return run_scan(times, texts[4], texts[5], atoll(texts[6]), atoll(texts[7]));
+	for (unsigned i = 0; known && count >= 6 && strcmp(texts[1], "write") == 0 && i < 4; i++)
+		if (strcmp(texts[5], codecs[i].name) == 0)
+			return run_write(threads, times, texts[4], codecs[i].codec, count > 6 ? texts[6] : NULL);
 	fprintf(stderr,
-		"usage: parquet_bench read FILE [TIMES] | write FILE none|snappy|zstd|lz4 [TIMES] [COPY] |\n"
-		"       scan FILE COLUMN LOW HIGH [TIMES]\n");
+		"usage: parquet_bench read THREADS TIMES FILE | write THREADS TIMES FILE none|snappy|zstd|lz4 [COPY] "
+		"|\n"
+		"       scan 1 TIMES FILE COLUMN LOW HIGH\n");
 	return 2;
 }

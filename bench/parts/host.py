@@ -64,8 +64,11 @@ def measure(command, allowed=(0,), **options):
     return cost
 
 
-def output_of(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+def output_of(command, cores=2, **options):
+    """What a command prints; it and what it starts have so many cores."""
+    mine = sorted(os.sched_getaffinity(0))
+    hold = (lambda: os.sched_setaffinity(0, set(mine[-cores:]))) if cores < len(mine) else None
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, preexec_fn=hold, **options)
     if done.returncode != 0:
         raise Failed(f"{' '.join(command[:4])} ... ended with {done.returncode}")
     return done.stdout.decode()
@@ -75,7 +78,7 @@ def compiled(name):
     """bench/NAME.c as a program; made again when its source is newer."""
     source, program = os.path.join(ROOT, "bench", name + ".c"), os.path.join(WORK, name)
     if not os.path.exists(program) or os.path.getmtime(program) < os.path.getmtime(source):
-        subprocess.run(["cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-o", program, source], check=True)
+        subprocess.run(["cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-pthread", "-o", program, source], check=True)
     return program
 
 
@@ -221,19 +224,29 @@ class Results:
         self.path = os.path.join(WORK, "..", "bench.json") if "BENCH_DIR" not in os.environ else os.path.join(WORK, "bench.json")
         self.path = os.path.normpath(self.path)
         self.rows = []
+        self.missing = {}  # what was not measured: why; in order
 
     def add(self, name, value, unit, peer=None, peer_value=None):
         ratio = value / peer_value if peer_value else None
         self.rows.append({"name": name, "value": value, "unit": unit, "peer": peer, "peer_value": peer_value, "ratio": ratio})
 
-    def save(self):
+    def not_measured(self, what, why):
+        if what not in self.missing:
+            self.missing[what] = why.strip()[:200] or "no reason is known"
+            say(f"not measured: {what}: {self.missing[what]}")
+
+    def saved(self):
+        """The rows of bench.json."""
         try:
             with open(self.path) as file:
-                old = json.load(file)
+                return json.load(file)
         except (OSError, ValueError):
-            old = []
-        groups = {row["name"].split(".")[0] for row in self.rows}
-        rows = [row for row in old if row["name"].split(".")[0] not in groups] + self.rows
+            return []
+
+    def save(self):
+        old = self.saved()
+        groups = {group(row) for row in self.rows}
+        rows = [row for row in old if group(row) not in groups] + self.rows
         with open(self.path + ".new", "w") as file:
             json.dump(rows, file, indent=1)
             file.write("\n")
@@ -245,7 +258,33 @@ class Results:
             peer_value = number(row["peer_value"]) if row["peer_value"] is not None else ""
             ratio = f"{row['ratio']:.2f}" if row["ratio"] is not None else ""
             lines.append(f"| {row['name']} | {number(row['value'])} | {row['unit']} | {row['peer'] or ''} | {peer_value} | {ratio} |")
+        lines += [f"not measured: {what}: {why}" for what, why in self.missing.items()]
         return "\n".join(lines)
+
+    def side_by_side(self):
+        """A table for each part: a line a measure, two columns a peer."""
+        tables = []
+        for part in dict.fromkeys(group(row) for row in self.rows):
+            rows = [row for row in self.rows if group(row) == part]
+            names = list(dict.fromkeys(row["peer"] for row in rows if row["peer"]))
+            measures = {}
+            for row in rows:
+                end = "_" + (row["peer"] or "").split(" ")[-1].lower()
+                name = row["name"][:-len(end)] if row["peer"] and row["name"].endswith(end) else row["name"]
+                measure = measures.setdefault(name, {"unit": row["unit"], "value": row["value"]})
+                measure[row["peer"]] = row["peer_value"], row["ratio"]
+            lines = ["| what | unit | weir |" + "".join(f" {name} | ratio |" for name in names), "|---|---|---:|" + "---:|---:|" * len(names)]
+            for name, measure in measures.items():
+                cells = [measure.get(peer) or (None, None) for peer in names]
+                lines.append(f"| {name} | {measure['unit']} | {number(measure['value'])} |" + "".join(
+                    f" {number(value) if value is not None else ''} | {f'{ratio:.2f}' if ratio is not None else ''} |" for value, ratio in cells))
+            tables.append("\n".join(lines))
+        return "\n\n".join(tables)
+
+
+def group(row):
+    """The part of bench/parts that a row is of: its name begins with it."""
+    return row["name"].replace("_", ".").split(".")[0]
 
 
 def number(value):

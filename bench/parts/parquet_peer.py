@@ -1,18 +1,16 @@
-"""DuckDB and pyarrow doing what parquet_bench does, on one thread, and the inputs of both.
+"""DuckDB and pyarrow doing what parquet_bench does, and the inputs of both.
 
-usage: parquet_peer.py make FOLDER [EVENTS.ndjson]       writes lineitem, wide and, of events, telemetry
-       parquet_peer.py duckdb|pyarrow read FILE
-       parquet_peer.py duckdb|pyarrow write FILE CODEC
-       parquet_peer.py duckdb|pyarrow scan FILE COLUMN LOW HIGH
+usage: parquet_peer.py make FOLDER TELEMETRY.ndjson VISITS.ndjson       writes telemetry, commerce, lineitem and wide
+       parquet_peer.py duckdb|pyarrow read THREADS TIMES FILE
+       parquet_peer.py duckdb|pyarrow write THREADS TIMES FILE CODEC
+       parquet_peer.py duckdb|pyarrow scan THREADS TIMES FILE COLUMN LOW HIGH
 
-Prints the least CPU seconds of several runs, rows, bytes, and the peak memory of the process.
+Prints the least seconds of TIMES (of CPU with one thread, else by the clock), rows, bytes, and the peak memory of the process.
 """
 import os
-import resource
 import sys
 import time
 
-TIMES = int(os.environ.get("TIMES", "3"))
 LINES = int(os.environ.get("LINES", "1000000"))
 METRICS = ["heart_rate", "power_watts", "gps_lat", "gps_lon"]
 
@@ -48,75 +46,90 @@ def telemetry(events):
     WHERE event_id IS NOT NULL AND timestamp IS NOT NULL"""
 
 
-def database():
+COMMERCE = """
+    SELECT visit_id, customer_id, visited_at, page, amount, items, is_return, birthday, trace_id
+    FROM read_json('{visits}', format = 'newline_delimited', ignore_errors = true, columns = {{visit_id: 'UUID', customer_id: 'VARCHAR',
+        visited_at: 'TIMESTAMPTZ', page: 'VARCHAR', amount: 'DOUBLE', items: 'INTEGER', is_return: 'BOOLEAN', birthday: 'DATE', trace_id: 'VARCHAR'}})
+    WHERE visit_id IS NOT NULL AND visited_at IS NOT NULL"""
+
+
+def database(threads=1):
 	import duckdb
 	connection = duckdb.connect()
-	connection.execute("SET threads = 1")
+	connection.execute(f"SET threads = {threads}")
 	connection.execute("SET disabled_optimizers = 'statistics_propagation'")  # else a count of a column is read from the footer
 	return connection
 
 
-def make(folder, events=None):
+def make(folder, events, visits):
 	connection = database()
-	inputs = {"lineitem": LINEITEM.format(lines=LINES), "wide": WIDE.format(lines=LINES)}
-	if events is not None:
-		inputs["telemetry"] = telemetry(events)
+	inputs = {"lineitem": LINEITEM.format(lines=LINES), "wide": WIDE.format(lines=LINES), "telemetry": telemetry(events),
+		"commerce": COMMERCE.format(visits=visits)}
 	for name, select in inputs.items():
 		connection.execute(f"COPY ({select}) TO '{folder}/{name}.parquet' (FORMAT parquet, COMPRESSION snappy)")
 
 
-def least(call):
-	"""Runs it several times; (CPU seconds of the fastest, its result)."""
+def peak_memory():
+	with open("/proc/self/status") as file:
+		return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+
+
+def least(threads, times, call):
+	"""Runs it several times; (seconds of the fastest, its result)."""
+	clock = time.process_time if threads == 1 else time.perf_counter
 	best = None
-	for _ in range(TIMES):
-		start = time.process_time()
+	for _ in range(times):
+		start = clock()
 		result = call()
-		took = time.process_time() - start
+		took = clock() - start
 		best = min(best, took) if best is not None else took
 	return best, result
 
 
-def duckdb_read(path):
-	connection = database()
+def duckdb_read(threads, times, path):
+	connection = database(threads)
 	names = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM read_parquet('{path}')").fetchall()]
 	counts = ", ".join(f'count("{name}")' for name in names)  # decodes each column and keeps nothing
-	seconds, row = least(lambda: connection.execute(f"SELECT count(*), {counts} FROM read_parquet('{path}')").fetchone())
+	seconds, row = least(threads, times, lambda: connection.execute(f"SELECT count(*), {counts} FROM read_parquet('{path}')").fetchone())
 	return seconds, row[0], os.path.getsize(path)
 
 
-def duckdb_write(path, codec):
-	connection = database()
+def duckdb_write(threads, times, path, codec):
+	connection = database(threads)
 	connection.execute(f"CREATE TABLE input AS SELECT * FROM read_parquet('{path}')")
 	out = path + ".duckdb"
 	level = ", COMPRESSION_LEVEL 1" if codec == "zstd" else ""
-	seconds, row = least(lambda: connection.execute(
+	seconds, row = least(threads, times, lambda: connection.execute(
 		f"COPY input TO '{out}' (FORMAT parquet, COMPRESSION {codec}{level})").fetchone())
 	size = os.path.getsize(out)
 	os.remove(out)
 	return seconds, row[0], size
 
 
-def duckdb_scan(path, column, low, high):
-	connection = database()
+def duckdb_scan(threads, times, path, column, low, high):
+	connection = database(threads)
 	names = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM read_parquet('{path}')").fetchall()]
 	counts = ", ".join(f'count("{name}")' for name in names)
 	statement = f"SELECT count(*), {counts} FROM read_parquet('{path}') WHERE \"{column}\" BETWEEN {low} AND {high}"
-	seconds, row = least(lambda: connection.execute(statement).fetchone())
+	seconds, row = least(threads, times, lambda: connection.execute(statement).fetchone())
 	return seconds, row[0], os.path.getsize(path)
 
 
-def pyarrow_read(path):
+def pyarrow_read(threads, times, path):
+	import pyarrow as pa
 	import pyarrow.parquet as pq
+	pa.set_cpu_count(threads)
 	with open(path, "rb") as file:
 		data = file.read()
-	import pyarrow as pa
-	seconds, table = least(lambda: pq.read_table(pa.BufferReader(data), use_threads=False))
+	seconds, table = least(threads, times, lambda: pq.read_table(pa.BufferReader(data), use_threads=threads > 1))
 	return seconds, table.num_rows, len(data)
 
 
-def pyarrow_write(path, codec):
+def pyarrow_write(threads, times, path, codec):
 	import pyarrow as pa
 	import pyarrow.parquet as pq
+	if threads > 1:
+		raise SystemExit("pyarrow writes with one thread")
 	table = pq.read_table(path, use_threads=False)
 
 	def write():
@@ -125,15 +138,15 @@ def pyarrow_write(path, codec):
 			row_group_size=122880, write_page_index=True)
 		return out.getvalue().size
 
-	seconds, size = least(write)
+	seconds, size = least(threads, times, write)
 	return seconds, table.num_rows, size
 
 
-def pyarrow_scan(path, column, low, high):
+def pyarrow_scan(threads, times, path, column, low, high):
 	import pyarrow.parquet as pq
 	import pyarrow.compute as pc
 	filters = (pc.field(column) >= int(low)) & (pc.field(column) <= int(high))
-	seconds, table = least(lambda: pq.read_table(path, use_threads=False, filters=filters))
+	seconds, table = least(threads, times, lambda: pq.read_table(path, use_threads=False, filters=filters))
 	return seconds, table.num_rows, os.path.getsize(path)
 
 
@@ -141,9 +154,9 @@ def main():
 	if sys.argv[1] == "make":
 		make(*sys.argv[2:])
 		return
-	os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-	seconds, rows, size = globals()[f"{sys.argv[1]}_{sys.argv[2]}"](*sys.argv[3:])
-	print(f"{seconds:.6f} {rows} {size} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}")
+	peer, what, threads, times, *words = sys.argv[1:]
+	seconds, rows, size = globals()[f"{peer}_{what}"](int(threads), int(times), *words)
+	print(f"{seconds:.6f} {rows} {size} {peak_memory()}")
 
 
 main()
