@@ -27,12 +27,12 @@ test: deps ## unit tests, fuzz corpora, the same under address and undefined san
 bench: all ## run bench/ against the release build; ONLY="ingest query" picks some
 	@bench/run $(ONLY)
 
-interop: deps ## other engines read weir's files and weir theirs: SET=quick (PyIceberg, DuckDB) or SET=full (Spark, Trino too)
+interop: deps ## other engines read weir's files and weir theirs: SET=quick (PyIceberg, DuckDB) or SET=full (Spark, Trino too); ONLY="NAME..." runs those judges
 	@tools/deps interop-$(SET)
-	@tests/interop/run $(SET)
+	@tests/interop/run $(SET) $(ONLY)
 
-soak: deps ## two weir writers, one of them killed again and again, and PyIceberg, then DuckDB (PEER=spark: Spark) on one table for MINUTES=5
-	@tools/deps interop-quick
+soak: deps ## two weir writers, one of them killed again and again, and Spark (PEER="pyiceberg duckdb": those) on one table for MINUTES=5
+	@tools/deps interop-full
 	@cmake --preset dev >/dev/null && cmake --build --preset dev --target weir soak_writer
 	@tests/soak/run $(MINUTES)
 

@@ -6,6 +6,8 @@
 #include "base/hash.h"
 #include "base/uuid.h"
 
+#define CACHE_BYTES (64U << 20) /* of manifests that plans read */
+
 static int note_owned(void *context, const struct control_value *values, unsigned count, struct weir_error *err)
 {
 	struct catalog *catalog = context;
@@ -27,12 +29,15 @@ int catalog_open(const struct catalog_config *config, struct catalog **ret_catal
 	catalog->store = ice_registry_store(config->registry);
 	catalog->control = ice_registry_control(config->registry);
 	catalog->arena = weir_arena_new(0);
+	catalog->cache = ice_cache_new(CACHE_BYTES);
 	pthread_mutex_init(&catalog->lock, NULL);
 	/* The root's URI is that of a name in it, without the name. */
 	catalog->warehouse = store_uri(catalog->store, catalog->arena, WEIR_STR("x"));
 	catalog->warehouse.size -= 2;
 	int status =
 		control_query(catalog->control, "SELECT namespace FROM weir_owned", NULL, 0, note_owned, catalog, err);
+	if (status == 0 && config->sts != NULL)
+		status = s3_sts_new(config->sts, &catalog->sts, err);
 	if (status != 0) {
 		catalog_close(catalog);
 		return status;
@@ -46,6 +51,10 @@ void catalog_close(struct catalog *catalog)
 	if (catalog == NULL)
 		return;
 	catalog_slices_done(catalog);
+	catalog_keys_done(catalog);
+	for (unsigned i = 0; i < CATALOG_VERSIONS; i++)
+		ice_table_unref(catalog->versions[i]);
+	ice_cache_free(catalog->cache);
 	pthread_mutex_destroy(&catalog->lock);
 	free(catalog->owned);
 	weir_arena_free(catalog->arena);
@@ -189,52 +198,6 @@ int catalog_need(struct catalog *catalog, const struct access_identity *caller, 
 	return status;
 }
 
-struct happened {
-	struct weir_str location;
-	bool same;
-};
-
-static int look_happened(void *context, const struct control_value *values, unsigned count, struct weir_error *err)
-{
-	struct happened *happened = context;
-	(void)count;
-	(void)err;
-	happened->same = weir_str_equal(values[0].text, happened->location);
-	return 0;
-}
-
-int catalog_change_commit(struct catalog *catalog, const struct control_change *change, struct catalog_name name,
-	struct weir_str location, struct control_result *ret_result, struct weir_error *err)
-{
-	int status = control_commit(catalog->control, change, ret_result, err);
-	if (status != WEIR_E_UNKNOWN)
-		return status;
-	struct happened happened = {.location = location};
-	struct control_value values[] = {CONTROL_T(name.ns), CONTROL_T(name.name)};
-	status = control_query(catalog->control,
-		"SELECT metadata_location FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1 AND "
-		"table_name = ?2",
-		values, 2, look_happened, &happened, err);
-	if (status != 0)
-		return weir_fail(err, WEIR_E_UNKNOWN,
-			"the commit may have happened or not: load the table, and look whether the change is in it");
-	ret_result->outcome = happened.same ? CONTROL_DONE : CONTROL_CONFLICT;
-	return 0;
-}
-
-/* ---- metadata files ---- */
-
-int catalog_file_read(struct catalog *catalog, struct weir_str location, struct weir_buf *out, struct weir_error *err)
-{
-	struct weir_arena *scratch = weir_arena_new(4096);
-	struct weir_str name;
-	int status = store_name_of(catalog->store, scratch, location, &name, err);
-	if (status == 0)
-		status = store_read_all(catalog->store, name.data, ICE_REST_BYTES_MAX, out, err);
-	weir_arena_free(scratch);
-	return status;
-}
-
 /* The number before the dash of "00012-uuid.metadata.json", or -1. */
 static int64_t file_version(struct weir_str location)
 {
@@ -248,6 +211,100 @@ static int64_t file_version(struct weir_str location)
 		!weir_str_to_u64((struct weir_str){location.data + from, end - from}, &version))
 		return -1;
 	return (int64_t)version;
+}
+
+/* ---- commits whose outcome is not known ---- */
+
+struct trace {
+	struct weir_arena *arena;
+	struct weir_str location, now; /* looked for; where the entry points */
+	bool found, is_view, happened;
+};
+
+static int look_trace(void *context, const struct control_value *values, unsigned count, struct weir_error *err)
+{
+	struct trace *trace = context;
+	(void)err;
+	if (count > 2) { /* of the entry by its name */
+		trace->found = true;
+		trace->is_view = weir_str_is(values[2].text, "VIEW");
+		trace->now = weir_arena_str(trace->arena, values[0].text);
+	}
+	trace->happened = trace->happened || weir_str_equal(values[0].text, trace->location) ||
+		weir_str_equal(values[1].text, trace->location);
+	return 0;
+}
+
+/* "00012-uuid.metadata.json": a version that is not later than the one looked for does not follow it. */
+static bool is_before(const struct trace *trace)
+{
+	int64_t now = file_version(trace->now), then = file_version(trace->location);
+	return now >= 0 && then >= 0 && now <= then + (trace->is_view ? 1 : 0);
+}
+
+/* Others may have committed on top of it since: each version of a table names the files of those before it. */
+static int look_log(struct catalog *catalog, struct trace *trace, struct weir_error *err)
+{
+	struct weir_buf text = WEIR_BUF_INIT;
+	json_t *metadata = NULL, *entry;
+	size_t index;
+	int status = catalog_file_read(catalog, trace->now, &text, err);
+	if (status == 0)
+		status = ice_rest_parse(weir_buf_str(&text), ICE_REST_TABLE, trace->now, &metadata, err);
+	json_array_foreach(json_object_get(metadata, "metadata-log"), index, entry)
+	{
+		if (weir_str_equal(ice_rest_text(entry, "metadata-file"), trace->location))
+			trace->happened = true;
+	}
+	json_decref(metadata);
+	weir_buf_done(&text);
+	return status;
+}
+
+int catalog_change_settle(struct catalog *catalog, struct catalog_name name, struct weir_str location,
+	struct control_result *ret_result, struct weir_error *err)
+{
+	static const char by_name[] =
+		"SELECT metadata_location, COALESCE(previous_metadata_location, ''), COALESCE(iceberg_type, 'TABLE')"
+		" FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1 AND table_name = ?2";
+	static const char by_location[] = /* of an entry that was renamed since */
+		"SELECT metadata_location, COALESCE(previous_metadata_location, '') FROM iceberg_tables"
+		" WHERE catalog_name = 'weir' AND (metadata_location = ?1 OR previous_metadata_location = ?1)";
+	struct trace trace = {.arena = weir_arena_new(4096), .location = location};
+	struct weir_error unreadable = WEIR_ERROR_INIT;
+	struct control_value names[] = {CONTROL_T(name.ns), CONTROL_T(name.name)}, places[] = {CONTROL_T(location)};
+	int status = control_query(catalog->control, by_name, names, 2, look_trace, &trace, &unreadable);
+	if (status == 0 && !trace.happened)
+		status = control_query(catalog->control, by_location, places, 1, look_trace, &trace, &unreadable);
+	if (status == 0 && trace.found && !trace.happened && !is_before(&trace))
+		status = trace.is_view ? WEIR_E_UNKNOWN : look_log(catalog, &trace, &unreadable);
+	bool happened = trace.happened;
+	weir_arena_free(trace.arena);
+	if (status != 0)
+		return weir_fail(err, WEIR_E_UNKNOWN,
+			"the commit may have happened or not: load the table, and look whether the change is in it");
+	*ret_result = (struct control_result){.outcome = happened ? CONTROL_DONE : CONTROL_CONFLICT};
+	return 0;
+}
+
+int catalog_change_commit(struct catalog *catalog, const struct control_change *change, struct catalog_name name,
+	struct weir_str location, struct control_result *ret_result, struct weir_error *err)
+{
+	int status = control_commit(catalog->control, change, ret_result, err);
+	return status == WEIR_E_UNKNOWN ? catalog_change_settle(catalog, name, location, ret_result, err) : status;
+}
+
+/* ---- metadata files ---- */
+
+int catalog_file_read(struct catalog *catalog, struct weir_str location, struct weir_buf *out, struct weir_error *err)
+{
+	struct weir_arena *scratch = weir_arena_new(4096);
+	struct weir_str name;
+	int status = store_name_of(catalog->store, scratch, location, &name, err);
+	if (status == 0)
+		status = store_read_all(catalog->store, name.data, ICE_REST_BYTES_MAX, out, err);
+	weir_arena_free(scratch);
+	return status;
 }
 
 /* The table's folder within the warehouse, or the one that its earlier metadata lies in, or one of its own. *ret_uri:
@@ -321,4 +378,6 @@ void catalog_etag(struct weir_str location, const char *variant, char etag[40])
 void catalog_entry_done(struct catalog_entry *entry)
 {
 	weir_buf_done(&entry->metadata);
+	json_decref(entry->credentials);
+	entry->credentials = NULL;
 }

@@ -18,12 +18,14 @@
 #include <jansson.h>
 
 #include "access/access.h"
+#include "store/s3_sts.h"
 
 #define CATALOG_LEVELS     16   /* of a namespace */
 #define CATALOG_NAME_BYTES 255  /* of a level, a table, a view */
 #define CATALOG_ATTEMPTS   50   /* of a commit whose table moves while its metadata is written */
 #define CATALOG_CHANGES    1000 /* tables of one transaction */
-#define CATALOG_WAIT_MS    5000 /* how long a load waits for removals */
+#define CATALOG_WAIT_MS    5000 /* how long a caller waits for removals */
+#define CATALOG_REMOVALS   "removals"
 
 struct catalog;
 
@@ -32,7 +34,8 @@ struct catalog_config {
 	const struct lake *lake;       /* NULL: a catalog without a lake */
 	struct access *access;         /* audits; NULL without a lake */
 	struct consent *const *consents;
-	struct weir_clock clock; /* without a lake; else the lake's */
+	struct weir_clock clock;          /* without a lake; else the lake's */
+	const struct s3_sts_options *sts; /* gives clients keys for the bucket; NULL: nobody does */
 };
 int catalog_open(const struct catalog_config *config, struct catalog **ret_catalog, struct weir_error *err);
 void catalog_close(struct catalog *catalog);
@@ -80,9 +83,11 @@ int catalog_ns_drop(struct catalog *catalog, struct weir_str ns, struct weir_err
 enum catalog_kind { CATALOG_TABLE, CATALOG_VIEW };
 
 struct catalog_entry {
-	struct weir_buf metadata; /* JSON text; catalog_entry_done */
-	struct weir_str location; /* of the metadata file; size 0: staged, or a slice */
-	char etag[40];            /* with its quotes; changes with the version and with what is left out of it */
+	struct weir_buf metadata;   /* JSON text; catalog_entry_done */
+	struct weir_str location;   /* of the metadata file; size 0: staged, or a slice */
+	char etag[40];              /* with its quotes; changes with the version and with what is left out of it */
+	json_t *credentials;        /* of catalog_vend: an array of StorageCredential; NULL: none */
+	const char *no_credentials; /* why there are none, where they were asked for */
 };
 void catalog_entry_done(struct catalog_entry *entry);
 
@@ -96,10 +101,30 @@ struct catalog_load {
 	struct weir_str if_none_match; /* an ETag list; where it fits, *ret_same is true and nothing is read */
 	bool refs_only;
 };
-/* A governed table: audited before it returns, WEIR_E_DENIED, or WEIR_E_BUSY while removals are pending. */
+/*
+ * A governed table: audited before it returns, WEIR_E_DENIED, or WEIR_E_BUSY while removals are pending. That error names
+ * CATALOG_REMOVALS; nothing was done and nothing audited: the caller waits as long as it will, and calls again.
+ */
 int catalog_load(struct catalog *catalog, enum catalog_kind kind, struct catalog_name name,
 	const struct catalog_load *load, struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same,
 	struct weir_error *err);
+/* Temporary keys for the files of a table that was just loaded or made: read only, or to write too where the caller may. Where
+ * there are none to give, the entry says why. WEIR_E_BUSY: the token service gave none. */
+int catalog_vend(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
+	struct weir_arena *arena, struct catalog_entry *entry, struct weir_error *err);
+/*
+ * Scans that are planned here (REST specification, planTableScan and what follows it); out gets the whole answer. Who may
+ * load a table may plan its scans, and by the same rules. A plan's id and its plan tasks hold all that they mean: nothing
+ * is kept. WEIR_E_NOT_FOUND names "plan" or "task" where one is not of this table, or its snapshot has expired.
+ */
+int catalog_plan(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
+	const json_t *request, struct weir_arena *arena, struct weir_buf *out, struct weir_error *err);
+int catalog_plan_fetch(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
+	struct weir_str plan_id, struct weir_arena *arena, struct weir_buf *out, struct weir_error *err);
+int catalog_plan_cancel(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
+	struct weir_str plan_id, struct weir_arena *arena, struct weir_error *err);
+int catalog_plan_task(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
+	struct weir_str plan_task, struct weir_arena *arena, struct weir_buf *out, struct weir_error *err);
 /* request: CreateTableRequest or CreateViewRequest. A staged table is described, and its folder made, but not created.
  */
 int catalog_create(struct catalog *catalog, enum catalog_kind kind, struct weir_str ns, const json_t *request,

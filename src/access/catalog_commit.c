@@ -185,9 +185,9 @@ static void drop_staged(struct catalog *catalog, const struct part *part)
 
 static void give(struct part *part, struct catalog_entry *entry)
 {
-	entry->metadata = part->text;
+	*entry = (struct catalog_entry){
+		.metadata = part->text, .location = part->location.size > 0 ? part->location : part->base.location};
 	part->text = WEIR_BUF_INIT;
-	entry->location = part->location.size > 0 ? part->location : part->base.location;
 	catalog_etag(entry->location, "all", entry->etag);
 }
 

@@ -167,6 +167,19 @@ static int check_free(struct catalog *catalog, struct weir_arena *arena, enum ca
 	return status == 0 && pointer.found ? catalog_taken(kind, pointer.kind, name, err) : status;
 }
 
+/* Somebody has the name; or nobody has, and an outcome that was lost turned out to be none. */
+static int not_published(struct catalog *catalog, struct weir_arena *arena, enum catalog_kind kind,
+	struct catalog_name name, struct weir_error *err)
+{
+	struct catalog_pointer pointer;
+	int status = catalog_pointer_read(catalog, arena, name, &pointer, err);
+	if (status == 0 && pointer.found)
+		return catalog_taken(kind, pointer.kind, name, err);
+	return status != 0 ? status
+			   : weir_fail(err, WEIR_E_BUSY, "the %s was not made: the control database failed; try again",
+				     catalog_kind_name(kind));
+}
+
 static int publish_new(struct catalog *catalog, struct weir_arena *arena, enum catalog_kind kind,
 	struct catalog_name name, struct catalog_entry *entry, const json_t *metadata, struct weir_error *err)
 {
@@ -181,7 +194,7 @@ static int publish_new(struct catalog *catalog, struct weir_arena *arena, enum c
 	status = catalog_change_commit(catalog, change, name, entry->location, &result, err);
 	control_change_free(change);
 	if (status == 0 && result.outcome == CONTROL_CONFLICT)
-		status = catalog_taken(kind, kind, name, err);
+		status = not_published(catalog, arena, kind, name, err);
 	if (status != 0 && status != WEIR_E_UNKNOWN)
 		catalog_file_drop(catalog, file);
 	catalog_etag(entry->location, "all", entry->etag);
@@ -286,7 +299,7 @@ int catalog_register(struct catalog *catalog, enum catalog_kind kind, struct cat
 		control_change_free(change);
 	}
 	if (status == 0 && result.outcome == CONTROL_CONFLICT)
-		status = catalog_taken(kind, kind, name, err);
+		status = not_published(catalog, arena, kind, name, err);
 	if (status == 0)
 		status = load_whole(&text, &ret_entry->metadata, err);
 	catalog_etag(ret_entry->location, "all", ret_entry->etag);
@@ -295,6 +308,22 @@ int catalog_register(struct catalog *catalog, enum catalog_kind kind, struct cat
 }
 
 /* ---- renaming and dropping ---- */
+
+/* After an unknown outcome of a rename or a drop: it happened where the name no longer points there. */
+static int settle_move(struct catalog *catalog, struct weir_arena *arena, struct catalog_name name,
+	struct weir_str location, struct control_result *ret_result, struct weir_error *err)
+{
+	struct weir_error unreadable = WEIR_ERROR_INIT;
+	struct catalog_pointer pointer;
+	if (catalog_pointer_read(catalog, arena, name, &pointer, &unreadable) != 0)
+		return weir_fail(err, WEIR_E_UNKNOWN, "it may have happened or not: look whether %.*s.%.*s is there",
+			WEIR_STR_ARG(name.ns), WEIR_STR_ARG(name.name));
+	if (!pointer.found || !weir_str_equal(pointer.location, location)) {
+		*ret_result = (struct control_result){.outcome = CONTROL_DONE};
+		return 0;
+	}
+	return weir_fail(err, WEIR_E_BUSY, "it did not happen: the control database failed; try again");
+}
 
 static int rename_taken(enum catalog_kind is, struct catalog_name from, struct catalog_name to, struct weir_error *err)
 {
@@ -308,7 +337,7 @@ int catalog_rename(struct catalog *catalog, enum catalog_kind kind, struct catal
 	struct weir_error *err)
 {
 	struct weir_arena *arena = weir_arena_new(4096);
-	struct catalog_pointer pointer;
+	struct catalog_pointer pointer, there;
 	struct control_result result;
 	int status = catalog_refuse_owned(catalog, from.ns, err);
 	if (status == 0)
@@ -320,9 +349,9 @@ int catalog_rename(struct catalog *catalog, enum catalog_kind kind, struct catal
 	if (status == 0)
 		status = catalog_ns_need(catalog, to.ns, err);
 	if (status == 0)
-		status = catalog_pointer_read(catalog, arena, to, &pointer, err);
-	if (status == 0 && pointer.found)
-		status = rename_taken(pointer.kind, from, to, err);
+		status = catalog_pointer_read(catalog, arena, to, &there, err);
+	if (status == 0 && there.found)
+		status = rename_taken(there.kind, from, to, err);
 	if (status == 0) {
 		struct control_value values[] = {CONTROL_T(from.ns), CONTROL_T(from.name), CONTROL_T(to.ns),
 			CONTROL_T(to.name), CONTROL_T(kind == CATALOG_TABLE ? WEIR_STR("TABLE") : WEIR_STR("VIEW"))};
@@ -335,6 +364,8 @@ int catalog_rename(struct catalog *catalog, enum catalog_kind kind, struct catal
 			values, 5);
 		status = control_commit(catalog->control, change, &result, err);
 		control_change_free(change);
+		if (status == WEIR_E_UNKNOWN)
+			status = settle_move(catalog, arena, from, pointer.location, &result, err);
 		if (status == 0 && result.outcome == CONTROL_CONFLICT)
 			status = rename_taken(kind, from, to, err);
 	}
@@ -417,6 +448,8 @@ int catalog_drop(
 			stage_purge(&files, name, pointer.location);
 		status = control_commit(catalog->control, change, &result, err);
 		control_change_free(change);
+		if (status == WEIR_E_UNKNOWN)
+			status = settle_move(catalog, arena, name, pointer.location, &result, err);
 		if (status == 0 && result.outcome == CONTROL_CONFLICT)
 			status = weir_fail(err, WEIR_E_CONFLICT, "the %s changed while it was dropped; try again",
 				catalog_kind_name(kind));

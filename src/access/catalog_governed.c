@@ -7,14 +7,13 @@
  * What lies beside gold or history and lake.yaml does not name (any more) is an auditor's alone. A catalog without the
  * lake gives none of its tables.
  *
- * A load of gold waits until no removal of its purposes is pending: what it gives can be read without weir, so nothing
+ * Gold is not given while a removal of its purposes is pending: what a load gives can be read without weir, so nothing
  * can be left out of it later. Each load is audited, durably, before it returns, and so is each that is refused.
  *
  * A slice's manifest list is entered into weir_doomed_files before it is written: it is swept a minute later, and at
  * once by the next removal, which destroys what is older than itself (CONSENT.md, "Bytes").
  */
 #include <stdlib.h>
-#include <time.h>
 
 #include "access/catalog_int.h"
 #include "base/hash.h"
@@ -23,7 +22,6 @@
 
 #define SLICE_FRESH_US (20 * WEIR_US_PER_SECOND) /* an older list is not given again: it is swept at 60 s */
 #define SLICES_MAX     256
-#define POLL_MS        25
 #define LOAD_ATTEMPTS  5
 
 /* A slice's list that was written lately. */
@@ -61,8 +59,7 @@ static bool is_governed(const struct lake *lake, struct weir_str ns)
 	return false;
 }
 
-/* The purposes of a mask, as texts in arena. */
-static struct weir_str *purposes_of(struct catalog *catalog, const struct lake_table *table, uint64_t mask,
+struct weir_str *catalog_purposes(struct catalog *catalog, const struct lake_table *table, uint64_t mask,
 	struct weir_arena *arena, uint32_t *ret_count)
 {
 	const struct lake_consent *consent = &catalog->config.lake->consents[table->consent];
@@ -108,17 +105,13 @@ static bool is_fenced(struct consent *consent, uint64_t purposes)
 	return touched;
 }
 
-static int wait_for_removals(
+static int refuse_while_removing(
 	struct catalog *catalog, const struct lake_table *table, uint64_t purposes, struct weir_error *err)
 {
-	struct consent *consent = catalog->config.consents[table->consent];
-	for (unsigned waited = 0; is_fenced(consent, purposes); waited += POLL_MS) {
-		if (waited >= CATALOG_WAIT_MS)
-			return weir_fail(
-				err, WEIR_E_BUSY, "rows of this table are being removed; load it again in a moment");
-		nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
-	}
-	return 0;
+	if (!is_fenced(catalog->config.consents[table->consent], purposes))
+		return 0;
+	return weir_fail_at(err, WEIR_E_BUSY, WEIR_STR(CATALOG_REMOVALS), WEIR_ERROR_NO_OFFSET,
+		"rows of this table are being removed; load it again in a moment");
 }
 
 /* ---- slices ---- */
@@ -204,7 +197,7 @@ static int make_slice(struct catalog *catalog, uint32_t index, struct ice_table 
 	*ret_slice = (struct ice_slice){0};
 	if (snapshot == NULL || find_slice(catalog, index, snapshot->id, purposes, now_us, arena, ret_slice))
 		return 0;
-	struct weir_str *names = purposes_of(catalog, table, purposes, arena, &count);
+	struct weir_str *names = catalog_purposes(catalog, table, purposes, arena, &count);
 	weir_random_bytes(random, sizeof random);
 	weir_hex(random, sizeof random, hex);
 	struct weir_str home;
@@ -305,8 +298,8 @@ static int load_whole(struct catalog *catalog, struct catalog_name name, struct 
 	return status;
 }
 
-int catalog_governed_load(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
-	struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same, struct weir_error *err)
+int catalog_governed_admit(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
+	struct weir_arena *arena, struct catalog_admission *ret_admission, struct weir_error *err)
 {
 	uint32_t index = table_index(catalog, name), purpose_count = 0;
 	const struct lake_table *table = index != UINT32_MAX ? &catalog->config.lake->tables[index] : NULL;
@@ -324,7 +317,7 @@ int catalog_governed_load(struct catalog *catalog, struct catalog_name name, con
 	uint64_t purposes = sliced ? load->caller->purposes : ~0ULL;
 	struct weir_str purpose = {0};
 	struct catalog_pointer pointer;
-	*ret_same = false; /* a load is an access: it is never answered from what the client has */
+	*ret_admission = (struct catalog_admission){table, index, sliced, purposes};
 	if (load->caller->role == ACCESS_OPERATOR && table == NULL) { /* who may list them is told what is not there */
 		int there = catalog_pointer_need(catalog, arena, CATALOG_TABLE, name, &pointer, err);
 		if (there != 0)
@@ -336,24 +329,32 @@ int catalog_governed_load(struct catalog *catalog, struct catalog_name name, con
 	}
 	int status = catalog_pointer_need(catalog, arena, CATALOG_TABLE, name, &pointer, err);
 	if (status == 0 && gold)
-		status = wait_for_removals(catalog, table, purposes, err);
+		status = refuse_while_removing(catalog, table, purposes, err);
 	if (status == 0 && sliced) {
-		struct weir_str *names = purposes_of(catalog, table, purposes, arena, &purpose_count);
+		struct weir_str *names = catalog_purposes(catalog, table, purposes, arena, &purpose_count);
 		struct weir_buf all = WEIR_BUF_INIT;
 		for (uint32_t i = 0; i < purpose_count; i++)
 			weir_buf_printf(&all, "%s%.*s", i > 0 ? "," : "", WEIR_STR_ARG(names[i]));
 		purpose = weir_arena_str(arena, weir_buf_str(&all));
 		weir_buf_done(&all);
 	}
-	if (status == 0)
-		status = audit(catalog, name, load, purpose, "allowed", err);
+	return status == 0 ? audit(catalog, name, load, purpose, "allowed", err) : status;
+}
+
+int catalog_governed_load(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
+	struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same, struct weir_error *err)
+{
+	struct catalog_admission admission;
+	*ret_same = false; /* a load is an access: it is never answered from what the client has */
+	int status = catalog_governed_admit(catalog, name, load, arena, &admission, err);
 	if (status != 0)
 		return status;
 	/* A version may be gone before it is read: removals do not wait for readers. */
 	for (unsigned tries = 0; tries < LOAD_ATTEMPTS; tries++) {
 		catalog_entry_done(ret_entry);
-		status = sliced ? load_slice(catalog, index, purposes, arena, ret_entry, err)
-				: load_whole(catalog, name, arena, ret_entry, err);
+		status = admission.sliced
+			? load_slice(catalog, admission.index, admission.purposes, arena, ret_entry, err)
+			: load_whole(catalog, name, arena, ret_entry, err);
 		if (status != WEIR_E_NOT_FOUND)
 			break;
 	}

@@ -6,7 +6,10 @@
 #include "access/catalog.h"
 #include "iceberg/rest_document.h"
 
+#define CATALOG_VERSIONS 8 /* opened versions of tables that are kept for plans */
+
 struct catalog_slice;
+struct catalog_keys;
 struct catalog {
 	struct catalog_config config;
 	struct store *store;
@@ -15,9 +18,16 @@ struct catalog {
 	struct weir_str warehouse;
 	struct weir_str *owned; /* namespaces of weir's own tables */
 	uint32_t owned_count;
-	pthread_mutex_t lock; /* slices */
+	pthread_mutex_t lock; /* slices, versions, keys */
 	struct catalog_slice *slices;
 	uint32_t slice_count, slice_capacity;
+	struct ice_cache *cache; /* of what plans read */
+	struct ice_table *versions[CATALOG_VERSIONS];
+	uint32_t next_version;
+	struct s3_sts *sts; /* NULL: no keys are given */
+	struct catalog_keys *keys;
+	uint32_t keys_count, keys_capacity;
+	uint32_t plan_files; /* of one answer; 0: the usual number */
 };
 
 struct catalog_pointer {
@@ -56,14 +66,30 @@ int catalog_file_write(struct catalog *catalog, struct weir_arena *arena, struct
 	const json_t *metadata, struct weir_str previous, const struct weir_buf *text, struct weir_str *ret_name,
 	struct weir_str *ret_uri, struct weir_error *err);
 void catalog_file_drop(struct catalog *catalog, struct weir_str name);
-/* As control_commit; an unknown outcome is settled by looking whether `name` points to `location` now. */
+/* As control_commit; an unknown outcome is settled by looking whether `name` points, or pointed, to `location`. */
 int catalog_change_commit(struct catalog *catalog, const struct control_change *change, struct catalog_name name,
 	struct weir_str location, struct control_result *ret_result, struct weir_error *err);
+/* After an unknown outcome: CONTROL_DONE where the entry is, or was, that version; CONTROL_CONFLICT where it never was. */
+int catalog_change_settle(struct catalog *catalog, struct catalog_name name, struct weir_str location,
+	struct control_result *ret_result, struct weir_error *err);
 int64_t catalog_now_ms(const struct catalog *catalog);
 
 /* ---- governed tables (catalog_governed.c) ---- */
+struct catalog_admission {
+	const struct lake_table *table; /* NULL: none that lake.yaml names */
+	uint32_t index;                 /* of it */
+	bool sliced;                    /* only the rows of purposes may be seen */
+	uint64_t purposes;
+};
+/* May the caller have what is in the table? Audited; errors as those of catalog_load. */
+int catalog_governed_admit(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
+	struct weir_arena *arena, struct catalog_admission *ret_admission, struct weir_error *err);
+/* The purposes of a mask, as texts. */
+struct weir_str *catalog_purposes(struct catalog *catalog, const struct lake_table *table, uint64_t mask,
+	struct weir_arena *arena, uint32_t *ret_count);
 int catalog_governed_load(struct catalog *catalog, struct catalog_name name, const struct catalog_load *load,
 	struct weir_arena *arena, struct catalog_entry *ret_entry, bool *ret_same, struct weir_error *err);
 void catalog_slices_done(struct catalog *catalog);
+void catalog_keys_done(struct catalog *catalog); /* catalog_vend.c */
 
 #endif

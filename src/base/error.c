@@ -14,7 +14,7 @@ static void set_object(struct weir_error *err, struct weir_str object)
 	err->object[size] = '\0';
 }
 
-static int fail_v(
+__attribute__((format(printf, 5, 0))) static int fail_v(
 	struct weir_error *err, int code, struct weir_str object, uint64_t offset, const char *format, va_list args)
 {
 	WEIR_ASSERT(code < 0);

@@ -7,8 +7,8 @@
 static const struct cli_option common[] = {
 	{"--data", CLI_VALUE, "DIR", "the lake's data (default ./weir-data/NAME)", "WEIR_DIR"},
 	{"--log-format", CLI_VALUE, "text|json", "the log on stderr (default text)", "WEIR_LOG_FORMAT"},
-	{"--log-level", CLI_VALUE, "LEVEL", "debug, info, warn or error (default info for serve, else warn)",
-		"WEIR_LOG_LEVEL"},
+	{"--log-level", CLI_VALUE, "LEVEL",
+		"debug, info, warn or error (default info for serve and catalog, else warn)", "WEIR_LOG_LEVEL"},
 	{"--help", CLI_FLAG, NULL, "this help", NULL},
 };
 #define COMMON (sizeof common / sizeof common[0])
@@ -149,8 +149,8 @@ static bool set_up_log(struct cli_args *args, FILE *err)
 {
 	const char *format = cli_option(args, "--log-format"), *level = cli_option(args, "--log-level");
 	static const char *const levels[] = {"debug", "info", "warn", "error"};
-	args->log = (struct weir_log){
-		.out = err, .least = strcmp(args->command->name, "serve") == 0 ? WEIR_LOG_INFO : WEIR_LOG_WARN};
+	bool serves = strcmp(args->command->name, "serve") == 0 || strcmp(args->command->name, "catalog") == 0;
+	args->log = (struct weir_log){.out = err, .least = serves ? WEIR_LOG_INFO : WEIR_LOG_WARN};
 	if (format != NULL && strcmp(format, "json") == 0) {
 		args->log.format = WEIR_LOG_JSON;
 	} else if (format != NULL && strcmp(format, "text") != 0) {

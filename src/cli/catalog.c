@@ -1,6 +1,6 @@
 /*
  * weir catalog: a whole Iceberg REST catalog in one program, without a lake. DIR holds its control database and, unless
- * --warehouse names another folder, the tables. One process owns DIR (a lease, as a lake's).
+ * --warehouse names another folder or a bucket, the tables. One process owns DIR (a lease, as a lake's).
  */
 #include "cli/cli.h"
 
@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #include "access/catalog.h"
+#include "engine/warehouse.h"
+#include "jobs/maintain.h"
+#include "store/s3.h"
 
 #define GRACE_MS       4000
 #define DEFAULT_DATA   "weir-data/catalog"
@@ -28,6 +31,10 @@ struct own {
 	struct ice_registry *registry;
 	struct access *access;
 	struct catalog *catalog;
+	struct lake_s3 s3; /* where the warehouse is a bucket */
+	struct s3_sts_options sts;
+	bool has_sts;
+	struct lake_maintain upkeep; /* of the tables; every_us 0: none */
 };
 
 /* DIR and the folders above it; mode 0700. */
@@ -78,6 +85,22 @@ static int absolute(struct own *own, const char *path, const char **ret_path, st
 	return 0;
 }
 
+static bool is_bucket(const char *text)
+{
+	return text != NULL && (strncmp(text, "s3://", 5) == 0 || strncmp(text, "s3a://", 6) == 0);
+}
+
+/* The store and its keys are the environment's; local copies lie in DIR/cache. */
+static int open_bucket(struct own *own, const char *uri, struct weir_error *err)
+{
+	struct weir_clock clock = weir_clock_system();
+	int status = store_s3_parse(own->arena, weir_str_from(uri), &own->s3.bucket, &own->s3.prefix, err);
+	if (status == 0)
+		status = engine_open_bucket(&own->s3, own->description.data, &clock, &own->store, err);
+	own->has_sts = status == 0 && engine_sts_options(&own->s3, &clock, &own->sts);
+	return status;
+}
+
 /* A path, or a file: URI of one. */
 static int warehouse_path(struct own *own, const char *text, const char **ret_path, struct weir_error *err)
 {
@@ -91,7 +114,8 @@ static int warehouse_path(struct own *own, const char *text, const char **ret_pa
 			text++;
 	} else if (strstr(text, "://") != NULL) {
 		return weir_fail(err, WEIR_E_UNSUPPORTED,
-			"the catalog's warehouse is a folder for now, not '%.100s'; give a path or a file:// URI",
+			"a warehouse is a folder or a bucket, not '%.100s'; give a path, a file:// URI or "
+			"s3://BUCKET/PREFIX",
 			text);
 	}
 	return absolute(own, text, ret_path, err);
@@ -99,15 +123,15 @@ static int warehouse_path(struct own *own, const char *text, const char **ret_pa
 
 static int open_all(struct own *own, const struct cli_args *args, struct weir_error *err)
 {
-	const char *data = cli_option(args, "--data"), *warehouse = NULL;
+	const char *data = cli_option(args, "--data"), *place = cli_option(args, "--warehouse"), *warehouse = NULL;
 	struct control_options control = {0};
 	int status = absolute(own, data != NULL ? data : DEFAULT_DATA, &own->description.data, err);
 	if (status == 0)
 		status = make_folder(weir_arena_cstr(own->arena, weir_str_from(own->description.data)), err);
 	if (status == 0)
 		status = take_lease(own, err);
-	if (status == 0)
-		status = warehouse_path(own, cli_option(args, "--warehouse"), &warehouse, err);
+	if (status == 0 && !is_bucket(place))
+		status = warehouse_path(own, place, &warehouse, err);
 	if (status == 0) {
 		control.url = cli_option(args, "--control");
 		if (control.url == NULL)
@@ -115,7 +139,8 @@ static int open_all(struct own *own, const struct cli_args *args, struct weir_er
 		status = control_open(&control, &own->control, err);
 	}
 	if (status == 0)
-		status = store_local_open(weir_os_real(), warehouse, &own->store, err);
+		status = is_bucket(place) ? open_bucket(own, place, err)
+					  : store_local_open(weir_os_real(), warehouse, &own->store, err);
 	if (status != 0)
 		return status;
 	own->registry = ice_registry_new(own->store, own->control);
@@ -127,7 +152,8 @@ static int open_all(struct own *own, const struct cli_args *args, struct weir_er
 		.clock = weir_clock_system()};
 	if (status == 0)
 		status = access_open(&access, &own->access, err);
-	struct catalog_config catalog = {.registry = own->registry, .clock = weir_clock_system()};
+	struct catalog_config catalog = {
+		.registry = own->registry, .clock = weir_clock_system(), .sts = own->has_sts ? &own->sts : NULL};
 	if (status == 0)
 		status = catalog_open(&catalog, &own->catalog, err);
 	return status;
@@ -157,13 +183,21 @@ static int serve_until_stopped(
 		.log = &args->log};
 	struct serve *serve = NULL;
 	int signal_number = 0;
+	struct maintain_config upkeep = {
+		.registry = own->registry, .settings = &own->upkeep, .log = &args->log, .sweeps = true};
+	struct maintain *maintain = NULL;
 	int status = serve_start_catalog(&what, &options, &serve, err);
 	if (status != 0)
 		return status;
+	if (own->upkeep.every_us > 0) {
+		maintain_open(&upkeep, &maintain);
+		maintain_start(maintain);
+	}
 	printf("weir: the catalog is served at %s/iceberg\n", serve_url(serve));
 	fflush(stdout);
 	sigwait(signals, &signal_number);
 	weir_log(&args->log, WEIR_LOG_INFO, "stopping: signal %d", signal_number);
+	maintain_close(maintain);
 	serve_stop(serve, GRACE_MS);
 	return 0;
 }
@@ -185,9 +219,16 @@ static int new_token(struct own *own, const char *role_name, struct weir_error *
 int cmd_catalog(const struct cli_args *args)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct own own = {.arena = weir_arena_new(0), .lease_fd = -1};
-	const char *role = cli_option(args, "--new-token");
+	struct own own = {.lease_fd = -1};
+	const char *role = cli_option(args, "--new-token"), *every = cli_option(args, "--maintain");
 	sigset_t signals;
+	own.upkeep = LAKE_MAINTAIN_DEFAULT;
+	if (every == NULL)
+		own.upkeep.every_us = 0;
+	else if (!weir_duration_parse(weir_str_from(every), &own.upkeep.every_us) ||
+		own.upkeep.every_us < LAKE_MAINTAIN_EVERY_LEAST_US)
+		return cli_wrong_use(args, "--maintain takes a duration from 1s on, such as 10m, not '%s'", every);
+	own.arena = weir_arena_new(0);
 	own.description.name = WEIR_STR("catalog");
 	own.description.listen = WEIR_STR(DEFAULT_LISTEN);
 	sigemptyset(&signals);

@@ -168,6 +168,7 @@ int cmd_orphans(const struct cli_args *args);
 int cmd_rollback(const struct cli_args *args);
 int cmd_branch(const struct cli_args *args);
 int cmd_tag(const struct cli_args *args);
+int cmd_changes(const struct cli_args *args);
 int cmd_catalog(const struct cli_args *args);
 
 #endif

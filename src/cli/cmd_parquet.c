@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/iceberg_place.h"
 #include "column/row_json.h"
 #include "column/text.h"
 #include "format/parquet/parquet.h"
@@ -425,11 +426,13 @@ int cmd_parquet(const struct cli_args *args)
 	struct shown shown = {.path = args->words[0], .arena = args->arena};
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_byte_source source = {0};
-	struct disk_file disk;
+	struct disk_file disk = {.fd = -1};
+	struct store *store = NULL;
 	double rows = ROWS_DEFAULT;
 	if (!cli_number(args, "--rows", 0, 1e15, &rows))
 		return CLI_WRONG_USE;
-	int code = open_disk(shown.path, &disk, &source, &err);
+	int code = strstr(shown.path, "://") != NULL ? cli_object_open(args->arena, shown.path, &store, &source, &err)
+						     : open_disk(shown.path, &disk, &source, &err);
 	shown.rows = (uint64_t)rows;
 	shown.size_bytes = source.size_bytes;
 	if (code == 0)
@@ -442,6 +445,10 @@ int cmd_parquet(const struct cli_args *args)
 		code = cli_flag(args, "--json") ? print_json(&shown, &err) : print_text(&shown, &err);
 	}
 	pq_file_free(shown.file);
+	if (store != NULL) {
+		store_source_close(&source);
+		store_close(store);
+	}
 	if (disk.fd >= 0)
 		close(disk.fd);
 	return code != 0 ? cli_fail(&err) : CLI_DONE;

@@ -1,5 +1,5 @@
 /* weir sql, tables, snapshots, files, check. */
-#include "cli/cli.h"
+#include "cli/iceberg_place.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -141,6 +141,8 @@ int cmd_tables(const struct cli_args *args)
 		{"table", "name", LIST_TEXT}, {"rows", "rows", LIST_COUNT}, {"files", "files", LIST_COUNT},
 		{"size", "bytes", LIST_BYTES}, {"snapshots", "snapshots", LIST_COUNT},
 		{"committed", "committed_at", LIST_TEXT}};
+	if (cli_option(args, "--to") == NULL && cli_is_catalog(args->words[0]))
+		return cli_catalog_tables(args);
 	if (args->word_count == 1)
 		return list_of(args, "/api/admin/tables", "tables", columns, sizeof columns / sizeof columns[0]);
 	struct cli_request request = {.method = "GET", .target = "/api/admin/tables"};
@@ -179,6 +181,8 @@ int cmd_snapshots(const struct cli_args *args)
 	static const struct list_column columns[] = {{"snapshot", "snapshot_id", LIST_TEXT},
 		{"parent", "parent_id", LIST_TEXT}, {"sequence", "sequence_number", LIST_COUNT},
 		{"committed", "committed_at", LIST_TEXT}, {"current", "current", LIST_TEXT}};
+	if (cli_option(args, "--to") == NULL && cli_is_catalog(args->words[0]))
+		return cli_catalog_metadata_table(args, ICE_TABLE_SNAPSHOTS);
 	return list_of(args, table_target(args, "snapshots"), "snapshots", columns, sizeof columns / sizeof columns[0]);
 }
 
@@ -187,6 +191,8 @@ int cmd_files(const struct cli_args *args)
 	static const struct list_column columns[] = {{"partition", "partition", LIST_TEXT},
 		{"rows", "rows", LIST_COUNT}, {"size", "bytes", LIST_BYTES}, {"spec", "spec_id", LIST_COUNT},
 		{"path", "path", LIST_TEXT}};
+	if (cli_option(args, "--to") == NULL && cli_is_catalog(args->words[0]))
+		return cli_catalog_metadata_table(args, ICE_TABLE_FILES);
 	return list_of(args, table_target(args, "files"), "files", columns, sizeof columns / sizeof columns[0]);
 }
 

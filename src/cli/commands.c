@@ -12,10 +12,13 @@
 		"--json", CLI_FLAG, NULL, "the answer as JSON", NULL \
 	}
 #define PLACE \
-	{"--catalog", CLI_VALUE, "FILE", "the SQLite file of a SQL catalog; TABLE is then NAMESPACE.TABLE", NULL}, \
+	{"--catalog", CLI_VALUE, "CATALOG", \
+		"where TABLE is as NAMESPACE.TABLE: FILE, LAKE, postgresql://... or http://...", NULL}, \
+		NAMED
+#define NAMED \
 	{ \
-		"--catalog-name", CLI_VALUE, "NAME", "which of that file's catalogs, where several have the table", \
-			NULL \
+		"--catalog-name", CLI_VALUE, "NAME", \
+			"which catalog of a database that holds several; of a REST catalog, its warehouse", NULL \
 	}
 #define AT \
 	{ \
@@ -40,7 +43,8 @@ static const struct cli_command commands[] = {
 		cmd_serve},
 	{"catalog", "", 0, 0, "Serves an Iceberg REST catalog alone, without a lake, until SIGTERM.",
 		{{"--warehouse", CLI_VALUE, "URI",
-			 "where tables go: a folder, as a path or file:// URI (default DIR/warehouse)",
+			 "where tables go: a folder, as a path or file:// URI, or s3://BUCKET/PREFIX "
+			 "(default DIR/warehouse)",
 			 "WEIR_WAREHOUSE"},
 			{"--control", CLI_VALUE, "URL",
 				"the control database: a SQLite file (default DIR/control.db) or postgresql://...",
@@ -49,6 +53,9 @@ static const struct cli_command commands[] = {
 			{"--insecure", CLI_FLAG, NULL, "allow an address that other machines reach, without TLS", NULL},
 			{"--exact-port", CLI_FLAG, NULL,
 				"fail where the port is taken, instead of taking the next free one", NULL},
+			{"--maintain", CLI_VALUE, "EVERY",
+				"keep the tables compact and expire what is old: look at each so often, as in 10m",
+				NULL},
 			{"--new-token", CLI_VALUE, "ROLE",
 				"make a token of this role (operator or auditor), print its secret once, and end",
 				NULL}},
@@ -87,9 +94,10 @@ static const struct cli_command commands[] = {
 		{TO, {"--format", CLI_VALUE, "FORMAT", "table, json, ndjson or csv (default table)", NULL},
 			{"--as", CLI_VALUE, "auditor", "read history too", NULL}},
 		cmd_sql},
-	{"tables", "LAKE [TABLE]", 1, 2, "Lists the tables, or one.", {TO, JSON}, cmd_tables},
-	{"snapshots", "LAKE TABLE", 2, 2, "Lists a table's snapshots.", {TO, JSON}, cmd_snapshots},
-	{"files", "LAKE TABLE", 2, 2, "Lists a table's live data files.", {TO, JSON}, cmd_files},
+	{"tables", "LAKE [TABLE]", 1, 2, "Lists the tables of a lake or a catalog, or one.", {TO, NAMED, JSON},
+		cmd_tables},
+	{"snapshots", "LAKE TABLE", 2, 2, "Lists a table's snapshots.", {TO, NAMED, JSON}, cmd_snapshots},
+	{"files", "LAKE TABLE", 2, 2, "Lists a table's live data files.", {TO, NAMED, JSON}, cmd_files},
 	{"consent put", "LAKE FILE", 2, 2,
 		"Posts consent rules (JSON or NDJSON; - is standard input) and waits until the tables follow.",
 		{TO, SECTION,
@@ -121,7 +129,8 @@ static const struct cli_command commands[] = {
 	{"check", "LAKE", 1, 1, "Proves the lake sound: files, counts, consent. Exit 1: it is not.", {TO, JSON},
 		cmd_check},
 	{"parquet", "FILE", 1, 1,
-		"Shows what is in a Parquet file: columns, row groups, encodings, sizes, statistics and the first "
+		"Shows what is in a Parquet file (s3://BUCKET/KEY too): columns, row groups, encodings, sizes, "
+		"statistics and the first "
 		"rows.",
 		{{"--rows", CLI_VALUE, "N", "how many rows (default 10)", NULL}, JSON}, cmd_parquet},
 	{"schema", "TABLE", 1, 1,
@@ -132,9 +141,23 @@ static const struct cli_command commands[] = {
 	{"partitions", "TABLE", 1, 1, "Lists the partitions of an Iceberg table with their rows, files and deletes.",
 		{PLACE, MOVED, AT, JSON}, cmd_partitions},
 	{"refs", "TABLE", 1, 1, "Lists the branches and tags of an Iceberg table.", {PLACE, MOVED, JSON}, cmd_refs},
+	{"changes", "TABLE", 1, 1,
+		"Lists the rows of an Iceberg table that came, went or changed between two snapshots, with the "
+		"snapshot "
+		"that did it.",
+		{PLACE, MOVED,
+			{"--from", CLI_VALUE, "SNAPSHOT",
+				"changes after this snapshot's id, branch, tag or time (default: the beginning)", NULL},
+			{"--to", CLI_VALUE, "SNAPSHOT", "up to this one (default: main)", NULL},
+			{"--key", CLI_VALUE, "COLUMNS",
+				"these columns identify a row: what goes and comes again is an update", NULL},
+			{"--updates", CLI_FLAG, NULL, "the same, by the table's own identifier fields", NULL},
+			{"--all", CLI_FLAG, NULL, "also rows that a snapshot only copied into another file", NULL},
+			JSON},
+		cmd_changes},
 	{"evolve", "TABLE", 1, 1,
-		"Changes columns, partitioning, properties or the format version of an Iceberg table. The options are "
-		"steps, taken "
+		"Changes columns, partitioning, sort order, properties or the format version of an Iceberg table. The "
+		"options are steps, taken "
 		"in their order as one version.",
 		{PLACE,
 			{"--add", CLI_LIST, "COLUMN:TYPE[=JSON]",
@@ -149,6 +172,9 @@ static const struct cli_command commands[] = {
 			{"--partition", CLI_LIST, "EXPRESSION", "a partition field: region, day(ts), bucket(16, id)",
 				NULL},
 			{"--unpartition", CLI_LIST, "NAME", "a partition field goes, by its own name", NULL},
+			{"--sort", CLI_VALUE, "EXPRESSIONS",
+				"the sort order that writers are to keep: day(ts) desc, id asc nulls last", NULL},
+			{"--unsort", CLI_FLAG, NULL, "no sort order any more", NULL},
 			{"--set", CLI_LIST, "KEY=VALUE", "a property", NULL},
 			{"--unset", CLI_LIST, "KEY", "a property goes", NULL},
 			{"--upgrade", CLI_VALUE, "VERSION", "a later format version: 2 or 3", NULL}, JSON},

@@ -1,5 +1,5 @@
 /*
- * Any Iceberg table, governed by no lake: weir schema, partitions, refs show it; evolve, branch, tag, rollback change its
+ * Any Iceberg table, wherever it is (iceberg_place.h): weir schema, partitions, refs show it; evolve, branch, tag, rollback change its
  * metadata; compact, expire and orphans are its upkeep.
  */
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #include "base/time.h"
 #include "base/uuid.h"
-#include "cli/iceberg_place.h"
+#include "cli/iceberg_place_int.h"
 #include "column/row_json.h"
 #include "column/text.h"
 #include "iceberg/revise.h"
@@ -66,12 +66,9 @@ static int print_batch(void *context, const struct weir_batch *batch, struct wei
 	return 0;
 }
 
-/* The snapshot of --at: a number, a branch, a tag or a time. -1: main's. */
-static int chosen_snapshot(
-	const struct cli_args *args, const struct ice_table *table, int64_t *ret_id, struct weir_error *err)
+int cli_place_snapshot(struct cli_place *place, const char *at, int64_t *ret_id, struct weir_error *err)
 {
-	const char *at = cli_option(args, "--at");
-	const struct ice_metadata *metadata = ice_table_metadata(table);
+	const struct ice_metadata *metadata = ice_table_metadata(cli_place_table(place));
 	const struct ice_snapshot *snapshot;
 	int64_t number, time_us;
 	*ret_id = -1;
@@ -88,7 +85,8 @@ static int chosen_snapshot(
 	return 0;
 }
 
-static int print_metadata_table(const struct cli_args *args, enum ice_metadata_table which)
+static int print_metadata_table_in(
+	const struct cli_args *args, const char *catalog, const char *word, enum ice_metadata_table which)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct cli_place *place = NULL;
@@ -100,9 +98,9 @@ static int print_metadata_table(const struct cli_args *args, enum ice_metadata_t
 		cli_table_cell(printer.table, schema->fields[i].name);
 	cli_table_end_row(printer.table);
 	weir_json_array(&printer.json);
-	int rc = cli_place_open(args, &place, &err);
+	int rc = cli_place_open_in(args, catalog, word, &place, &err);
 	if (rc == 0)
-		rc = chosen_snapshot(args, cli_place_table(place), &snapshot, &err);
+		rc = cli_place_snapshot(place, cli_option(args, "--at"), &snapshot, &err);
 	if (rc == 0)
 		rc = ice_metadata_table_scan(cli_place_table(place), which, snapshot, print_batch, &printer, &err);
 	weir_json_array_end(&printer.json);
@@ -113,6 +111,72 @@ static int print_metadata_table(const struct cli_args *args, enum ice_metadata_t
 	cli_table_free(printer.table);
 	weir_buf_done(&printer.text);
 	return finish(place, rc, &err);
+}
+
+static int print_metadata_table(const struct cli_args *args, enum ice_metadata_table which)
+{
+	return print_metadata_table_in(args, cli_option(args, "--catalog"), args->words[0], which);
+}
+
+int cli_catalog_metadata_table(const struct cli_args *args, enum ice_metadata_table which)
+{
+	return print_metadata_table_in(args, args->words[0], args->words[1], which);
+}
+
+struct table_list {
+	struct cli_table *table;
+	struct weir_json json;
+	const char *wanted; /* NULL: all */
+	uint32_t count;
+};
+
+static int list_table(
+	void *context, struct weir_str ns, struct weir_str name, struct weir_str uri, struct weir_error *err)
+{
+	struct table_list *list = context;
+	struct ice_name wanted;
+	if (list->wanted != NULL &&
+		(place_split_name(list->wanted, &wanted, err) != 0 || !weir_str_equal(wanted.ns, ns) ||
+			!weir_str_equal(wanted.table, name)))
+		return 0;
+	list->count++;
+	cli_table_cell(list->table, ns);
+	cli_table_cell(list->table, name);
+	cli_table_cell(list->table, uri);
+	cli_table_end_row(list->table);
+	weir_json_object(&list->json);
+	weir_json_key_string(&list->json, "namespace", ns);
+	weir_json_key_string(&list->json, "name", name);
+	if (uri.size > 0)
+		weir_json_key_string(&list->json, "metadata", uri);
+	weir_json_object_end(&list->json);
+	return 0;
+}
+
+int cli_catalog_tables(const struct cli_args *args)
+{
+	static const char *const heads[] = {"namespace", "table", "metadata"};
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct weir_buf text = WEIR_BUF_INIT;
+	struct table_list list = {.table = cli_table_new(),
+		.json = weir_json_to(&text),
+		.wanted = args->word_count > 1 ? args->words[1] : NULL};
+	weir_json_array(&list.json);
+	for (size_t i = 0; i < 3; i++)
+		cli_table_cell(list.table, weir_str_from(heads[i]));
+	cli_table_end_row(list.table);
+	int rc = cli_place_tables(args, args->words[0], list_table, &list, &err);
+	weir_json_array_end(&list.json);
+	if (rc == 0 && list.wanted != NULL && list.count == 0)
+		rc = weir_fail(&err, WEIR_E_NOT_FOUND, "the catalog has no table '%s'; without it all are listed",
+			list.wanted);
+	if (rc == 0 && cli_flag(args, "--json"))
+		printf("{\"tables\":%.*s}\n", WEIR_STR_ARG(weir_buf_str(&text)));
+	else if (rc == 0)
+		cli_table_print(list.table, stdout);
+	cli_table_free(list.table);
+	weir_buf_done(&text);
+	return rc == 0 ? CLI_DONE : cli_fail(&err);
 }
 
 int cmd_partitions(const struct cli_args *args)
@@ -149,6 +213,27 @@ static void print_fields(struct cli_table *table, struct weir_arena *arena, cons
 	}
 }
 
+static const char *column_name(const struct weir_schema *schema, int32_t id, struct weir_arena *arena)
+{
+	uint32_t column = weir_schema_find_id(schema, id);
+	return column != WEIR_NO_FIELD ? weir_arena_cstr(arena, schema->fields[column].name) : "?";
+}
+
+static void print_order(const struct ice_metadata *metadata, const struct weir_schema *schema, struct weir_arena *arena)
+{
+	char name[64];
+	for (uint32_t i = 0; i < metadata->sort_order_count; i++)
+		for (uint32_t j = 0; metadata->sort_orders[i].id == metadata->default_sort_order_id &&
+			j < metadata->sort_orders[i].field_count;
+			j++) {
+			const struct ice_sort_field *field = &metadata->sort_orders[i].fields[j];
+			printf("%s %s(%s) %s, nulls %s\n", j == 0 ? "sorted by" : "      and",
+				ice_transform_name(field->transform, name, sizeof name),
+				column_name(schema, field->source_id, arena), field->descending ? "desc" : "asc",
+				field->nulls_last ? "last" : "first");
+		}
+}
+
 static void print_layout(
 	const struct ice_metadata *metadata, const struct weir_schema *schema, struct weir_arena *arena)
 {
@@ -158,13 +243,11 @@ static void print_layout(
 		schema->id, metadata->schema_count, spec->id, metadata->spec_count, WEIR_STR_ARG(metadata->location));
 	for (uint32_t i = 0; i < spec->field_count; i++) {
 		const struct ice_partition_field *field = &spec->fields[i];
-		const char *source = "?";
-		for (uint32_t j = 0; j < schema->field_count; j++)
-			if (schema->fields[j].id == field->source_id)
-				source = weir_arena_cstr(arena, schema->fields[j].name);
+		const char *source = column_name(schema, field->source_id, arena);
 		printf("%s %.*s = %s(%s)\n", i == 0 ? "partitioned by" : "          and", WEIR_STR_ARG(field->name),
 			ice_transform_name(field->transform, name, sizeof name), source);
 	}
+	print_order(metadata, schema, arena);
 	printf("\n");
 }
 
@@ -177,7 +260,7 @@ int cmd_schema(const struct cli_args *args)
 	int64_t snapshot_id = -1;
 	int rc = cli_place_open(args, &place, &err);
 	if (rc == 0)
-		rc = chosen_snapshot(args, cli_place_table(place), &snapshot_id, &err);
+		rc = cli_place_snapshot(place, cli_option(args, "--at"), &snapshot_id, &err);
 	if (rc != 0)
 		return finish(place, rc, &err);
 	const struct ice_metadata *metadata = ice_table_metadata(cli_place_table(place));
@@ -267,6 +350,8 @@ static bool evolve_step(const char *name, const char *value, struct ice_evolve_s
 		{"--after", ICE_MOVE_AFTER, '='},
 		{"--partition", ICE_ADD_PARTITION, 0},
 		{"--unpartition", ICE_DROP_PARTITION, 0},
+		{"--sort", ICE_SET_SORT, 0},
+		{"--unsort", ICE_SET_SORT, 0},
 		{"--set", ICE_SET_PROPERTY, '='},
 		{"--unset", ICE_UNSET_PROPERTY, 0},
 		{"--upgrade", ICE_UPGRADE, 0},
@@ -352,7 +437,7 @@ static int change_ref(const struct cli_args *args, bool is_tag)
 	}
 	int rc = cli_place_open(args, &place, &err);
 	if (rc == 0)
-		rc = chosen_snapshot(args, cli_place_table(place), &edit.snapshot_id, &err);
+		rc = cli_place_snapshot(place, cli_option(args, "--at"), &edit.snapshot_id, &err);
 	if (rc == 0)
 		rc = revise(args, place, ice_revise_ref, &edit, &err);
 	return finish(place, rc, &err);
@@ -377,7 +462,7 @@ int cmd_rollback(const struct cli_args *args)
 		return cli_wrong_use(args, "--at says which snapshot, tag or time main goes back to");
 	int rc = cli_place_open(args, &place, &err);
 	if (rc == 0)
-		rc = chosen_snapshot(args, cli_place_table(place), &rollback.snapshot_id, &err);
+		rc = cli_place_snapshot(place, cli_option(args, "--at"), &rollback.snapshot_id, &err);
 	if (rc == 0)
 		rc = revise(args, place, ice_revise_rollback, &rollback, &err);
 	return finish(place, rc, &err);
@@ -562,6 +647,8 @@ int cmd_orphans(const struct cli_args *args)
 		rc = cli_place_open(args, &orphans.place, &err);
 	if (rc == 0 && delete)
 		rc = cli_place_writable(orphans.place, &err);
+	if (rc == 0 && delete)
+		rc = cli_place_alone(orphans.place, args, &err);
 	if (rc == 0)
 		rc = ice_orphans(
 			cli_place_table(orphans.place), now_ms(), grace_ms, reload_place, take_orphan, &orphans, &err);

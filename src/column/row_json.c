@@ -43,6 +43,23 @@ static void write_base64(struct weir_json *json, struct weir_str bytes)
 	weir_buf_done(&text);
 }
 
+/* A map whose keys are no names of members. */
+static void write_entries(
+	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, struct weir_span span)
+{
+	static const char *const names[2] = {"key", "value"};
+	weir_json_array(json);
+	for (uint64_t i = span.offset; i < span.offset + span.length; i++) {
+		weir_json_object(json);
+		for (unsigned child = 0; child < 2; child++) {
+			weir_json_key(json, names[child]);
+			weir_cell_json(json, &field->children[child], &column->children[child], (uint32_t)i);
+		}
+		weir_json_object_end(json);
+	}
+	weir_json_array_end(json);
+}
+
 static void write_nested(
 	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
@@ -56,14 +73,16 @@ static void write_nested(
 		return;
 	}
 	struct weir_span span = ((const struct weir_span *)column->values)[row];
-	bool map = field->type == WEIR_MAP;
+	bool map = field->type == WEIR_MAP && field->children[0].type == WEIR_STRING;
+	if (field->type == WEIR_MAP && !map) {
+		write_entries(json, field, column, span);
+		return;
+	}
 	if (map)
 		weir_json_object(json);
 	else
 		weir_json_array(json);
 	for (uint64_t i = span.offset; i < span.offset + span.length; i++) {
-		if (map && !weir_type_is_text(field->children[0].type))
-			continue;
 		if (map)
 			weir_json_key_str(json, weir_column_str(&column->children[0], (uint32_t)i));
 		unsigned child = map ? 1 : 0;

@@ -1,5 +1,5 @@
 /* Rows of batches as JSON: one object a row, members by column name. Times are RFC 3339, decimals keep their
- * digits, binary is base64, maps are objects. */
+ * digits, binary is base64, maps are objects; a map whose keys are not strings is an array of {"key": ..., "value": ...}. */
 #ifndef WEIR_COLUMN_ROW_JSON_H
 #define WEIR_COLUMN_ROW_JSON_H
 

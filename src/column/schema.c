@@ -68,6 +68,10 @@ struct weir_schema *weir_schema_copy(struct weir_arena *arena, const struct weir
 const char *weir_type_name(const struct weir_field *field, char *buffer, size_t size)
 {
 	char first[96], second[96];
+	if (field->unknown) {
+		snprintf(buffer, size, "unknown");
+		return buffer;
+	}
 	switch (field->type) {
 	case WEIR_DECIMAL:
 		snprintf(buffer, size, "decimal(%u, %u)", field->precision, field->scale);
@@ -97,6 +101,11 @@ bool weir_type_parse(struct weir_str name, struct weir_field *field)
 		return false;
 	memcpy(text, name.data, name.size);
 	text[name.size] = '\0';
+	field->unknown = strcmp(text, "unknown") == 0;
+	if (field->unknown) {
+		field->type = WEIR_BOOL;
+		return true;
+	}
 	if (sscanf(text, "decimal(%u , %u )%n", &precision, &scale, &end) == 2 && (size_t)end == name.size) {
 		if (precision < 1 || precision > 38 || scale > precision)
 			return false;

@@ -40,6 +40,7 @@ struct weir_field {
 	int32_t id; /* Iceberg's field id; 0 where there is none */
 	enum weir_type type;
 	bool required;
+	bool unknown;             /* Iceberg's type unknown: null in every row, held as booleans, stored nowhere */
 	uint8_t precision, scale; /* decimals */
 	uint32_t fixed_size;      /* fixed */
 	struct weir_field *children;

@@ -222,6 +222,32 @@ static void *background_main(void *context)
 	return NULL;
 }
 
+/* ---- the tables of others ---- */
+
+/* Ingest comes first, and so do removals. */
+static bool is_busy(void *context)
+{
+	struct engine *engine = context;
+	for (uint32_t i = 0; i < engine->lake->stream_count; i++)
+		if (stream_is_busy(engine->streams[i]))
+			return true;
+	return jobs_tasks_open(engine->jobs) > 0;
+}
+
+static void start_maintain(struct engine *engine)
+{
+	const struct maintain_config config = {.registry = engine->registry,
+		.settings = &engine->lake->maintain,
+		.clock = engine->options.clock,
+		.log = engine->options.log,
+		.is_busy = is_busy,
+		.context = engine};
+	if (engine->lake->maintain.every_us == 0)
+		return;
+	maintain_open(&config, &engine->maintain);
+	maintain_start(engine->maintain);
+}
+
 /* ---- open and close ---- */
 
 static int open_all(struct engine *engine, struct weir_error *err)
@@ -282,6 +308,7 @@ int engine_open(const struct lake *lake, const struct engine_options *options, s
 	if (!engine->options.no_background) {
 		engine->has_background = pthread_create(&engine->background, NULL, background_main, engine) == 0;
 		WEIR_ASSERT(engine->has_background);
+		start_maintain(engine);
 	}
 	*ret_engine = engine;
 	return 0;
@@ -300,6 +327,7 @@ void engine_close(struct engine *take_engine)
 	pthread_mutex_unlock(&engine->lock);
 	if (engine->has_background)
 		pthread_join(engine->background, NULL);
+	maintain_close(engine->maintain);
 	ingest_close(engine->ingest);
 	for (uint32_t i = 0; engine->streams != NULL && i < engine->lake->stream_count; i++)
 		if (engine->streams[i] != NULL)

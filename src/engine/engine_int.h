@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "jobs/check.h"
 #include "jobs/jobs.h"
+#include "jobs/maintain.h"
 
 struct engine {
 	const struct lake *lake;
@@ -27,6 +28,7 @@ struct engine {
 	struct ingest *ingest;
 	struct access *access;
 	struct jobs *jobs;
+	struct maintain *maintain; /* of the tables of others; NULL: lake.yaml does not ask for it */
 
 	pthread_t background;
 	bool has_background;

@@ -304,5 +304,7 @@ int engine_metrics(struct engine *engine, struct weir_buf *out, struct weir_erro
 	weir_buf_printf(out, "weir_compactions_total %llu\n", (unsigned long long)jobs.compactions);
 	header(out, "weir_files_destroyed_total", "counter", "Files destroyed since the start.");
 	weir_buf_printf(out, "weir_files_destroyed_total %llu\n", (unsigned long long)jobs.files_destroyed);
+	if (engine->maintain != NULL)
+		maintain_metrics(engine->maintain, out);
 	return status;
 }

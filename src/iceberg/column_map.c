@@ -90,7 +90,7 @@ static int identify(struct mapper *mapper, struct ice_table *table, const struct
 static const struct weir_field *find(
 	const struct mapper *mapper, const struct weir_field *wanted, const struct weir_field *fields, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count && !wanted->unknown; i++) /* unknown is null whatever a file says */
 		if (mapper->by_name ? weir_str_equal(fields[i].name, wanted->name)
 				    : fields[i].id == wanted->id && wanted->id != 0)
 			return &fields[i];
@@ -145,8 +145,8 @@ static bool is_place(int32_t field_id)
 }
 
 /* Terms on columns that the file has as they are asked for: of others its statistics know nothing, or the wrong thing. */
-static void keep_terms(struct weir_arena *arena, const struct mapper *mapper, const struct expr_filter *filter,
-	const struct ice_column_map *map, struct expr_filter *ret_filter)
+static void keep_terms(struct weir_arena *arena, const struct mapper *mapper, const struct ice_table *table,
+	const struct expr_filter *filter, const struct ice_column_map *map, struct expr_filter *ret_filter)
 {
 	uint32_t count = 0;
 	struct expr_term *terms = weir_arena_calloc(arena, filter != NULL ? filter->term_count : 0, sizeof *terms);
@@ -158,6 +158,9 @@ static void keep_terms(struct weir_arena *arena, const struct mapper *mapper, co
 			(wanted != WEIR_NO_FIELD && weir_type_width(map->wanted->fields[wanted].type) == 8 &&
 				map->wanted->fields[wanted].type >= WEIR_TIMESTAMP_NS))
 			continue;
+		const struct weir_field *field = ice_metadata_field(table->metadata, filter->terms[i].field_id);
+		if (map->file->fields[in_file].type == WEIR_DATE && field != NULL && field->type != WEIR_DATE)
+			continue; /* the file's bounds are days, the term's values are not */
 		terms[count++] = filter->terms[i];
 	}
 	*ret_filter = (struct expr_filter){terms, count};
@@ -209,7 +212,7 @@ int ice_column_map_make(struct weir_arena *arena, struct ice_table *table, const
 		map_column(&mapper, table, &map, i);
 	if (map.read.field_count == 0 && file->field_count > 0) /* something that tells how many rows there are */
 		map.read.fields[map.read.field_count++] = file->fields[0];
-	keep_terms(arena, &mapper, filter, &map, &map.filter);
+	keep_terms(arena, &mapper, table, filter, &map, &map.filter);
 	*ret_map = map;
 	return 0;
 }

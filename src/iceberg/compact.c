@@ -13,6 +13,14 @@
 #define TARGET_BYTES (128ULL << 20)
 #define COMMIT_BYTES (1ULL << 30)
 #define MEMORY_BYTES (256ULL << 20)
+#define GENTLE_FILES 5  /* small ones that are worth joining, delete files that are worth applying */
+#define GENTLE_SHARE 10 /* a tenth of a file's rows is worth being left out */
+
+/* A delete file of the plan: to how many data files it applies that are not rewritten yet. */
+struct use {
+	const struct ice_data_file *delete;
+	uint32_t left;
+};
 
 struct compaction {
 	struct ice_table *table; /* the newest version; files of the plan are live in it */
@@ -23,6 +31,8 @@ struct compaction {
 	struct ice_compact_counts counts;
 	int64_t sequence_number;          /* of what was planned */
 	const struct weir_schema *schema; /* of what is read and written */
+	struct use *uses;                 /* in order of their addresses */
+	uint32_t use_count;
 	struct weir_arena *arena;
 };
 
@@ -48,9 +58,20 @@ static int by_partition(const void *a, const void *b)
 	return 0;
 }
 
+static bool has_many_deletes(const struct ice_data_file *file)
+{
+	int64_t rows = 0;
+	for (uint32_t i = 0; i < file->delete_count; i++)
+		if (weir_str_equal(file->deletes[i]->referenced_data_file, file->path))
+			rows += file->deletes[i]->record_count;
+	return file->delete_count >= GENTLE_FILES || (rows > 0 && rows >= file->record_count / GENTLE_SHARE);
+}
+
 /* Wants a rewrite of its own accord. */
 static bool is_due(const struct compaction *compaction, const struct ice_data_file *file)
 {
+	if (compaction->options.is_gentle)
+		return compaction->options.all || has_many_deletes(file);
 	return compaction->options.all || file->delete_count > 0 ||
 		file->spec_id != compaction->table->metadata->default_spec_id;
 }
@@ -61,10 +82,41 @@ static bool is_small(const struct compaction *compaction, const struct ice_data_
 	return (uint64_t)file->size_bytes < compaction->options.target_bytes / 4 * 3;
 }
 
+static int by_size(const void *a, const void *b)
+{
+	const struct ice_data_file *left = *(const struct ice_data_file *const *)a;
+	const struct ice_data_file *right = *(const struct ice_data_file *const *)b;
+	return left->size_bytes < right->size_bytes ? -1 : left->size_bytes > right->size_bytes;
+}
+
+/* As choose, gently: the files by size, the small ones up to where one is twice as large as all before it. */
+static uint32_t choose_gently(const struct compaction *compaction, const struct ice_data_file **files, uint32_t count)
+{
+	uint32_t first = 0, end = 0, kept = 0;
+	uint64_t bytes = 0;
+	qsort(files, count, sizeof *files, by_size);
+	for (; end < count && is_small(compaction, files[end]); end++) {
+		if (end > first && (uint64_t)files[end]->size_bytes / 2 > bytes) {
+			if (end - first >= GENTLE_FILES)
+				break;
+			first = end; /* too few, or too small, for this one */
+			bytes = 0;
+		}
+		bytes += (uint64_t)files[end]->size_bytes;
+	}
+	uint32_t joined = end - first >= GENTLE_FILES ? end : 0;
+	for (uint32_t i = 0; i < count; i++)
+		if (i < joined || is_due(compaction, files[i]))
+			files[kept++] = files[i];
+	return kept;
+}
+
 /* Keeps of one partition's files [0, count) those to be rewritten; small ones only where there are two, or one joins a due. */
 static uint32_t choose(const struct compaction *compaction, const struct ice_data_file **files, uint32_t count)
 {
 	uint32_t small = 0, due = 0, kept = 0;
+	if (compaction->options.is_gentle)
+		return choose_gently(compaction, files, count);
 	for (uint32_t i = 0; i < count; i++) {
 		due += is_due(compaction, files[i]);
 		small += is_small(compaction, files[i]);
@@ -257,8 +309,11 @@ static int rewrite(struct compaction *compaction, const struct ice_data_file *co
 	int code = ice_writer_open(compaction->table, &options, &writer, err);
 	if (code == 0)
 		code = ice_reader_open(compaction->table, files, count, compaction->schema, NULL, &reader, err);
-	while (code == 0 && (code = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL)
+	while (code == 0 && (code = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
 		code = take_batch(compaction, &held, batch, writer, err);
+		if (code == 0 && compaction->options.stop != NULL && atomic_load(compaction->options.stop))
+			code = weir_fail(err, WEIR_E_CANCELLED, "the compaction was stopped");
+	}
 	if (code == 0)
 		code = write_held(compaction, &held, writer, err);
 	release_held(&held);
@@ -270,18 +325,55 @@ static int rewrite(struct compaction *compaction, const struct ice_data_file *co
 	return code;
 }
 
-/* Vectors and position deletes of just this file go with it. */
-static uint32_t spent_deletes(
-	const struct ice_data_file *const *files, uint32_t count, struct ice_data_file **ret_spent)
+static int by_address(const void *a, const void *b)
+{
+	const struct ice_data_file *left = ((const struct use *)a)->delete, *right = ((const struct use *)b)->delete;
+	return left < right ? -1 : left > right;
+}
+
+/* Counts for each delete file of the plan the data files that it applies to. */
+static void count_uses(struct compaction *compaction, const struct ice_file_list *list)
+{
+	uint32_t count = 0, kept = 0;
+	for (uint32_t i = 0; i < list->count; i++)
+		count += list->files[i]->delete_count;
+	if (count == 0)
+		return;
+	struct use *uses = weir_arena_calloc(compaction->arena, count, sizeof *uses);
+	count = 0;
+	for (uint32_t i = 0; i < list->count; i++)
+		for (uint32_t j = 0; j < list->files[i]->delete_count; j++)
+			uses[count++] = (struct use){list->files[i]->deletes[j], 1};
+	qsort(uses, count, sizeof *uses, by_address);
+	for (uint32_t i = 1; i < count; i++)
+		if (uses[i].delete == uses[kept].delete)
+			uses[kept].left++;
+		else
+			uses[++kept] = uses[i];
+	compaction->uses = uses;
+	compaction->use_count = kept + 1;
+}
+
+/*
+ * Delete files that apply to none but these files and those that were rewritten before go with them: the new files are not
+ * older than what was planned, so that no equality delete of the plan applies to them, and position deletes name the old ones.
+ */
+static uint32_t spent_deletes(struct compaction *compaction, const struct ice_data_file *const *files, uint32_t count,
+	struct ice_data_file **ret_spent)
 {
 	uint32_t most = 0, spent = 0;
 	for (uint32_t i = 0; i < count; i++)
 		most += files[i]->delete_count;
 	*ret_spent = weir_zalloc((most + 1) * sizeof **ret_spent);
 	for (uint32_t i = 0; i < count; i++)
-		for (uint32_t j = 0; j < files[i]->delete_count; j++)
-			if (weir_str_equal(files[i]->deletes[j]->referenced_data_file, files[i]->path))
-				(*ret_spent)[spent++] = *files[i]->deletes[j];
+		for (uint32_t j = 0; j < files[i]->delete_count; j++) {
+			const struct use key = {files[i]->deletes[j], 0};
+			struct use *use =
+				bsearch(&key, compaction->uses, compaction->use_count, sizeof key, by_address);
+			WEIR_ASSERT(use != NULL && use->left > 0);
+			if (--use->left == 0)
+				(*ret_spent)[spent++] = *use->delete;
+		}
 	return spent;
 }
 
@@ -324,7 +416,7 @@ static int compact_group(
 	struct ice_table *next = NULL;
 	uint64_t rows_before = compaction->counts.rows;
 	struct weir_str *removed = weir_zalloc(count * sizeof *removed);
-	uint32_t spent = spent_deletes(files, count, &spent_files);
+	uint32_t spent = spent_deletes(compaction, files, count, &spent_files);
 	for (uint32_t i = 0; i < count; i++)
 		removed[i] = files[i]->path;
 	int code = rewrite(compaction, files, count, &written, err);
@@ -409,6 +501,8 @@ int ice_compact(struct ice_table *table, const struct ice_compact_options *optio
 		compaction.schema = ice_lineage_schema(compaction.arena, compaction.schema);
 	if (code == 0)
 		code = ice_plan(table, -1, NULL, &list, err);
+	if (code == 0)
+		count_uses(&compaction, list);
 	if (code == 0 && list->count > 0)
 		qsort(list->files, list->count, sizeof *list->files, by_partition);
 	uint32_t end = 0;

@@ -114,7 +114,14 @@ int ice_cached_footer(struct ice_table *table, struct weir_str uri, struct ice_f
 int ice_cached_inline(struct ice_table *table, const struct ice_snapshot *snapshot, struct ice_cached **ret_cached,
 	struct weir_error *err);
 
+/* A copy of an entry with what it inherits from its manifest (plan.c). *next_row: the row id of the next file that has
+ * none; -1: there are no row ids. */
+struct ice_data_file *ice_entry_inherit(struct weir_arena *arena, const struct ice_data_file *entry,
+	const struct ice_manifest *manifest, int64_t *next_row);
+
 /* ---- deletes of a plan (plan_deletes.c) ---- */
+/* The one data file that position deletes speak of; size 0 where it is not known to be one. */
+struct weir_str ice_referenced_file(const struct ice_data_file *file);
 struct ice_delete_index;
 struct ice_delete_index *ice_delete_index_new(struct weir_arena *arena);
 /* The file's own sequence numbers are resolved; it outlives the index. */
@@ -172,9 +179,6 @@ struct ice_table {
 /* The name in the store of a file that the metadata names. Of a moved table: the same path below its new home. */
 int ice_file_name(const struct ice_table *table, struct weir_arena *arena, struct weir_str uri,
 	struct weir_str *ret_name, struct weir_error *err);
-/* A version from its metadata's text. */
-int ice_table_from_json(struct store *store, struct ice_cache *cache, struct ice_name name,
-	struct weir_str metadata_uri, struct weir_str json, struct ice_table **ret_table, struct weir_error *err);
 /* The manifests of a snapshot, pinned; *ret_cached NULL and count 0 where snapshot is NULL. */
 int ice_table_manifests(struct ice_table *table, const struct ice_snapshot *snapshot, struct ice_cached **ret_cached,
 	const struct ice_manifest **ret_manifests, uint32_t *ret_count, struct weir_error *err);

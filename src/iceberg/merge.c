@@ -375,6 +375,8 @@ static int check_delta(struct work *work, const struct ice_manifest *manifests, 
 			edit->added[i].content_offset >= 0)
 			code = weir_fail_at(err, WEIR_E_INPUT, edit->added[i].referenced_data_file,
 				WEIR_ERROR_NO_OFFSET, "the change has two deletion vectors of one data file");
+	for (uint32_t i = 0; i < edit->referenced_count; i++)
+		ice_name_set_add(&names, edit->referenced[i]);
 	for (uint32_t i = 0; i < count && code == 0 && names.count > 0; i++)
 		if (manifests[i].content != 0 || found < names.count)
 			code = cross_off(work, &manifests[i], &names, &found, err);
@@ -389,17 +391,10 @@ static int check_delta(struct work *work, const struct ice_manifest *manifests, 
 /* May position deletes take rows of a removed file? Where they do not say which file they are of, their bounds may. */
 static bool deletes_of_removed(const struct work *work, const struct ice_data_file *file)
 {
+	struct weir_str path = ice_referenced_file(file);
 	if (file->content != ICE_POSITION_DELETES)
 		return false;
-	if (file->referenced_data_file.size > 0)
-		return ice_name_set_has(&work->removed, file->referenced_data_file);
-	for (uint32_t i = 0; i < file->metric_count; i++) {
-		const struct ice_column_metrics *metrics = &file->metrics[i];
-		if (metrics->field_id == ICE_DELETE_PATH && metrics->has_lower && metrics->has_upper &&
-			weir_str_equal(metrics->lower, metrics->upper))
-			return ice_name_set_has(&work->removed, metrics->lower);
-	}
-	return true;
+	return path.size == 0 || ice_name_set_has(&work->removed, path);
 }
 
 /*

@@ -145,6 +145,8 @@ static void parse_type(struct parser *parser, const json_t *type, unsigned depth
 			parser->code = weir_fail_at(parser->err, WEIR_E_UNSUPPORTED, parser->name, WEIR_ERROR_NO_OFFSET,
 				"column '%.*s' has type '%.*s', which weir does not read", WEIR_STR_ARG(field->name),
 				(int)(name.size < 60 ? name.size : 60), name.data);
+		if (field->unknown && field->required)
+			refuse(parser, WEIR_E_CORRUPT, "type", "is unknown, which is always null, of a required field");
 		return;
 	}
 	const char *kind = json_string_value(json_object_get(type, "type"));

@@ -9,12 +9,16 @@
 #include <stdlib.h>
 
 #include "iceberg/internal.h"
+#include "iceberg/revise.h"
+
+#define ALL_FILES (-1) /* in place of the snapshot that added them */
 
 struct plan {
 	struct ice_file_list list; /* first: the list is the plan seen from outside */
 	struct ice_delete_index *deletes;
 	struct ice_cached **pins;
-	uint32_t pin_count, pin_capacity;
+	const struct ice_data_file **files; /* of the list, until all are found */
+	uint32_t pin_count, pin_capacity, capacity;
 };
 
 /* The filter's terms on one spec's partition fields. */
@@ -163,8 +167,7 @@ static bool file_may_match(const struct ice_data_file *file, const struct projec
 	return true;
 }
 
-/* A copy of an entry with what it inherits from its manifest. *next_row: the row id of the next file that has none. */
-static struct ice_data_file *inherit(struct weir_arena *arena, const struct ice_data_file *entry,
+struct ice_data_file *ice_entry_inherit(struct weir_arena *arena, const struct ice_data_file *entry,
 	const struct ice_manifest *manifest, int64_t *next_row)
 {
 	struct ice_data_file *file = weir_arena_copy(arena, entry, sizeof *file);
@@ -205,14 +208,19 @@ static int add_deletes(
 		if (entries->files[i].status != ICE_DELETED) {
 			plan->list.delete_files++;
 			code = ice_delete_index_add(plan->deletes, table->metadata,
-				inherit(plan->list.arena, &entries->files[i], manifest, &no_rows), err);
+				ice_entry_inherit(plan->list.arena, &entries->files[i], manifest, &no_rows), err);
 		}
 	return code;
 }
 
+static bool is_added_by(const struct ice_data_file *entry, const struct ice_manifest *manifest, int64_t snapshot_id)
+{
+	int64_t by = entry->snapshot_id >= 0 ? entry->snapshot_id : manifest->added_snapshot_id;
+	return snapshot_id == ALL_FILES || (entry->status == ICE_ADDED && by == snapshot_id);
+}
+
 static int add_files(struct plan *plan, struct ice_table *table, const struct ice_manifest *manifest,
-	const struct projection *projection, const struct expr_filter *filter, const struct ice_data_file ***files,
-	uint32_t *capacity, struct weir_error *err)
+	const struct projection *projection, const struct expr_filter *filter, int64_t added_by, struct weir_error *err)
 {
 	struct ice_file_list *list = &plan->list;
 	const struct ice_entries *entries;
@@ -224,39 +232,42 @@ static int add_files(struct plan *plan, struct ice_table *table, const struct ic
 		const struct ice_data_file *entry = &entries->files[i];
 		if (entry->status == ICE_DELETED)
 			continue;
-		if (!file_may_match(entry, projection, ice_table_schema(table), filter)) {
+		if (!is_added_by(entry, manifest, added_by) ||
+			!file_may_match(entry, projection, ice_table_schema(table), filter)) {
 			list->files_skipped++;
 			if (entry->first_row_id < 0 && next_row >= 0)
 				next_row += entry->record_count;
 			continue;
 		}
-		struct ice_data_file *file = inherit(list->arena, entry, manifest, &next_row);
+		struct ice_data_file *file = ice_entry_inherit(list->arena, entry, manifest, &next_row);
 		ice_delete_index_attach(plan->deletes, table->metadata, file);
 		list->row_count += (uint64_t)file->record_count;
-		WEIR_GROW(*files, list->count, *capacity);
-		(*files)[list->count++] = file;
+		WEIR_GROW(plan->files, list->count, plan->capacity);
+		plan->files[list->count++] = file;
 	}
 	return 0;
 }
 
+/* added_by: only files that this snapshot added, without deletes; or ALL_FILES. */
 static int plan_manifests(struct plan *plan, struct ice_table *table, const struct ice_manifest *manifests,
-	uint32_t count, const struct expr_filter *filter, struct weir_error *err)
+	uint32_t count, const struct expr_filter *filter, int64_t added_by, struct weir_error *err)
 {
 	const struct ice_metadata *metadata = table->metadata;
-	const struct ice_data_file **files = NULL;
-	uint32_t capacity = 0;
 	struct projection *projections = weir_arena_calloc(plan->list.arena, metadata->spec_count, sizeof *projections);
 	int code = 0;
 	for (uint32_t i = 0; i < metadata->spec_count; i++)
 		project(plan->list.arena, metadata, &metadata->specs[i], filter, &projections[i]);
-	plan->deletes = ice_delete_index_new(plan->list.arena);
-	for (uint32_t i = 0; i < count && code == 0; i++)
+	if (plan->deletes == NULL)
+		plan->deletes = ice_delete_index_new(plan->list.arena);
+	for (uint32_t i = 0; i < count && code == 0 && added_by == ALL_FILES; i++)
 		if (manifests[i].content != 0 && (manifests[i].added_files != 0 || manifests[i].existing_files != 0))
 			code = add_deletes(plan, table, &manifests[i], err);
 	for (uint32_t i = 0; i < count && code == 0; i++) {
 		const struct ice_manifest *manifest = &manifests[i];
 		uint32_t spec = 0;
 		if (manifest->content != 0 || (manifest->added_files == 0 && manifest->existing_files == 0))
+			continue;
+		if (added_by != ALL_FILES && manifest->added_snapshot_id != added_by)
 			continue;
 		while (spec < metadata->spec_count && metadata->specs[spec].id != manifest->spec_id)
 			spec++;
@@ -267,11 +278,28 @@ static int plan_manifests(struct plan *plan, struct ice_table *table, const stru
 		else if (!manifest_may_match(manifest, &projections[spec]))
 			plan->list.manifests_skipped++;
 		else
-			code = add_files(plan, table, manifest, &projections[spec], filter, &files, &capacity, err);
+			code = add_files(plan, table, manifest, &projections[spec], filter, added_by, err);
 	}
-	if (code == 0)
-		plan->list.files = weir_arena_copy(plan->list.arena, files, plan->list.count * sizeof *files);
-	free(files);
+	return code;
+}
+
+static struct plan *plan_new(void)
+{
+	struct plan *plan = weir_zalloc(sizeof *plan);
+	plan->list.arena = weir_arena_new(0);
+	return plan;
+}
+
+/* Hands the list out, or frees it. */
+static int plan_end(struct plan *plan, int code, struct ice_file_list **ret_list)
+{
+	plan->list.files = weir_arena_copy(plan->list.arena, plan->files, plan->list.count * sizeof *plan->files);
+	free(plan->files);
+	plan->files = NULL;
+	if (code != 0)
+		ice_file_list_free(&plan->list);
+	else
+		*ret_list = &plan->list;
 	return code;
 }
 
@@ -289,15 +317,63 @@ int ice_plan(struct ice_table *table, int64_t snapshot_id, const struct expr_fil
 	int code = ice_table_manifests(table, snapshot, &cached, &manifests, &count, err);
 	if (code != 0)
 		return code;
-	struct plan *plan = weir_zalloc(sizeof *plan);
-	plan->list.arena = weir_arena_new(0);
-	code = plan_manifests(plan, table, manifests, count, filter, err);
+	struct plan *plan = plan_new();
+	code = plan_manifests(plan, table, manifests, count, filter, ALL_FILES, err);
 	ice_cached_release(cached);
-	if (code != 0)
-		ice_file_list_free(&plan->list);
-	else
-		*ret_list = &plan->list;
-	return code;
+	return plan_end(plan, code, ret_list);
+}
+
+int ice_plan_appends(struct ice_table *table, int64_t after, int64_t until, const struct expr_filter *filter,
+	struct ice_file_list **ret_list, struct weir_error *err)
+{
+	const struct ice_metadata *metadata = table->metadata;
+	const struct ice_snapshot *at = ice_metadata_snapshot(metadata, until);
+	if (at == NULL || (after != -1 && !ice_is_ancestor(metadata, after, until)))
+		return weir_fail_at(err, WEIR_E_NOT_FOUND, table->metadata_uri, WEIR_ERROR_NO_OFFSET,
+			"snapshot %lld is not there, or is no ancestor of the last one; it may have expired",
+			(long long)(at == NULL ? until : after));
+	struct plan *plan = plan_new();
+	int code = 0;
+	for (uint32_t steps = 0; at != NULL && at->id != after && code == 0 && steps <= metadata->snapshot_count;
+		steps++, at = ice_metadata_snapshot(metadata, at->parent_id)) {
+		struct ice_cached *cached;
+		const struct ice_manifest *manifests;
+		uint32_t count;
+		if (!weir_str_is(ice_summary(at, "operation"), "append"))
+			continue;
+		code = ice_table_manifests(table, at, &cached, &manifests, &count, err);
+		if (code == 0)
+			code = plan_manifests(plan, table, manifests, count, filter, at->id, err);
+		ice_cached_release(cached);
+	}
+	return plan_end(plan, code, ret_list);
+}
+
+struct ice_matcher {
+	const struct ice_metadata *metadata;
+	const struct weir_schema *schema;
+	const struct expr_filter *filter;
+	struct projection *projections; /* of each spec */
+};
+
+const struct ice_matcher *ice_matcher_new(
+	struct weir_arena *arena, struct ice_table *table, const struct expr_filter *filter)
+{
+	struct ice_matcher *matcher = weir_arena_zalloc(arena, sizeof *matcher);
+	const struct ice_metadata *metadata = table->metadata;
+	*matcher = (struct ice_matcher){metadata, ice_table_schema(table), filter, NULL};
+	matcher->projections = weir_arena_calloc(arena, metadata->spec_count, sizeof *matcher->projections);
+	for (uint32_t i = 0; i < metadata->spec_count; i++)
+		project(arena, metadata, &metadata->specs[i], filter, &matcher->projections[i]);
+	return matcher;
+}
+
+bool ice_matcher_file(const struct ice_matcher *matcher, const struct ice_data_file *file)
+{
+	for (uint32_t i = 0; i < matcher->metadata->spec_count; i++)
+		if (matcher->metadata->specs[i].id == file->spec_id)
+			return file_may_match(file, &matcher->projections[i], matcher->schema, matcher->filter);
+	return true;
 }
 
 void ice_file_list_free(struct ice_file_list *list)

@@ -64,8 +64,7 @@ static bool same_partition(const struct ice_data_file *a, const struct ice_data_
 	return true;
 }
 
-/* The one data file that a file of position deletes speaks of; size 0 where it is not known to be one. */
-static struct weir_str referenced(const struct ice_data_file *file)
+struct weir_str ice_referenced_file(const struct ice_data_file *file)
 {
 	if (file->referenced_data_file.size > 0)
 		return file->referenced_data_file;
@@ -100,7 +99,7 @@ int ice_delete_index_add(struct ice_delete_index *index, const struct ice_metada
 		return weir_fail_at(err, WEIR_E_CORRUPT, file->path, WEIR_ERROR_NO_OFFSET,
 			"a data file is listed in a manifest of deletes");
 	if (file->content == ICE_POSITION_DELETES)
-		path = referenced(file);
+		path = ice_referenced_file(file);
 	if (is_vector(file) && path.size == 0)
 		return weir_fail_at(err, WEIR_E_CORRUPT, file->path, WEIR_ERROR_NO_OFFSET,
 			"the deletion vector does not say which data file it is of");
@@ -133,7 +132,8 @@ static void find_in(
 	for (; entry != NULL; entry = entry->next) {
 		if (entry->hash != hash || !is_old_enough(entry->file, file))
 			continue;
-		if (by_path ? weir_str_equal(referenced(entry->file), file->path) : same_partition(entry->file, file)) {
+		if (by_path ? weir_str_equal(ice_referenced_file(entry->file), file->path)
+			    : same_partition(entry->file, file)) {
 			WEIR_GROW(found->files, found->count, found->capacity);
 			found->files[found->count++] = entry->file;
 		}

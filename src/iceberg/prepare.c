@@ -590,6 +590,14 @@ static struct ice_kv *copy_pairs(struct weir_arena *arena, const struct ice_kv *
 	return copy;
 }
 
+static struct weir_str *copy_texts(struct weir_arena *arena, const struct weir_str *texts, uint32_t count)
+{
+	struct weir_str *copy = weir_arena_calloc(arena, count, sizeof *copy);
+	for (uint32_t i = 0; i < count; i++)
+		copy[i] = weir_arena_str(arena, texts[i]);
+	return copy;
+}
+
 static struct ice_prepared *prepared_new(struct ice_table *base)
 {
 	struct ice_prepared *prepared = weir_zalloc(sizeof *prepared);
@@ -620,11 +628,9 @@ int ice_prepare(
 	struct ice_data_file *added = weir_arena_calloc(arena, edit->added_count, sizeof *added);
 	for (uint32_t i = 0; i < edit->added_count; i++)
 		added[i] = *ice_data_file_copy(arena, &edit->added[i]);
-	struct weir_str *removed = weir_arena_calloc(arena, edit->removed_count, sizeof *removed);
-	for (uint32_t i = 0; i < edit->removed_count; i++)
-		removed[i] = weir_arena_str(arena, edit->removed[i]);
 	prepared->edit.added = added;
-	prepared->edit.removed = removed;
+	prepared->edit.removed = copy_texts(arena, edit->removed, edit->removed_count);
+	prepared->edit.referenced = copy_texts(arena, edit->referenced, edit->referenced_count);
 	prepared->edit.summary = copy_pairs(arena, edit->summary, edit->summary_count);
 	struct ice_data_file *removed_deletes =
 		weir_arena_calloc(arena, edit->removed_delete_count, sizeof *removed_deletes);

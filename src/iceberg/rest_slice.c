@@ -92,3 +92,91 @@ int ice_slice_write(struct ice_table *table, struct weir_str column, const struc
 	ice_cached_release(cached);
 	return status;
 }
+
+/* ---- what its readers open ---- */
+
+static bool is_plain(struct weir_str value)
+{
+	for (size_t i = 0; i < value.size; i++) {
+		char c = value.data[i];
+		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' ||
+			    c == '-'))
+			return false;
+	}
+	return value.size > 0;
+}
+
+static int list_names(
+	struct ice_table *slice, struct weir_arena *arena, struct ice_slice_objects *objects, struct weir_error *err)
+{
+	const struct ice_snapshot *snapshot = ice_metadata_current(slice->metadata);
+	const struct ice_manifest *manifests;
+	struct ice_cached *cached;
+	struct weir_str name;
+	uint32_t count;
+	if (snapshot == NULL)
+		return 0;
+	int status = ice_table_manifests(slice, snapshot, &cached, &manifests, &count, err);
+	if (status != 0)
+		return status;
+	objects->names = weir_arena_calloc(arena, count + 1, sizeof *objects->names);
+	status = ice_file_name(slice, arena, snapshot->manifest_list, &name, err);
+	if (status == 0)
+		objects->names[objects->name_count++] = name.data;
+	for (uint32_t i = 0; i < count && status == 0; i++) {
+		status = ice_file_name(slice, arena, manifests[i].path, &name, err);
+		if (status == 0)
+			objects->names[objects->name_count++] = name.data;
+	}
+	ice_cached_release(cached);
+	return status;
+}
+
+/* Every file of the slice, and every delete file of those, lies in one of the folders. */
+static int check_places(struct ice_table *slice, const struct ice_slice_objects *objects,
+	const struct ice_data_file *file, struct weir_error *err)
+{
+	struct weir_arena *scratch = weir_arena_new(1024);
+	struct weir_str name;
+	bool found = false;
+	int status = ice_file_name(slice, scratch, file->path, &name, err);
+	for (uint32_t i = 0; i < objects->folder_count && status == 0 && !found; i++)
+		found = weir_str_has_prefix(name, weir_str_from(objects->folders[i])) &&
+			name.data[strlen(objects->folders[i])] == '/';
+	if (status == 0 && !found)
+		status = weir_fail_at(err, WEIR_E_UNSUPPORTED, file->path, WEIR_ERROR_NO_OFFSET,
+			"a file of the slice lies outside of the folders of its values");
+	weir_arena_free(scratch);
+	for (uint32_t i = 0; i < file->delete_count && status == 0; i++)
+		status = check_places(slice, objects, file->deletes[i], err);
+	return status;
+}
+
+int ice_slice_objects(struct ice_table *slice, struct weir_str column, const struct weir_str *values,
+	uint32_t value_count, struct weir_arena *arena, struct ice_slice_objects *ret_objects, struct weir_error *err)
+{
+	struct ice_file_list *list;
+	struct weir_str home;
+	*ret_objects = (struct ice_slice_objects){0};
+	int status = list_names(slice, arena, ret_objects, err);
+	if (status == 0)
+		status = store_name_of(slice->store, arena, slice->metadata->location, &home, err);
+	if (status != 0)
+		return status;
+	ret_objects->folders =
+		weir_arena_calloc(arena, value_count > 0 ? value_count : 1, sizeof *ret_objects->folders);
+	for (uint32_t i = 0; i < value_count; i++) {
+		if (!is_plain(values[i]))
+			return weir_fail(err, WEIR_E_UNSUPPORTED, "the value '%.*s' is written otherwise in a path",
+				WEIR_STR_ARG(values[i]));
+		ret_objects->folders[ret_objects->folder_count++] = weir_arena_printf(arena, "%.*s/data/%.*s=%.*s",
+			WEIR_STR_ARG(home), WEIR_STR_ARG(column), WEIR_STR_ARG(values[i]));
+	}
+	status = ice_plan(slice, -1, NULL, &list, err);
+	if (status != 0)
+		return status;
+	for (uint32_t i = 0; i < list->count && status == 0; i++)
+		status = check_places(slice, ret_objects, list->files[i], err);
+	ice_file_list_free(list);
+	return status;
+}

@@ -21,4 +21,15 @@ int ice_slice_write(struct ice_table *table, struct weir_str column, const struc
 	uint32_t value_count, const char *file, struct weir_arena *arena, struct ice_slice *ret_slice,
 	struct weir_error *err);
 
+/* What a reader of a slice opens, as names in the store: its list and manifests one by one, its data files by folders that
+ * hold such files alone. */
+struct ice_slice_objects {
+	const char **names, **folders;
+	uint32_t name_count, folder_count;
+};
+/* slice: the table as its readers see it. WEIR_E_UNSUPPORTED where a file of the slice lies elsewhere than in the folder that
+ * its value of the column has (`data/COLUMN=VALUE`), or a value does not stand for itself in a path. In arena. */
+int ice_slice_objects(struct ice_table *slice, struct weir_str column, const struct weir_str *values,
+	uint32_t value_count, struct weir_arena *arena, struct ice_slice_objects *ret_objects, struct weir_error *err);
+
 #endif

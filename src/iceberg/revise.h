@@ -58,7 +58,8 @@ enum ice_evolve_kind {
 	ICE_ADD_COLUMN,  /* path: where, type: its type; value: JSON of a default for older rows (version 3), or none */
 	ICE_DROP_COLUMN, /* path */
 	ICE_RENAME_COLUMN,  /* path, value: the new name */
-	ICE_PROMOTE,        /* path, type: int to long, float to double, a decimal to more digits */
+	ICE_PROMOTE,        /* path, type: int to long, float to double, a decimal to more digits; version 3: date to
+	                       timestamp or timestamp_ns, unknown to any type of a single value */
 	ICE_MAKE_OPTIONAL,  /* path */
 	ICE_SET_DOC,        /* path, value */
 	ICE_MOVE_FIRST,     /* path */
@@ -67,7 +68,8 @@ enum ice_evolve_kind {
 	ICE_DROP_PARTITION, /* path: the field's name */
 	ICE_SET_PROPERTY,   /* path: the key, value */
 	ICE_UNSET_PROPERTY,
-	ICE_UPGRADE, /* path: the format version, "2" or "3" */
+	ICE_UPGRADE,  /* path: the format version, "2" or "3" */
+	ICE_SET_SORT, /* path: "day(ts) desc, bucket(16, id) asc nulls last"; size 0: unsorted */
 };
 
 struct ice_evolve_step {
@@ -100,20 +102,5 @@ const struct weir_schema *ice_metadata_table_schema(enum ice_metadata_table whic
 typedef int ice_batch_fn(void *context, const struct weir_batch *batch, struct weir_error *err);
 int ice_metadata_table_scan(struct ice_table *table, enum ice_metadata_table which, int64_t snapshot_id,
 	ice_batch_fn *batch, void *context, struct weir_error *err);
-
-/* ---- changes between snapshots ---- */
-/*
- * The files that the snapshots after `from` (-1: the beginning) up to `to` (-1: main's) added or removed, in the order of their
- * snapshots; rewrites (operation replace) change no row and are passed over. WEIR_E_NOT_FOUND where `from` is no ancestor;
- * WEIR_E_UNSUPPORTED where a snapshot has delete files.
- */
-struct ice_change {
-	const struct ice_data_file *file;
-	const struct ice_snapshot *snapshot;
-	bool is_removed;
-};
-typedef int ice_change_fn(void *context, const struct ice_change *change, struct weir_error *err);
-int ice_changes(struct ice_table *table, int64_t from, int64_t to, ice_change_fn *change, void *context,
-	struct weir_error *err);
 
 #endif

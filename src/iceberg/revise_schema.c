@@ -10,6 +10,8 @@
 #include "iceberg/internal.h"
 #include "iceberg/revise.h"
 
+#define SORT_FIELDS_MAX 32
+
 struct change {
 	struct weir_arena *arena;
 	struct ice_metadata *next;
@@ -69,6 +71,19 @@ static bool in_struct(const struct place *place)
 
 /* ---- columns ---- */
 
+/* What other engines have and weir does not is refused by name. */
+static int parse_type(const struct change *change, struct weir_str text, struct weir_field *field)
+{
+	static const char *const others[] = {"variant", "geometry", "geography"};
+	if (weir_type_parse(text, field))
+		return 0;
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		if (weir_str_has_prefix(text, weir_str_from(others[i])))
+			return weir_fail(change->err, WEIR_E_UNSUPPORTED,
+				"weir neither reads nor writes columns of type %s", others[i]);
+	return weir_fail(change->err, WEIR_E_INPUT, "'%.*s' is not a type of a single value", WEIR_STR_ARG(text));
+}
+
 static int add_column(struct change *change, const struct ice_evolve_step *step)
 {
 	struct weir_str parent = {step->path.data, 0}, name = step->path;
@@ -94,14 +109,18 @@ static int add_column(struct change *change, const struct ice_evolve_step *step)
 			return weir_fail(change->err, WEIR_E_EXISTS, "the table has a column '%.*s' already",
 				WEIR_STR_ARG(step->path));
 	struct weir_field field = {.name = name, .id = ++change->next->last_column_id};
-	if (name.size == 0 || !weir_type_parse(step->type, &field))
-		return weir_fail(
-			change->err, WEIR_E_INPUT, "'%.*s' is not a type of a single value", WEIR_STR_ARG(step->type));
+	int status = name.size == 0 ? weir_fail(change->err, WEIR_E_INPUT, "a column needs a name")
+				    : parse_type(change, step->type, &field);
+	if (status != 0)
+		return status;
 	if (change->next->format_version < 3 &&
-		(field.type == WEIR_TIMESTAMP_NS || field.type == WEIR_TIMESTAMPTZ_NS || step->value.size > 0))
+		(field.type == WEIR_TIMESTAMP_NS || field.type == WEIR_TIMESTAMPTZ_NS || field.unknown ||
+			step->value.size > 0))
 		return weir_fail(change->err, WEIR_E_UNSUPPORTED,
-			"nanoseconds and defaults need format version 3; the table has %d",
+			"nanoseconds, unknown and defaults need format version 3; the table has %d",
 			change->next->format_version);
+	if (step->value.size > 0 && field.unknown)
+		return weir_fail(change->err, WEIR_E_INPUT, "a column of type unknown is null and has no default");
 	if (step->value.size > 0) {
 		int code = ice_default_check(&field, step->value, change->err);
 		if (code != 0)
@@ -176,23 +195,65 @@ static int rename_column(struct change *change, const struct ice_evolve_step *st
 	return 0;
 }
 
+/* May a column of one type become one of another (table specification, "Schema Evolution")? */
+static bool widens(const struct weir_field *from, const struct weir_field *to, int32_t format_version)
+{
+	if (from->unknown || to->unknown)
+		return from->unknown && format_version > 2;
+	if (from->type == WEIR_DATE)
+		return (to->type == WEIR_TIMESTAMP || to->type == WEIR_TIMESTAMP_NS) && format_version > 2;
+	if (from->type == WEIR_DECIMAL)
+		return to->type == WEIR_DECIMAL && to->scale == from->scale && to->precision >= from->precision;
+	return (from->type == WEIR_INT32 && to->type == WEIR_INT64) ||
+		(from->type == WEIR_FLOAT && to->type == WEIR_DOUBLE);
+}
+
+/* A date's partitions are the timestamp's only where the transform counts days or longer: in no spec may it be another. */
+static int check_date_partitions(struct change *change, const struct weir_field *field)
+{
+	for (uint32_t i = 0; i <= change->next->spec_count; i++) {
+		const struct ice_spec *spec = i < change->next->spec_count ? &change->next->specs[i] : &change->spec;
+		for (uint32_t j = 0; j < spec->field_count; j++) {
+			enum ice_transform_kind kind = spec->fields[j].transform.kind;
+			if (spec->fields[j].source_id == field->id && kind != ICE_YEAR && kind != ICE_MONTH &&
+				kind != ICE_DAY && kind != ICE_VOID)
+				return weir_fail(change->err, WEIR_E_INPUT,
+					"column '%.*s' cannot become a timestamp: the values of partition field "
+					"'%.*s' would be others",
+					WEIR_STR_ARG(field->name), WEIR_STR_ARG(spec->fields[j].name));
+		}
+	}
+	return 0;
+}
+
+/* The default "2025-02-01" as "2025-02-01T00:00:00". */
+static struct weir_str midnight(struct change *change, struct weir_str json)
+{
+	if (json.size < 2)
+		return json;
+	return weir_str_from(weir_arena_printf(change->arena, "%.*sT00:00:00\"", (int)(json.size - 1), json.data));
+}
+
 static int promote(struct change *change, const struct ice_evolve_step *step, const struct place *place)
 {
 	struct weir_field *field = &(*place->fields)[place->index], wanted = *field;
 	char old[128];
-	bool fits = weir_type_parse(step->type, &wanted) &&
-		((field->type == WEIR_INT32 && wanted.type == WEIR_INT64) ||
-			(field->type == WEIR_FLOAT && wanted.type == WEIR_DOUBLE) ||
-			(field->type == WEIR_DECIMAL && wanted.type == WEIR_DECIMAL && wanted.scale == field->scale &&
-				wanted.precision >= field->precision));
-	if (!fits)
-		return weir_fail(change->err, WEIR_E_INPUT,
+	int code = parse_type(change, step->type, &wanted);
+	if (code == 0 && !widens(field, &wanted, change->next->format_version))
+		code = weir_fail(change->err, WEIR_E_INPUT,
 			"column '%.*s' is %s and cannot become '%.*s': int becomes long, float double, decimals get "
-			"more "
-			"digits",
+			"more digits; in format version 3 a date becomes a timestamp, unknown any type",
 			WEIR_STR_ARG(step->path), weir_type_name(field, old, sizeof old), WEIR_STR_ARG(step->type));
-	*field = wanted;
-	return 0;
+	if (code == 0 && field->type == WEIR_DATE) {
+		code = check_date_partitions(change, field);
+		wanted.initial_default = midnight(change, field->initial_default);
+		wanted.write_default = midnight(change, field->write_default);
+	}
+	if (code == 0 && field->type == WEIR_DATE && wanted.initial_default.size > 0)
+		code = ice_default_check(&wanted, wanted.initial_default, change->err);
+	if (code == 0)
+		*field = wanted;
+	return code;
 }
 
 static int move_column(struct change *change, const struct ice_evolve_step *step, const struct place *place)
@@ -322,6 +383,13 @@ static bool takes(struct ice_transform transform, enum weir_type type)
 	}
 }
 
+/* May the transform be one of the column in a partition spec or sort order? */
+static bool is_source(const struct weir_field *source, const struct place *place, struct ice_transform transform)
+{
+	return !weir_type_is_nested(source->type) && !source->unknown && in_struct(place) &&
+		takes(transform, source->type);
+}
+
 static int add_partition(struct change *change, const struct ice_evolve_step *step)
 {
 	struct ice_transform transform;
@@ -335,7 +403,7 @@ static int add_partition(struct change *change, const struct ice_evolve_step *st
 	const struct weir_field *source = &(*place.fields)[place.index];
 	struct weir_str name =
 		step->value.size > 0 ? step->value : weir_str_from(default_name(change, column, transform));
-	if (weir_type_is_nested(source->type) || !in_struct(&place) || !takes(transform, source->type))
+	if (!is_source(source, &place, transform))
 		return weir_fail(change->err, WEIR_E_INPUT, "'%.*s' does not fit the type of its column",
 			WEIR_STR_ARG(step->path));
 	for (uint32_t i = 0; i < change->spec.field_count; i++)
@@ -366,6 +434,114 @@ static int drop_partition(struct change *change, const struct ice_evolve_step *s
 		}
 	return weir_fail(
 		change->err, WEIR_E_NOT_FOUND, "the table has no partition field '%.*s'", WEIR_STR_ARG(step->path));
+}
+
+/* ---- the sort order ---- */
+
+static struct weir_str trim(struct weir_str text)
+{
+	while (text.size > 0 && text.data[0] == ' ')
+		text = (struct weir_str){text.data + 1, text.size - 1};
+	while (text.size > 0 && text.data[text.size - 1] == ' ')
+		text.size--;
+	return text;
+}
+
+/* The part before the first `by` outside of parentheses; *rest becomes what is behind it. */
+static struct weir_str take_until(struct weir_str *rest, char by)
+{
+	struct weir_str all = trim(*rest);
+	size_t end = 0;
+	int depth = 0;
+	for (; end < all.size && (all.data[end] != by || depth > 0); end++)
+		depth += (all.data[end] == '(') - (all.data[end] == ')');
+	size_t skip = end + (end < all.size);
+	*rest = trim((struct weir_str){all.data + skip, all.size - skip});
+	return trim((struct weir_str){all.data, end});
+}
+
+/* "desc nulls last" and the like: nulls are first where the order ascends, unless it says otherwise. */
+static bool parse_direction(struct weir_str words, struct ice_sort_field *field)
+{
+	struct weir_str rest = words, first = take_until(&rest, ' ');
+	field->descending = weir_str_is(first, "desc");
+	if (!field->descending && !weir_str_is(first, "asc"))
+		rest = words;
+	field->nulls_last = weir_str_is(rest, "nulls last") || (rest.size == 0 && field->descending);
+	return rest.size == 0 || weir_str_is(rest, "nulls first") || weir_str_is(rest, "nulls last");
+}
+
+static int parse_sort_field(struct change *change, struct weir_str item, struct ice_sort_field *ret_field)
+{
+	struct weir_str words = item, expression = take_until(&words, ' '), column;
+	struct ice_transform transform;
+	struct place place;
+	int code = parse_partition(change, expression, &transform, &column);
+	if (code != 0)
+		return code;
+	if (!find_place(change, column, &place))
+		return no_column(change, column);
+	const struct weir_field *source = &(*place.fields)[place.index];
+	*ret_field = (struct ice_sort_field){.source_id = source->id, .transform = transform};
+	if (!is_source(source, &place, transform))
+		return weir_fail(change->err, WEIR_E_INPUT, "'%.*s' does not fit the type of its column",
+			WEIR_STR_ARG(expression));
+	if (!parse_direction(words, ret_field))
+		return weir_fail(change->err, WEIR_E_INPUT,
+			"'%.*s' is no order: asc or desc, then nulls first or nulls last", WEIR_STR_ARG(words));
+	return 0;
+}
+
+static bool same_order(const struct ice_sort_order *a, const struct ice_sort_order *b)
+{
+	bool same = a->field_count == b->field_count;
+	for (uint32_t i = 0; same && i < a->field_count; i++)
+		same = a->fields[i].source_id == b->fields[i].source_id &&
+			a->fields[i].transform.kind == b->fields[i].transform.kind &&
+			a->fields[i].transform.parameter == b->fields[i].transform.parameter &&
+			a->fields[i].transform.kind != ICE_UNKNOWN_TRANSFORM &&
+			a->fields[i].descending == b->fields[i].descending &&
+			a->fields[i].nulls_last == b->fields[i].nulls_last;
+	return same;
+}
+
+/* An order that the table had before is taken again; 0 is the id of no order. */
+static void put_order(struct change *change, struct ice_sort_order order)
+{
+	struct ice_metadata *next = change->next;
+	int32_t largest = 0;
+	for (uint32_t i = 0; i < next->sort_order_count; i++) {
+		largest = next->sort_orders[i].id > largest ? next->sort_orders[i].id : largest;
+		if (same_order(&next->sort_orders[i], &order)) {
+			next->default_sort_order_id = next->sort_orders[i].id;
+			return;
+		}
+	}
+	struct ice_sort_order *orders = weir_arena_calloc(change->arena, next->sort_order_count + 1, sizeof *orders);
+	if (next->sort_order_count > 0)
+		memcpy(orders, next->sort_orders, next->sort_order_count * sizeof *orders);
+	order.id = order.field_count > 0 ? largest + 1 : 0;
+	orders[next->sort_order_count++] = order;
+	next->sort_orders = orders;
+	next->default_sort_order_id = order.id;
+}
+
+static int set_sort(struct change *change, const struct ice_evolve_step *step)
+{
+	struct ice_sort_order order = {0};
+	struct weir_str rest = trim(step->path);
+	order.fields = weir_arena_calloc(change->arena, SORT_FIELDS_MAX, sizeof *order.fields);
+	while (rest.size > 0) {
+		struct weir_str item = take_until(&rest, ',');
+		if (order.field_count == SORT_FIELDS_MAX)
+			return weir_fail(
+				change->err, WEIR_E_LIMIT, "a sort order has at most %d fields", SORT_FIELDS_MAX);
+		int code = parse_sort_field(change, item, &order.fields[order.field_count++]);
+		if (code != 0)
+			return code;
+	}
+	put_order(change, order);
+	return 0;
 }
 
 /* ---- properties and version ---- */
@@ -461,6 +637,18 @@ static void put_spec(struct change *change)
 	next->specs = specs;
 }
 
+/* What is written as JSON must be text. */
+static int check_text(const struct change *change, const struct ice_evolve_step *step)
+{
+	const struct weir_str texts[] = {step->path, step->type, step->value};
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+		if (texts[i].size > 0 &&
+			(!weir_utf8_valid(texts[i]) || memchr(texts[i].data, '\0', texts[i].size) != NULL))
+			return weir_fail(
+				change->err, WEIR_E_INPUT, "a name or value is not UTF-8, or holds a zero byte");
+	return 0;
+}
+
 int ice_revise_evolve(void *evolution, struct weir_arena *arena, const struct ice_metadata *base,
 	struct ice_metadata *next, struct weir_error *err)
 {
@@ -473,6 +661,9 @@ int ice_revise_evolve(void *evolution, struct weir_arena *arena, const struct ic
 	int code = 0;
 	for (uint32_t i = 0; i < wanted->count && code == 0; i++) {
 		const struct ice_evolve_step *step = &wanted->steps[i];
+		code = check_text(&change, step);
+		if (code != 0)
+			break;
 		switch (step->kind) {
 		case ICE_ADD_PARTITION:
 			code = add_partition(&change, step);
@@ -488,6 +679,9 @@ int ice_revise_evolve(void *evolution, struct weir_arena *arena, const struct ic
 			break;
 		case ICE_UPGRADE:
 			code = upgrade(&change, step);
+			break;
+		case ICE_SET_SORT:
+			code = set_sort(&change, step);
 			break;
 		default:
 			code = change_column(&change, step);

@@ -45,7 +45,10 @@ int ice_table_load(struct store *store, struct control *control, struct ice_cach
 /* The version in a given metadata file. */
 int ice_table_open(struct store *store, struct ice_cache *cache, struct ice_name name, struct weir_str metadata_uri,
 	struct ice_table **ret_table, struct weir_error *err);
-/* The same for a table whose folder was moved or copied: what its metadata says of places is taken relative to the
+/* A version from its metadata's text, as a REST catalog hands it out; metadata_uri may be "". */
+int ice_table_from_json(struct store *store, struct ice_cache *cache, struct ice_name name,
+	struct weir_str metadata_uri, struct weir_str json, struct ice_table **ret_table, struct weir_error *err);
+/* As ice_table_open, of a table whose folder was moved or copied: what its metadata says of places is taken relative to the
  * folder above the metadata file's. To be read only. */
 int ice_table_open_moved(struct store *store, struct ice_cache *cache, struct ice_name name,
 	struct weir_str metadata_uri, struct ice_table **ret_table, struct weir_error *err);
@@ -76,6 +79,17 @@ void ice_file_list_free(struct ice_file_list *list);
  * referenced file): whoever reads it by other ways than ice_reader must look at them. */
 int ice_plan(struct ice_table *table, int64_t snapshot_id, const struct expr_filter *filter,
 	struct ice_file_list **ret_list, struct weir_error *err);
+/* The data files that append snapshots added after the snapshot `after` (-1: from the first) up to `until`, whether they
+ * are live still or not: an incremental scan of appends. Other operations are passed over, deletes too. WEIR_E_NOT_FOUND
+ * where `after` is no ancestor of `until`, or one of them is not there. */
+int ice_plan_appends(struct ice_table *table, int64_t after, int64_t until, const struct expr_filter *filter,
+	struct ice_file_list **ret_list, struct weir_error *err);
+/* A filter ready to be held against single files of the table, as ice_plan does; in arena. filter outlives it. */
+struct ice_matcher;
+const struct ice_matcher *ice_matcher_new(
+	struct weir_arena *arena, struct ice_table *table, const struct expr_filter *filter);
+/* Could any row of the file match? */
+bool ice_matcher_file(const struct ice_matcher *matcher, const struct ice_data_file *file);
 /* The decoded footer of a data file, shared by the cache; release with ice_footer_release. WEIR_E_UNSUPPORTED for a file
  * with deletes: its bytes are not its rows. */
 struct ice_footer;
@@ -150,6 +164,10 @@ struct ice_edit {
 	struct weir_str prefix;                      /* of manifests', lists' and metadata files' names */
 	const struct ice_data_file *removed_deletes; /* live delete files, told apart by path and content_offset */
 	uint32_t removed_delete_count;
+	const struct weir_str
+		*referenced; /* data files whose rows are deleted, where no added file says so: position deletes
+	                                       of several. They must be live */
+	uint32_t referenced_count;
 	bool rewrite_manifests;       /* every manifest is written anew, however large */
 	int64_t data_sequence_number; /* of added data files; 0: the new snapshot's. A rewrite gives the one of what it
 	                                       read, so that equality deletes that came meanwhile still apply */

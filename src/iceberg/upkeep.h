@@ -5,6 +5,8 @@
 #ifndef WEIR_ICEBERG_UPKEEP_H
 #define WEIR_ICEBERG_UPKEEP_H
 
+#include <stdatomic.h>
+
 #include "iceberg/table.h"
 
 enum ice_compact_order {
@@ -19,11 +21,16 @@ struct ice_compact_options {
 	enum ice_compact_order order;
 	const int32_t *columns; /* field ids of top-level columns */
 	uint32_t column_count;
-	uint64_t target_bytes;  /* 0: 128 MiB */
-	uint64_t commit_bytes;  /* 0: 1 GiB; a commit is due once so much was rewritten */
-	uint64_t memory_bytes;  /* 0: 256 MiB; rows that are sorted at once */
-	bool all;               /* also files that are large enough, in one spec, and without deletes */
-	struct weir_str prefix; /* of file names; commit n appends "-n" */
+	uint64_t target_bytes; /* 0: 128 MiB */
+	uint64_t commit_bytes; /* 0: 1 GiB; a commit is due once so much was rewritten */
+	uint64_t memory_bytes; /* 0: 256 MiB; rows that are sorted at once */
+	bool all;              /* also files that are large enough, in one spec, and without deletes */
+	/* For a job that comes again and again, so that rows are rewritten rarely: small files are joined by five and more, a file
+	 * only with smaller ones that together are half as large; deletes are applied to a file that has five delete files, or where
+	 * they take a tenth of its rows; an older layout alone is no reason. */
+	bool is_gentle;
+	const atomic_bool *stop; /* true: ends with WEIR_E_CANCELLED, as after the last commit. NULL: never */
+	struct weir_str prefix;  /* of file names; commit n appends "-n" */
 	int64_t now_ms;
 };
 
@@ -42,7 +49,7 @@ typedef void ice_compact_progress_fn(void *context, const struct ice_compact_cou
 
 /*
  * Rewrites, partition by partition, files that are small, of an older partition spec, or that deletes apply to, into files of
- * the default spec; deletes are applied, and vectors that are spent go. Rows keep their ids (version 3), files the sequence
+ * the default spec; deletes are applied, and delete files of any kind go with the last of the files that they apply to. Rows keep their ids (version 3), files the sequence
  * number of what was read, so that equality deletes that come meanwhile still apply. Memory: one batch, or memory_bytes.
  */
 int ice_compact(struct ice_table *table, const struct ice_compact_options *options, ice_commit_edit_fn *commit,

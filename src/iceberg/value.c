@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/time.h"
 #include "iceberg/internal.h"
 
 static void encode_decimal(int64_t value, struct weir_buf *out)
@@ -73,6 +74,13 @@ static double float_of(const char *data)
 	return (double)number;
 }
 
+static bool midnight(int32_t day, enum weir_type type, struct expr_value *ret_value)
+{
+	int64_t unit = type == WEIR_TIMESTAMP ? WEIR_US_PER_DAY : WEIR_US_PER_DAY * 1000;
+	ret_value->kind = EXPR_INTEGER;
+	return !__builtin_mul_overflow(day, unit, &ret_value->u.integer);
+}
+
 bool ice_value_decode(struct weir_str bytes, const struct weir_field *field, struct expr_value *ret_value)
 {
 	switch (field->type) {
@@ -81,13 +89,16 @@ bool ice_value_decode(struct weir_str bytes, const struct weir_field *field, str
 			return false;
 		*ret_value = (struct expr_value){.kind = EXPR_BOOLEAN, .u.boolean = bytes.data[0] != 0};
 		return true;
+	case WEIR_TIMESTAMP:
+	case WEIR_TIMESTAMP_NS:
+		if (bytes.size == 4) /* the bound was written while the column was one of dates */
+			return midnight((int32_t)weir_le32(bytes.data), field->type, ret_value);
+		__attribute__((fallthrough));
 	case WEIR_INT32:
 	case WEIR_DATE:
 	case WEIR_INT64:
 	case WEIR_TIME:
-	case WEIR_TIMESTAMP:
 	case WEIR_TIMESTAMPTZ:
-	case WEIR_TIMESTAMP_NS:
 	case WEIR_TIMESTAMPTZ_NS:
 		/* 4 bytes in a long column: the bound was written before the column was widened. */
 		if (bytes.size != 4 && (bytes.size != 8 || field->type == WEIR_INT32 || field->type == WEIR_DATE))

@@ -15,6 +15,7 @@ enum {
 	K_WAREHOUSE,
 	K_CONTROL,
 	K_LOG,
+	K_MAINTAIN,
 	K_LOOKUPS,
 	K_STREAMS,
 	K_TABLES,
@@ -22,8 +23,8 @@ enum {
 	K_QUERY,
 	K_COUNT
 };
-static const char *const top_keys[K_COUNT] = {
-	"weir", "lake", "serve", "warehouse", "control", "log", "lookups", "streams", "tables", "consent", "query"};
+static const char *const top_keys[K_COUNT] = {"weir", "lake", "serve", "warehouse", "control", "log", "maintain",
+	"lookups", "streams", "tables", "consent", "query"};
 
 /* path as an absolute one, whether it exists or not; in arena. */
 static int absolute_path(struct weir_arena *arena, const char *path, char **ret_path, struct weir_error *err)
@@ -181,6 +182,8 @@ static int read_document(struct lake_yaml *yaml, const char *data_directory, str
 	code = read_places(yaml, top, err);
 	if (code == 0)
 		code = read_serve_and_log(yaml, top[K_SERVE], top[K_LOG], err);
+	if (code == 0)
+		code = lake_read_maintain(yaml, top[K_MAINTAIN], err);
 	if (code == 0)
 		code = lake_read_lookups(yaml, top[K_LOOKUPS], err);
 	if (code == 0)

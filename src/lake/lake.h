@@ -113,8 +113,23 @@ struct lake_s3 {
 	const char *endpoint, *region;
 	enum lake_s3_style style;
 	const char *access_key, *secret_key, *session_token;
-	uint64_t cache_bytes; /* of local copies; 0: the default */
+	const char *sts_endpoint, *sts_role; /* of the service that gives clients keys of their own */
+	uint64_t cache_bytes;                /* of local copies; 0: the default */
 };
+
+/* Upkeep of the tables that others create through the catalog (jobs/maintain.h); their own properties go before it. */
+struct lake_maintain {
+	int64_t every_us; /* how often each is looked at; 0: they are left alone */
+	uint64_t target_bytes;
+	uint32_t snapshots_keep; /* of each branch */
+	int64_t snapshot_age_us; /* how long a snapshot is kept at least, */
+	int64_t readers_us;      /* and how long after another took its place */
+	int64_t orphans_us;      /* how old a file is that no version names, before it is removed */
+};
+#define LAKE_MAINTAIN_DEFAULT \
+	((struct lake_maintain){600000000LL, 128U << 20, 1, 5 * 86400000000LL, 3600000000LL, 3 * 86400000000LL})
+#define LAKE_MAINTAIN_EVERY_LEAST_US   1000000LL    /* a second */
+#define LAKE_MAINTAIN_ORPHANS_LEAST_US 3600000000LL /* an hour: a writer's files wait that long for its commit */
 
 struct lake {
 	struct weir_arena *arena;
@@ -133,6 +148,7 @@ struct lake {
 	const struct lake_consent *consents;
 	const struct lake_query *queries;
 	uint32_t lookup_count, stream_count, table_count, consent_count, query_count;
+	struct lake_maintain maintain;
 };
 
 /* path: a folder with lake.yaml, or the file. data_directory NULL: ./weir-data/NAME. ${DATA}, ${env:NAME} and ${file:PATH} are resolved. */

@@ -87,6 +87,7 @@ bool lake_is_identifier(struct weir_str text);
 
 /* The sections; each fills its part of yaml->lake. node may be NULL: absent. */
 int lake_read_warehouse(struct lake_yaml *yaml, struct fy_node *node, struct weir_error *err);
+int lake_read_maintain(struct lake_yaml *yaml, struct fy_node *node, struct weir_error *err);
 int lake_read_lookups(struct lake_yaml *yaml, struct fy_node *node, struct weir_error *err);
 int lake_read_streams(struct lake_yaml *yaml, struct fy_node *node, struct weir_error *err);
 int lake_read_consents(struct lake_yaml *yaml, struct fy_node *node, struct weir_error *err); /* before tables */

@@ -4,9 +4,21 @@
  */
 #include "lake/lake_int.h"
 
-enum { K_URI, K_ENDPOINT, K_REGION, K_STYLE, K_ACCESS_KEY, K_SECRET_KEY, K_SESSION_TOKEN, K_CACHE, K_COUNT };
-static const char *const keys[K_COUNT] = {
-	"uri", "endpoint", "region", "style", "access_key", "secret_key", "session_token", "cache"};
+enum {
+	K_URI,
+	K_ENDPOINT,
+	K_REGION,
+	K_STYLE,
+	K_ACCESS_KEY,
+	K_SECRET_KEY,
+	K_SESSION_TOKEN,
+	K_CACHE,
+	K_STS_ENDPOINT,
+	K_STS_ROLE,
+	K_COUNT
+};
+static const char *const keys[K_COUNT] = {"uri", "endpoint", "region", "style", "access_key", "secret_key",
+	"session_token", "cache", "sts_endpoint", "sts_role"};
 
 static int read_text(const struct lake_yaml *yaml, struct fy_node *node, const char **ret_text, struct weir_error *err)
 {
@@ -14,6 +26,17 @@ static int read_text(const struct lake_yaml *yaml, struct fy_node *node, const c
 	int code = lake_yaml_text(yaml, node, &text, err);
 	if (code == 0 && text.size > 0)
 		*ret_text = text.data;
+	return code;
+}
+
+static int read_endpoint(
+	const struct lake_yaml *yaml, struct fy_node *node, const char **ret_text, struct weir_error *err)
+{
+	int code = read_text(yaml, node, ret_text, err);
+	if (code == 0 && *ret_text != NULL && strncmp(*ret_text, "http://", 7) != 0 &&
+		strncmp(*ret_text, "https://", 8) != 0)
+		return lake_yaml_fail(
+			yaml, node, WEIR_E_INPUT, err, "an endpoint is written http://HOST:PORT or https://HOST");
 	return code;
 }
 
@@ -70,11 +93,11 @@ static int read_bucket(struct lake_yaml *yaml, struct fy_node *node, struct weir
 		code = lake_yaml_fail(yaml, values[K_URI] != NULL ? values[K_URI] : node, WEIR_E_INPUT, err,
 			"a warehouse with settings is a bucket: uri: s3://bucket/prefix");
 	if (code == 0)
-		code = read_text(yaml, values[K_ENDPOINT], &s3->endpoint, err);
-	if (code == 0 && s3->endpoint != NULL && strncmp(s3->endpoint, "http://", 7) != 0 &&
-		strncmp(s3->endpoint, "https://", 8) != 0)
-		code = lake_yaml_fail(yaml, values[K_ENDPOINT], WEIR_E_INPUT, err,
-			"an endpoint is written http://HOST:PORT or https://HOST");
+		code = read_endpoint(yaml, values[K_ENDPOINT], &s3->endpoint, err);
+	if (code == 0)
+		code = read_endpoint(yaml, values[K_STS_ENDPOINT], &s3->sts_endpoint, err);
+	if (code == 0)
+		code = read_text(yaml, values[K_STS_ROLE], &s3->sts_role, err);
 	if (code == 0)
 		code = read_text(yaml, values[K_REGION], &s3->region, err);
 	if (code == 0)

@@ -208,14 +208,47 @@ void call_finish(struct serve_call *call, int rc, const struct weir_error *err)
 	call->transport.finish(call, complete);
 }
 
+static int run_handler(struct serve_call *call, struct weir_error *err)
+{
+	int rc = 0;
+	if (call->again_until_us == 0) {
+		rc = call_check_parameters(call, err);
+		if (rc == 0 && call->route->body == SERVE_MEMORY)
+			rc = call_inflate_body(call, err);
+	}
+	return rc == 0 ? call->route->handler(call, err) : rc;
+}
+
+static bool is_asked_again(struct serve_call *call, int rc, const struct weir_error *err)
+{
+	struct weir_clock clock = weir_clock_system();
+	if (rc != WEIR_E_BUSY || strcmp(err->object, CATALOG_REMOVALS) != 0 || call->started ||
+		__atomic_load_n(&call->app->stopping, __ATOMIC_ACQUIRE))
+		return false;
+	int64_t now_us = weir_steady_us(&clock);
+	if (call->again_until_us == 0)
+		call->again_until_us = now_us + CATALOG_WAIT_MS * WEIR_US_PER_MS;
+	return now_us < call->again_until_us;
+}
+
 void call_run(struct serve_call *call)
 {
-	struct weir_error err = WEIR_ERROR_INIT;
-	int rc = call_check_parameters(call, &err);
-	if (rc == 0 && call->route->body == SERVE_MEMORY)
-		rc = call_inflate_body(call, &err);
-	if (rc == 0)
-		rc = call->route->handler(call, &err);
-	if (rc != SERVE_LATER)
-		call_finish(call, rc, &err);
+	for (;;) {
+		struct weir_error err = WEIR_ERROR_INIT;
+		struct pool *pool = call->app->pools[call->route->run];
+		int rc = run_handler(call, &err);
+		bool again = is_asked_again(call, rc, &err);
+		if (again) { /* nothing of an answer stays */
+			call->out.size = 0;
+			call->header_count = 0;
+		}
+		if (again && pool != NULL && pool_submit_again(pool, call))
+			return;
+		if (!again || pool != NULL) {
+			if (rc != SERVE_LATER)
+				call_finish(call, rc, &err);
+			return;
+		}
+		nanosleep(&(struct timespec){.tv_nsec = SERVE_AGAIN_MS * 1000000L}, NULL); /* the caller's own thread */
+	}
 }

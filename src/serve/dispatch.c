@@ -55,6 +55,7 @@ static bool prepare(struct serve_call *call, const struct serve_request *request
 	call->accept = request_header(request, "Accept");
 	call->if_match = request_header(request, "If-Match");
 	call->if_none_match = request_header(request, "If-None-Match");
+	call->delegation = request_header(request, "X-Iceberg-Access-Delegation");
 	call->no_gzip = true;
 	if (url_query(call->arena, query, call->parameters, &call->parameter_count, &err) < 0) {
 		problem_reply_error(call, &err);

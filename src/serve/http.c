@@ -331,6 +331,7 @@ static bool begin_request(struct exchange *exchange, const char *method)
 	call->accept_encoding = header(exchange, "Accept-Encoding");
 	call->if_match = header(exchange, "If-Match");
 	call->if_none_match = header(exchange, "If-None-Match");
+	call->delegation = header(exchange, "X-Iceberg-Access-Delegation");
 	struct weir_str query = {0};
 	if (question != NULL)
 		query = (struct weir_str){question + 1, target.size - call->path.size - 1};

@@ -3,7 +3,7 @@
  *
  * iceberg_routes.c     the table of routes           iceberg_answer.c     JSON answers, errors in its form
  * iceberg_config.c     config, OAuth2, metrics       iceberg_namespaces.c
- * iceberg_tables.c     tables, transactions, views
+ * iceberg_tables.c     tables, transactions, views     iceberg_plan.c       scans planned here
  *
  * Clients send parameters and headers that this version of the API does not know: they are passed over.
  */
@@ -13,7 +13,8 @@
 #include "access/catalog.h"
 #include "serve/serve_int.h"
 
-#define ICEBERG_ROOT "/iceberg/v1"
+#define ICEBERG_ROOT    "/iceberg/v1"
+#define ICEBERG_NO_KEYS "Weir-No-Storage-Credentials" /* why there are none, in the answer of who asked for some */
 
 /* ---- iceberg_routes.c ---- */
 void iceberg_routes_fill(struct router *router);
@@ -45,6 +46,7 @@ serve_handler iceberg_ns_list, iceberg_ns_create, iceberg_ns_load, iceberg_ns_ex
 serve_handler iceberg_table_list, iceberg_table_create, iceberg_table_register, iceberg_table_load,
 	iceberg_table_exists, iceberg_table_commit, iceberg_table_drop, iceberg_table_rename, iceberg_table_credentials,
 	iceberg_transaction;
+serve_handler iceberg_plan, iceberg_plan_fetch, iceberg_plan_cancel, iceberg_plan_task;
 serve_handler iceberg_view_list, iceberg_view_create, iceberg_view_load, iceberg_view_exists, iceberg_view_replace,
 	iceberg_view_drop, iceberg_view_rename, iceberg_view_register;
 

@@ -2,6 +2,8 @@
  * know. */
 #include "serve/iceberg.h"
 
+#include <stdlib.h>
+
 #define PAGE_MAX 10000
 
 bool iceberg_is_path(struct weir_str path)
@@ -184,9 +186,49 @@ int iceberg_reply_page(struct serve_call *call, const char *key, struct catalog_
 	return iceberg_reply(call, 200, body);
 }
 
+/* The table's wish how its scans are planned, where it has one. DuckDB takes any config for that of an object store, which
+ * has a region: a table in a folder gets one along. */
+static void write_planning(const struct catalog_entry *entry, struct weir_json *json)
+{
+	static const char key[] = "scan-planning-mode";
+	if (memmem(entry->metadata.data, entry->metadata.size, key, sizeof key - 1) == NULL)
+		return;
+	json_t *metadata = json_loadb(entry->metadata.data, entry->metadata.size, 0, NULL);
+	const char *mode = json_string_value(json_object_get(json_object_get(metadata, "properties"), key));
+	const char *location = json_string_value(json_object_get(metadata, "location"));
+	if (mode != NULL && (strcmp(mode, "server") == 0 || strcmp(mode, "client") == 0)) {
+		weir_json_key_cstring(json, key, mode);
+		if (location != NULL && (location[0] == '/' || strncmp(location, "file:", 5) == 0))
+			weir_json_key_cstring(json, "client.region", "us-east-1");
+	}
+	json_decref(metadata);
+}
+
+/* Older clients look for keys in config alone. */
+static void write_config(const struct catalog_entry *entry, struct weir_json *json)
+{
+	const char *key;
+	json_t *value;
+	weir_json_key(json, "config");
+	weir_json_object(json);
+	write_planning(entry, json);
+	json_object_foreach(json_object_get(json_array_get(entry->credentials, 0), "config"), key, value)
+		weir_json_key_cstring(json, key, json_string_value(value));
+	weir_json_object_end(json);
+	if (entry->credentials == NULL)
+		return;
+	char *text = json_dumps(entry->credentials, JSON_COMPACT);
+	WEIR_ASSERT(text != NULL);
+	weir_json_key(json, "storage-credentials");
+	weir_json_raw(json, weir_str_from(text));
+	free(text);
+}
+
 int iceberg_reply_entry(struct serve_call *call, struct catalog_entry *take_entry, bool with_config)
 {
 	call_reply(call, 200, "application/json");
+	if (take_entry->no_credentials != NULL)
+		call_header(call, ICEBERG_NO_KEYS, weir_str_from(take_entry->no_credentials));
 	if (take_entry->etag[0] != '\0')
 		call_header(call, "ETag", weir_str_from(take_entry->etag));
 	struct weir_json json = weir_json_to(&call->out);
@@ -198,11 +240,8 @@ int iceberg_reply_entry(struct serve_call *call, struct catalog_entry *take_entr
 		weir_json_null(&json);
 	weir_json_key(&json, "metadata");
 	weir_json_raw(&json, weir_buf_str(&take_entry->metadata));
-	if (with_config) {
-		weir_json_key(&json, "config");
-		weir_json_object(&json);
-		weir_json_object_end(&json);
-	}
+	if (with_config)
+		write_config(take_entry, &json);
 	weir_json_object_end(&json);
 	catalog_entry_done(take_entry);
 	return 0;

@@ -1,6 +1,8 @@
 /* /iceberg/v1/namespaces/{namespace}/tables..., and what tables and views have in common. */
 #include "serve/iceberg.h"
 
+#include "iceberg/rest_document.h"
+
 static int list(struct serve_call *call, enum catalog_kind kind, struct weir_error *err)
 {
 	struct catalog_page page;
@@ -17,6 +19,30 @@ static int list(struct serve_call *call, enum catalog_kind kind, struct weir_err
 	return status;
 }
 
+/* X-Iceberg-Access-Delegation: a list of what the client can do with. Remote signing is not offered. */
+static bool wants_keys(const struct serve_call *call)
+{
+	static const char vended[] = "vended-credentials";
+	return call->delegation.size > 0 &&
+		memmem(call->delegation.data, call->delegation.size, vended, sizeof vended - 1) != NULL;
+}
+
+/* With keys for the table's files, where the client asks for some. made: what happened is answered, keys or not. */
+static int reply_table(struct serve_call *call, struct catalog_name name, bool made, struct catalog_entry *take_entry,
+	struct weir_error *err)
+{
+	struct catalog_load load = {.caller = &call->identity};
+	int status = wants_keys(call) ? catalog_vend(call->app->catalog, name, &load, call->arena, take_entry, err) : 0;
+	if (status != 0 && made) {
+		take_entry->no_credentials = "the token service gave none: load the table to ask it again";
+		status = 0;
+	}
+	if (status == 0)
+		return iceberg_reply_entry(call, take_entry, true);
+	catalog_entry_done(take_entry);
+	return status;
+}
+
 static int create(struct serve_call *call, enum catalog_kind kind, struct weir_error *err)
 {
 	struct catalog_entry entry;
@@ -28,8 +54,13 @@ static int create(struct serve_call *call, enum catalog_kind kind, struct weir_e
 	if (status != 0)
 		return status;
 	status = catalog_create(call->app->catalog, kind, ns, body, call->arena, &entry, err);
+	if (status == 0) {
+		struct catalog_name name = {ns, weir_arena_str(call->arena, ice_rest_text(body, "name"))};
+		status = kind == CATALOG_TABLE ? reply_table(call, name, true, &entry, err)
+					       : iceberg_reply_entry(call, &entry, true);
+	}
 	json_decref(body);
-	return status == 0 ? iceberg_reply_entry(call, &entry, true) : status;
+	return status;
 }
 
 static int load(struct serve_call *call, enum catalog_kind kind, struct weir_error *err)
@@ -37,7 +68,11 @@ static int load(struct serve_call *call, enum catalog_kind kind, struct weir_err
 	struct weir_str snapshots = call_parameter(call, "snapshots");
 	struct catalog_load wish = {.caller = &call->identity,
 		.route = WEIR_STR(ICEBERG_ROOT "/tables"),
-		.if_none_match = call->if_none_match,
+		/* Keys do not live as long as a version: who asks for them gets them anew. */
+		.if_none_match = wants_keys(call) && call->app->catalog != NULL &&
+				weir_str_has_prefix(catalog_warehouse(call->app->catalog), WEIR_STR("s3://"))
+			? (struct weir_str){0}
+			: call->if_none_match,
 		.refs_only = weir_str_is(snapshots, "refs")};
 	struct catalog_entry entry;
 	struct catalog_name name;
@@ -50,7 +85,8 @@ static int load(struct serve_call *call, enum catalog_kind kind, struct weir_err
 	if (status != 0)
 		return status;
 	if (!same)
-		return iceberg_reply_entry(call, &entry, true);
+		return kind == CATALOG_TABLE ? reply_table(call, name, false, &entry, err)
+					     : iceberg_reply_entry(call, &entry, true);
 	call_header(call, "ETag", weir_str_from(entry.etag));
 	call_reply(call, 304, NULL);
 	return 0;
@@ -132,7 +168,10 @@ static int register_entry(struct serve_call *call, enum catalog_kind kind, struc
 	bool overwrite = json_is_true(json_object_get(body, "overwrite"));
 	json_decref(body);
 	status = catalog_register(call->app->catalog, kind, name, location, overwrite, call->arena, &entry, err);
-	return status == 0 ? iceberg_reply_entry(call, &entry, true) : status;
+	if (status != 0)
+		return status;
+	return kind == CATALOG_TABLE ? reply_table(call, name, true, &entry, err)
+				     : iceberg_reply_entry(call, &entry, true);
 }
 
 /* ---- tables ---- */
@@ -177,14 +216,27 @@ int iceberg_table_register(struct serve_call *call, struct weir_error *err)
 	return register_entry(call, CATALOG_TABLE, err);
 }
 
-/* The warehouse is a folder of this machine: there are no credentials to give. */
+/* Keys anew, by the rules of a load, which of a lake's own tables is audited. */
 int iceberg_table_credentials(struct serve_call *call, struct weir_error *err)
 {
+	struct catalog_load load = {.caller = &call->identity, .route = WEIR_STR(ICEBERG_ROOT "/tables")};
+	struct catalog_entry entry = {0};
 	struct catalog_name name;
+	bool same;
 	int status = iceberg_name(call, &name, err);
 	if (status == 0)
-		status = catalog_need(call->app->catalog, &call->identity, CATALOG_TABLE, name, err);
-	return status == 0 ? iceberg_reply(call, 200, json_pack("{s:[]}", "storage-credentials")) : status;
+		status = catalog_load(call->app->catalog, CATALOG_TABLE, name, &load, call->arena, &entry, &same, err);
+	if (status != 0)
+		return status;
+	status = catalog_vend(call->app->catalog, name, &load, call->arena, &entry, err);
+	json_t *keys = entry.credentials != NULL ? json_incref(entry.credentials) : json_array();
+	if (entry.no_credentials != NULL)
+		call_header(call, ICEBERG_NO_KEYS, weir_str_from(entry.no_credentials));
+	catalog_entry_done(&entry);
+	if (status == 0)
+		return iceberg_reply(call, 200, json_pack("{s:o}", "storage-credentials", keys));
+	json_decref(keys);
+	return status;
 }
 
 int iceberg_transaction(struct serve_call *call, struct weir_error *err)

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/warehouse.h"
+
 struct serve {
 	struct serve_app *app;
 	struct http *tcp, *local;
@@ -55,6 +57,9 @@ static void open_catalog(struct serve_app *app)
 		.access = app->access,
 		.consents = consents,
 		.clock = weir_clock_system()};
+	struct s3_sts_options sts;
+	if (app->lake->s3 != NULL && engine_sts_options(app->lake->s3, &config.clock, &sts))
+		config.sts = &sts;
 	app->owns_catalog = catalog_open(&config, &app->catalog, &err) == 0;
 	if (!app->owns_catalog)
 		weir_log(app->log, WEIR_LOG_ERROR, "the catalog API is not served: %s",

@@ -46,8 +46,10 @@
 #define SERVE_PATH_VALUES      4                   /* {names} of a pattern */
 #define SERVE_HEADERS          12                  /* of an answer, beside those that every answer has */
 #define SERVE_QUEUE            4096                /* calls that wait for a worker; the next is 503 */
-#define SERVE_PORTS            20                  /* tried where the port is taken */
-#define SERVE_RULES            10000               /* consent rules of one request */
+#define SERVE_AGAIN_MS         50
+#define SERVE_AGAIN_MAX        256   /* calls that are to be run again after a while; the next is 503 */
+#define SERVE_PORTS            20    /* tried where the port is taken */
+#define SERVE_RULES            10000 /* consent rules of one request */
 #define SERVE_ROUTES           128
 #define SERVE_BUCKETS          12 /* of a histogram of seconds */
 
@@ -140,12 +142,15 @@ struct serve_call {
 	struct serve_pair parameters[SERVE_PARAMETERS];
 	uint32_t parameter_count;
 	struct weir_str content_type, content_encoding, accept, accept_encoding, if_match, if_none_match;
-	struct weir_str source; /* the client's address */
+	struct weir_str delegation; /* X-Iceberg-Access-Delegation */
+	struct weir_str source;     /* the client's address */
 	struct access_identity identity;
 	struct weir_buf body;  /* SERVE_MEMORY; decompressed */
 	const char *body_path; /* SERVE_FILE */
 	uint64_t body_size;
 	struct weir_str body_name; /* SERVE_FILE: its file name, without folders */
+
+	int64_t again_until_us; /* steady; 0: its handler did not run yet. See call_run */
 
 	/* the answer */
 	unsigned status;
@@ -177,7 +182,8 @@ int call_write(struct serve_call *call, const void *data, size_t size, struct we
 int call_flush(struct serve_call *call, struct weir_error *err);
 /* After the handler: rc as it returned it. Not for SERVE_LATER. The call may be gone after it. */
 void call_finish(struct serve_call *call, int rc, const struct weir_error *err);
-/* Runs the handler, then finishes unless the answer comes later. */
+/* Runs the handler, then finishes unless the answer comes later. A handler that fails with WEIR_E_BUSY because of
+ * CATALOG_REMOVALS runs again, for up to CATALOG_WAIT_MS; no worker waits meanwhile. */
 void call_run(struct serve_call *call);
 
 /* ---- problem.c ---- */
@@ -245,7 +251,9 @@ int answer_write(const struct answer *answer, struct weir_error *err);
 struct pool;
 struct pool *pool_new(unsigned threads);
 bool pool_submit(struct pool *pool, struct serve_call *call); /* false: too many wait */
-void pool_free(struct pool *pool);                            /* runs what waits, joins */
+/* As pool_submit, after SERVE_AGAIN_MS. False: more than SERVE_AGAIN_MAX are to be run again. */
+bool pool_submit_again(struct pool *pool, struct serve_call *call);
+void pool_free(struct pool *pool); /* runs what waits, joins */
 
 /* ---- the application: what handlers know of the server ---- */
 struct catalog;

@@ -202,9 +202,9 @@ int store_s3_open(const struct store_s3_options *options, struct store **ret_sto
 		status = set_address(s3, options, err);
 	if (status == 0 && s3->uploads != NULL)
 		status = os->mkdir(os->self, s3->uploads, err);
-	if (status == 0)
+	if (status == 0 && !options->is_guest)
 		status = check_bucket(s3, err);
-	if (status == 0)
+	if (status == 0 && !options->is_guest)
 		status = s3_uploads_recover(s3, err);
 	if (status != 0) {
 		s3_close(&s3->store);

@@ -37,6 +37,9 @@ struct store_s3_options {
 	uint32_t attempts, first_wait_ms, longest_wait_ms, connect_timeout_ms, idle_timeout_s;
 	uint32_t list_page;  /* keys a page, at most 1,000 */
 	uint32_t part_bytes; /* at least 5 MiB, as S3 asks, but for the last */
+	/* The bucket is others' and only visited: it may keep versions, uploads that they began are left alone, and the server
+	 * is not asked before it is needed (keys may fit some objects only). */
+	bool is_guest;
 };
 
 /*

@@ -124,7 +124,7 @@ static const struct refusal {
 	{"", 401, WEIR_E_DENIED, "the keys are not accepted: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
 	{"", 403, WEIR_E_DENIED,
 		"the keys do not permit it: allow them to get, put, delete and list objects and uploads of this "
-		"bucket"},
+		"bucket, or set others (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"},
 	{"AuthorizationHeaderMalformed", 400, WEIR_E_INPUT, "the bucket is in another region: set AWS_REGION"},
 	{"", 301, WEIR_E_INPUT, "the bucket is in another region or at another endpoint: set AWS_REGION or `endpoint`"},
 	{"", 307, WEIR_E_INPUT, "the bucket is in another region or at another endpoint: set AWS_REGION or `endpoint`"},

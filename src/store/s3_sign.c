@@ -104,6 +104,11 @@ static void put_headers(const struct s3_signing *signing, struct weir_buf *canon
 	}
 }
 
+static struct weir_str service_of(const struct s3_signing *signing)
+{
+	return signing->service.size > 0 ? signing->service : WEIR_STR("s3");
+}
+
 static void signature(const struct s3_signing *signing, struct weir_str canonical_request, char ret_hex[65])
 {
 	char time[S3_TIME_SIZE], hash[65];
@@ -116,11 +121,11 @@ static void signature(const struct s3_signing *signing, struct weir_str canonica
 	hmac(weir_buf_str(&text), (struct weir_str){time, DATE_SIZE}, key);
 	explicit_bzero(text.data, text.size);
 	hmac((struct weir_str){(const char *)key, sizeof key}, signing->region, key);
-	hmac((struct weir_str){(const char *)key, sizeof key}, WEIR_STR("s3"), key);
+	hmac((struct weir_str){(const char *)key, sizeof key}, service_of(signing), key);
 	hmac((struct weir_str){(const char *)key, sizeof key}, WEIR_STR("aws4_request"), key);
 	text.size = 0;
-	weir_buf_printf(&text, "AWS4-HMAC-SHA256\n%s\n%.*s/%.*s/s3/aws4_request\n%s", time, DATE_SIZE, time,
-		WEIR_STR_ARG(signing->region), hash);
+	weir_buf_printf(&text, "AWS4-HMAC-SHA256\n%s\n%.*s/%.*s/%.*s/aws4_request\n%s", time, DATE_SIZE, time,
+		WEIR_STR_ARG(signing->region), WEIR_STR_ARG(service_of(signing)), hash);
 	hmac((struct weir_str){(const char *)key, sizeof key}, weir_buf_str(&text), key);
 	weir_hex(key, sizeof key, ret_hex);
 	explicit_bzero(key, sizeof key);
@@ -139,9 +144,9 @@ struct weir_str s3_authorization(struct weir_arena *arena, const struct s3_signi
 		WEIR_STR_ARG(weir_buf_str(&names)), WEIR_STR_ARG(signing->payload_hash));
 	signature(signing, weir_buf_str(&request), hex);
 	const char *value = weir_arena_printf(arena,
-		"AWS4-HMAC-SHA256 Credential=%.*s/%.*s/%.*s/s3/aws4_request,SignedHeaders=%.*s,Signature=%s",
+		"AWS4-HMAC-SHA256 Credential=%.*s/%.*s/%.*s/%.*s/aws4_request,SignedHeaders=%.*s,Signature=%s",
 		WEIR_STR_ARG(signing->access_key), DATE_SIZE, time, WEIR_STR_ARG(signing->region),
-		WEIR_STR_ARG(weir_buf_str(&names)), hex);
+		WEIR_STR_ARG(service_of(signing)), WEIR_STR_ARG(weir_buf_str(&names)), hex);
 	weir_buf_done(&request);
 	weir_buf_done(&headers);
 	weir_buf_done(&names);

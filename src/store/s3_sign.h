@@ -23,6 +23,7 @@ struct s3_signing {
 	uint32_t header_count;
 	struct weir_str payload_hash; /* SHA-256 in hexadecimal, or UNSIGNED-PAYLOAD */
 	struct weir_str region, access_key, secret_key;
+	struct weir_str service; /* size 0: s3 */
 	int64_t now_us;
 };
 

@@ -172,9 +172,12 @@ class Pyiceberg(Engine):
 	def __init__(self, lake):
 		super().__init__(lake)
 		import pyiceberg
-		from pyiceberg.catalog.sql import SqlCatalog
 		self.version = "PyIceberg " + pyiceberg.__version__
-		self.catalog = SqlCatalog(CATALOG, uri="sqlite:///" + lake.catalog, warehouse="file://" + lake.warehouse)
+		self.catalog = self.open()
+
+	def open(self):
+		from pyiceberg.catalog.sql import SqlCatalog
+		return SqlCatalog(CATALOG, uri="sqlite:///" + self.lake.catalog, warehouse="file://" + self.lake.warehouse)
 
 	def name(self, column):
 		return column
@@ -260,11 +263,15 @@ class Spark(Engine):
 	def __init__(self, lake):
 		super().__init__(lake)
 		# Without the setting Spark keeps a loaded table for 30 s: right, but not the newest.
-		path = start(self.script, lake.catalog, lake.warehouse, "spark.sql.catalog.weir.cache-enabled=false")
+		path = start(self.script, *self.settings(), "spark.sql.catalog.weir.cache-enabled=false")
 		self.socket = socket.socket(socket.AF_UNIX)
 		self.socket.connect(path)
 		self.stream = self.socket.makefile("rwb")
 		self.version = "Spark %s, Iceberg Java 1.12.0" % self.one("SELECT version()").split()[0]
+
+	def settings(self):
+		"""What its script is started with."""
+		return [self.lake.catalog, self.lake.warehouse]
 
 	def stop(self):
 		self.socket.close()
@@ -317,11 +324,14 @@ class Trino(Engine):
 
 	def __init__(self, lake):
 		super().__init__(lake)
-		self.url = start(self.script, ",".join((
-			CATALOG + ":iceberg.catalog.type=jdbc", "iceberg.jdbc-catalog.catalog-name=weir",
-			"iceberg.jdbc-catalog.driver-class=org.sqlite.JDBC", "iceberg.jdbc-catalog.connection-url=jdbc:sqlite:file:" + lake.catalog,
-			"iceberg.jdbc-catalog.default-warehouse-dir=file://" + lake.warehouse)), PORT=free_port())
+		self.url = start(self.script, CATALOG + ":" + ",".join("%s=%s" % pair for pair in self.properties().items()), PORT=free_port())
 		self.version = "Trino 483"
+
+	def properties(self):
+		"""Of its catalog."""
+		prefix = "iceberg.jdbc-catalog."
+		return {"iceberg.catalog.type": "jdbc", prefix + "catalog-name": "weir", prefix + "driver-class": "org.sqlite.JDBC",
+			prefix + "connection-url": "jdbc:sqlite:file:" + self.lake.catalog, prefix + "default-warehouse-dir": "file://" + self.lake.warehouse}
 
 	def stop(self):
 		subprocess.run([self.script, "stop"], check=True)

@@ -1,13 +1,11 @@
 """Writers and readers of the matrix: each makes the tables of matrix_tables.py and gives their rows in its plain values.
 
-What an engine refuses comes out as its own exception. ENGINES names them; all share DIR/control.db and DIR/warehouse.
+What an engine refuses comes out as its own exception. ENGINES names them; all share one folder and the catalog of its place (Place).
 """
-import base64
 import datetime
 import decimal
 import json
 import os
-import re
 import sqlite3
 import subprocess
 import uuid
@@ -15,38 +13,71 @@ import uuid
 import engines
 from lake import EPOCH, moment
 from matrix_tables import Model, single
+from s3_client import Client
 
+PEERS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers")
 INFINITE = {"nan": "nan", "NaN": "nan", "inf": "inf", "Infinity": "inf", "-inf": "-inf", "-Infinity": "-inf"}
 
 
-class Catalog:
-	"""The folder that all engines share, in the terms that engines.py asks for."""
+class Place:
+	"""Where the tables of a run are: DIR/place.json says which kind of catalog and of warehouse. The rest is as engines.py asks.
+
+	kind      files: DIR/control.db and DIR/warehouse; rest: the same, served by `weir catalog`; s3: a bucket as the warehouse;
+	          postgres: the catalog in a PostgreSQL server
+	rest      the URL of a REST catalog over the same tables, where one runs; DuckDB commits to such ones alone
+	"""
 
 	def __init__(self, folder, tool):
 		self.folder, self.tool = folder, tool
 		self.catalog, self.warehouse = os.path.join(folder, "control.db"), os.path.join(folder, "warehouse")
+		with open(os.path.join(folder, "place.json")) as file:
+			said = json.load(file)
+		self.kind, self.rest, self.bucket = said["kind"], os.environ.get("WEIR_REST") or said.get("rest"), said.get("bucket")
+		self.s3, self.port = said.get("s3"), said.get("port")   # [URL, access key, secret key]; PostgreSQL's
+		self.environment = dict(os.environ)
+		if self.s3:
+			self.environment.update(MATRIX_WAREHOUSE=self.uri(), AWS_ENDPOINT_URL_S3=self.s3[0], AWS_ACCESS_KEY_ID=self.s3[1],
+				AWS_SECRET_ACCESS_KEY=self.s3[2])
+		if self.port:
+			self.environment.update(MATRIX_CONTROL="postgresql://postgres@127.0.0.1:%s/postgres" % self.port)
+
+	def uri(self):
+		"""The warehouse's."""
+		return "s3://%s/warehouse" % self.bucket if self.s3 else "file://" + self.warehouse
 
 	def ask(self, *arguments, given=None):
-		done = subprocess.run([self.tool, arguments[0], self.folder, *arguments[1:]], input=given, capture_output=True, text=True)
+		done = subprocess.run([self.tool, arguments[0], self.folder, *arguments[1:]], input=given, capture_output=True, text=True,
+			env=self.environment)
 		if done.returncode != 0:
 			raise RuntimeError(done.stderr.strip())
 		return [json.loads(line) for line in done.stdout.splitlines()]
 
 	def locations(self):
-		with sqlite3.connect("file:%s?mode=ro" % self.catalog, uri=True) as base:
-			return {"%s.%s" % row[:2]: row[2] for row in
-				base.execute("SELECT table_namespace, table_name, metadata_location FROM iceberg_tables")}
+		query = "SELECT table_namespace, table_name, metadata_location FROM iceberg_tables"
+		if self.port:
+			done = subprocess.run([os.path.join(PEERS, "postgres", "postgres"), "psql", "-At", "-F", "\t", "-c", query], check=True,
+				capture_output=True, text=True, env={**os.environ, "PORT": self.port})
+			rows = [line.split("\t") for line in done.stdout.splitlines()]
+		else:
+			with sqlite3.connect("file:%s?mode=ro" % self.catalog, uri=True) as base:
+				rows = base.execute(query).fetchall()
+		return {"%s.%s" % (row[0], row[1]): row[2] for row in rows}
+
+	def metadata(self, table):
+		location = self.locations()[table]
+		if self.s3:
+			return json.loads(Client(*self.s3).call("GET", "/" + location.split("://")[1]))
+		with open(engines.local(location)) as file:
+			return json.load(file)
 
 	def files(self, table):
-		"""Live data files as weir lists them: path, spec, rows."""
-		return [{"path": f["path"], "spec_id": f["spec"], "rows": f["rows"], "deletes": f["deletes"]}
-			for f in self.ask("files", *table.split("."))]
+		"""Live data files as weir lists them: path, spec_id, rows, and its deletes by kind."""
+		return [{**file, "spec_id": file["spec"]} for file in self.ask("files", *table.split("."))]
 
 	def snapshots(self, table):
-		"""Ids of the snapshots, oldest first, as the table's metadata has them."""
-		with open(engines.local(self.locations()[table])) as file:
-			found = json.load(file)["snapshots"]
-		return [s["snapshot-id"] for s in sorted(found, key=lambda s: s.get("sequence-number", 0))]
+		"""(id, time in ms) of the snapshots, oldest first, as the table's metadata has them."""
+		found = self.metadata(table)["snapshots"]
+		return [(s["snapshot-id"], s["timestamp-ms"]) for s in sorted(found, key=lambda s: s.get("sequence-number", 0))]
 
 
 def plain(value, kind):
@@ -108,8 +139,8 @@ def text_of(value, kind):
 class Weir:
 	version = "weir"
 
-	def __init__(self, catalog):
-		self.catalog = catalog
+	def __init__(self, place):
+		self.place = place
 
 	def stop(self):
 		pass
@@ -117,28 +148,33 @@ class Weir:
 	def write(self, name, table):
 		"""One process for each step, so that an error names the step that weir refused."""
 		model, space = Model(table), name.split(".")
-		self.catalog.ask("write", *space, given=json.dumps([{"create": model.metadata_json()}]))
+		self.place.ask("write", *space, given=json.dumps([{"create": model.metadata_json()}]))
 		if table.version == 3:
-			self.catalog.ask("write", *space, given=json.dumps([{"upgrade": 3}]))
+			self.place.ask("write", *space, given=json.dumps([{"upgrade": 3}]))
 		for step in table.steps:
 			model.step(*step)
-			if step[0] == "rows":
-				one = {"append": step[1], "spec": len(model.specs) - 1}
-			elif step[0] == "delete":
-				one = {"delete": step[1]}
-			else:
-				one = {"evolve" if step[0] in ("add", "spec") and "." not in step[1] else "revise": model.metadata_json()}
-			self.catalog.ask("write", *space, given=json.dumps([one]))
+			self.place.ask("write", *space, given=json.dumps([self.asked(model, *step)]))
 
-	def rows(self, name, kinds, snapshot=None, where=()):
-		query = {"where": [list(term) for term in where]}
-		if snapshot is not None:
-			query["snapshot"] = snapshot
-		found = self.catalog.ask("rows", *name.split("."), json.dumps(query))
+	def asked(self, model, verb, *words):
+		if verb in ("rows", "rows on"):
+			return {"append": words[-1], "spec": len(model.specs) - 1, **({"branch": words[0]} if verb == "rows on" else {})}
+		if verb in ("delete", "branch", "tag", "publish"):
+			return {verb: words[0]}
+		if verb == "erase":
+			return {"delete": equal_to(*words)}
+		return {"evolve" if verb in ("add", "spec") and "." not in words[0] else "revise": model.metadata_json()}
+
+	def rows(self, name, kinds, where=(), **version):
+		found = self.place.ask("rows", *name.split("."), json.dumps({"where": [list(term) for term in where], **version}))
 		return [{column: plain(value, kinds[column]) for column, value in row.items()} for row in found]
 
 	def by_spec(self, name):
-		return rows_by_spec(self.catalog.files(name))
+		return rows_by_spec(self.place.files(name))
+
+
+def equal_to(columns, rows):
+	"""The condition by which those delete who have no deletion by equality: of the first column, which is the key."""
+	return [[columns[0], "in", *(row[columns[0]] for row in rows)]]
 
 
 def rows_by_spec(files):
@@ -148,12 +184,20 @@ def rows_by_spec(files):
 	return counts
 
 
+def timestamp(ms, zone=""):
+	"""A moment as SQL has it."""
+	at = EPOCH + datetime.timedelta(milliseconds=ms)
+	return "TIMESTAMP '%s%s'" % (at.replace(tzinfo=None).isoformat(" ", "milliseconds"), zone)
+
+
 class Sql:
 	"""What the engines that speak SQL share, beside what engines.py has of each (run, name, table)."""
 	types = {}            # Iceberg's name -> the engine's; others keep theirs, for the engine to refuse
 	reading = {}          # a type -> how a column of it is selected
 	changes = {"promote": "ALTER TABLE {t} ALTER COLUMN {0} SET DATA TYPE {1}", "add": "ALTER TABLE {t} ADD COLUMN {0} {1}",
-		"rename": "ALTER TABLE {t} RENAME COLUMN {0} TO {1}", "drop": "ALTER TABLE {t} DROP COLUMN {0}"}
+		"rename": "ALTER TABLE {t} RENAME COLUMN {0} TO {1}", "drop": "ALTER TABLE {t} DROP COLUMN {0}",
+		"first": "ALTER TABLE {t} ALTER COLUMN {0} FIRST", "branch": "ALTER TABLE {t} CREATE BRANCH {0}", "tag": "ALTER TABLE {t} CREATE TAG {0}",
+		"publish": "CALL weir.system.fast_forward('{t}', 'main', '{plain}')"}
 
 	def type(self, kind):
 		if isinstance(kind, str):
@@ -199,22 +243,33 @@ class Sql:
 		columns = ", ".join("%s %s%s" % (self.name(column), self.type(kind), " NOT NULL" if column in table.required else "")
 			for column, kind in table.columns)
 		self.create(self.table(name), columns, table.partition, table.version)
-		for step in table.steps:
-			model.step(*step)
-			if step[0] == "rows":
-				rows = ", ".join("(%s)" % ", ".join(self.literal(row.get(column), kind) for column, kind in model.kinds.items())
-					for row in step[1])
-				self.run("INSERT INTO %s VALUES %s" % (self.table(name), rows))
-			elif step[0] == "spec":
-				self.respec(self.table(name), model, step[1])
-			elif step[0] == "delete":
-				self.run("DELETE FROM %s WHERE %s" % (self.table(name), self.condition(model.kinds, step[1])))
-			elif step[0] == "first":
-				self.run("ALTER TABLE %s ALTER COLUMN %s FIRST" % (self.table(name), self.name(step[1])))
+		for verb, *words in table.steps:
+			model.step(verb, *words)
+			if verb in ("rows", "rows on"):
+				self.run("INSERT INTO %s VALUES %s" % (self.table(name) if verb == "rows" else self.on_branch(self.table(name), words[0]),
+					self.values(model, words[-1])))
+			elif verb == "spec":
+				self.respec(self.table(name), model, words[0])
+			elif verb == "delete":
+				self.run("DELETE FROM %s WHERE %s" % (self.table(name), self.condition(model.kinds, words[0])))
+			elif verb == "erase":
+				self.erase(self.table(name), model, *words)
 			else:
-				words = [".".join(self.name(part) for part in step[1].split("."))]
-				words += [self.name(step[2]) if step[0] == "rename" else self.type(step[2])] if len(step) > 2 else []
-				self.run(self.changes[step[0]].format(*words, t=self.table(name)))
+				self.change(self.table(name), verb, *words)
+
+	def values(self, model, rows):
+		return ", ".join("(%s)" % ", ".join(self.literal(row.get(column), kind) for column, kind in model.kinds.items()) for row in rows)
+
+	def change(self, table, verb, path, *more):
+		words = [".".join(self.name(part) for part in path.split("."))]
+		words += [self.name(more[0]) if verb == "rename" else self.type(more[0])] if more else []
+		self.run(self.changes[verb].format(*words, t=table, plain=path))
+
+	def erase(self, table, model, columns, rows):
+		self.run("DELETE FROM %s WHERE %s" % (table, self.condition(model.kinds, equal_to(columns, rows))))
+
+	def on_branch(self, table, branch):
+		return "%s.branch_%s" % (table, branch)
 
 	def condition(self, kinds, where):
 		terms = []
@@ -224,9 +279,10 @@ class Sql:
 			terms.append("%s %s %s" % (self.name(column), op, right))
 		return " AND ".join(terms) or "1 = 1"
 
-	def rows(self, name, kinds, snapshot=None, where=()):
-		source = self.table(name) if snapshot is None else self.at(name, snapshot)
-		if snapshot is not None:  # a snapshot may have fewer columns
+	def rows(self, name, kinds, where=(), **version):
+		source = self.table(name)
+		if version:  # of which there may be fewer columns
+			source = self.at(name, *version.popitem())
 			found = {row["column_name"] for row in self.columns_at(source)}
 			kinds = {column: kind for column, kind in kinds.items() if column in found}
 		columns = ", ".join("%s AS %s" % (self.select(kind).format(self.name(column)), self.name(column))
@@ -265,28 +321,41 @@ class Duckdb(Sql, engines.Duckdb):
 	def bytes(self, value):
 		return "from_hex('%s')" % value
 
-	def at(self, name, snapshot):
-		return "iceberg_scan('%s', snapshot_from_id = %d::UBIGINT)" % (self.location(name), snapshot)
+	def __init__(self, place):
+		super().__init__(place)
+		self.place, self.attached = place, False
+		if place.s3:
+			self.run("CREATE SECRET (TYPE s3, ENDPOINT '%s', KEY_ID '%s', SECRET '%s', URL_STYLE 'path', USE_SSL false, REGION 'us-east-1')"
+				% (place.s3[0].split("://")[1], *place.s3[1:]))
+		if place.kind == "rest":
+			self.attach()
+
+	def location(self, name):
+		return self.place.locations()[name] if self.place.s3 else super().location(name)
+
+	def table(self, name):
+		return "weir." + name if self.attached else super().table(name)
+
+	def at(self, name, kind, value):
+		if self.attached:
+			return self.table(name) + " AT (%s)" % {"snapshot": "VERSION => %s", "ref": "VERSION => '%s'", "time": "TIMESTAMP => %s"}[kind] % (
+				timestamp(value) if kind == "time" else value)
+		return "iceberg_scan('%s', %s)" % (self.location(name), {"snapshot": "snapshot_from_id = %s::UBIGINT", "ref": "snapshot_from_ref = '%s'",
+			"time": "snapshot_from_timestamp = %s"}[kind] % (timestamp(value) if kind == "time" else value))
 
 	def columns_at(self, source):
 		return self.run("DESCRIBE SELECT * FROM %s" % source)
 
-	# Writing: by a REST catalog over the same file.
-	attached = False
+	# Writing: by a REST catalog over the same tables.
+	def attach(self):
+		self.run("ATTACH 'weir' AS weir (TYPE iceberg, %s AUTHORIZATION_TYPE 'none')"
+			% ("ENDPOINT '%s'," % self.place.rest if self.place.rest else ""))
+		self.attached = True
 
 	def prepare(self, table):
 		if not self.attached:
-			url = os.environ.get("WEIR_REST", "")
-			self.run("ATTACH 'weir' AS weir (TYPE iceberg, %s AUTHORIZATION_TYPE 'none')" % ("ENDPOINT '%s'," % url if url else ""))
-			self.run("CREATE SCHEMA IF NOT EXISTS weir.duckdb")
-			self.attached = True
-
-	def write(self, name, table):
-		reading, self.table = self.table, lambda name: "weir." + name
-		try:
-			super().write(name, table)
-		finally:
-			self.table = reading
+			self.attach()
+		self.run("CREATE SCHEMA IF NOT EXISTS weir.duckdb")
 
 	def create(self, name, columns, partition, version):
 		self.run("CREATE TABLE %s (%s)%s" % (name, columns, " WITH ('format-version' = '3')" if version == 3 else ""))
@@ -347,8 +416,30 @@ class Spark(Sql, engines.Spark):
 	def prepare(self, table):
 		self.run("CREATE NAMESPACE IF NOT EXISTS weir.spark")
 
-	def at(self, name, snapshot):
-		return "%s VERSION AS OF %d" % (self.table(name), snapshot)
+	def settings(self):
+		place, catalog = self.lake, "spark.sql.catalog.weir."
+		if place.kind == "rest":
+			return ["rest=" + place.rest]
+		if place.kind == "files":
+			return [place.catalog, place.warehouse]
+		if place.port:
+			subprocess.run([self.script, "install"], check=True)
+			jars = os.path.join(os.environ.get("PEERS", os.path.join(engines.ROOT, "build", "peers")), "spark", "jars")
+			subprocess.run([os.path.join(PEERS, "postgres", "postgres"), "jdbc", jars], check=True)
+			return ["none", place.warehouse, "%suri=jdbc:postgresql://127.0.0.1:%s/postgres" % (catalog, place.port), catalog + "jdbc.user=postgres"]
+		subprocess.run([self.script, "s3"], check=True)
+		url, key, secret = place.s3
+		more = {"warehouse": place.uri(), "io-impl": "org.apache.iceberg.aws.s3.S3FileIO", "client.region": "us-east-1", "s3.endpoint": url,
+			"s3.path-style-access": "true", "s3.access-key-id": key, "s3.secret-access-key": secret}
+		return [place.catalog, place.warehouse] + [catalog + "%s=%s" % pair for pair in more.items()]
+
+	def erase(self, table, model, columns, rows):
+		"""What Flink writes: by Iceberg's Java classes, as Spark's SQL has no words for it."""
+		self.run("\\equality " + json.dumps({"table": table, "columns": columns, "rows": [[row[c] for c in columns] for row in rows]}))
+
+	def at(self, name, kind, value):
+		word = {"snapshot": "VERSION AS OF %s", "ref": "VERSION AS OF '%s'", "time": "TIMESTAMP AS OF %s"}[kind]
+		return "%s %s" % (self.table(name), word % (timestamp(value) if kind == "time" else value))
 
 	def columns_at(self, source):
 		rows = self.run("SELECT * FROM %s LIMIT 1" % source)
@@ -387,8 +478,32 @@ class Trino(Sql, engines.Trino):
 	def prepare(self, table):
 		self.run("CREATE SCHEMA IF NOT EXISTS weir.trino")
 
-	def at(self, name, snapshot):
-		return "%s FOR VERSION AS OF %d" % (self.table(name), snapshot)
+	changes = {**Sql.changes, "branch": "CREATE BRANCH {0} IN TABLE {t}", "tag": "CREATE TAG {0} IN TABLE {t}",
+		"publish": "ALTER BRANCH main IN TABLE {t} FAST FORWARD TO {0}"}
+
+	def on_branch(self, table, branch):
+		return "%s @ %s" % (table, branch)
+
+	def properties(self):
+		place = self.lake
+		if place.kind == "rest":
+			return {"iceberg.catalog.type": "rest", "iceberg.rest-catalog.uri": place.rest}
+		prefix, found = "iceberg.jdbc-catalog.", super().properties()
+		if place.port:
+			subprocess.run([self.script, "install"], check=True)
+			jars = os.path.join(os.environ.get("PEERS", os.path.join(engines.ROOT, "build", "peers")), "trino", "jars")
+			subprocess.run([os.path.join(PEERS, "postgres", "postgres"), "jdbc", jars], check=True)
+			found.update({prefix + "driver-class": "org.postgresql.Driver", prefix + "connection-user": "postgres",
+				prefix + "connection-url": "jdbc:postgresql://127.0.0.1:%s/postgres" % place.port})
+		if place.s3:
+			url, key, secret = place.s3
+			found.update({prefix + "default-warehouse-dir": place.uri(), "fs.native-s3.enabled": "true", "s3.endpoint": url,
+				"s3.region": "us-east-1", "s3.path-style-access": "true", "s3.aws-access-key": key, "s3.aws-secret-key": secret})
+		return found
+
+	def at(self, name, kind, value):
+		word = {"snapshot": "FOR VERSION AS OF %s", "ref": "FOR VERSION AS OF '%s'", "time": "FOR TIMESTAMP AS OF %s"}[kind]
+		return "%s %s" % (self.table(name), word % (timestamp(value, " UTC") if kind == "time" else value))
 
 	def columns_at(self, source):
 		rows = self.run("SELECT * FROM %s LIMIT 1" % source)
@@ -396,6 +511,18 @@ class Trino(Sql, engines.Trino):
 
 
 class Pyiceberg(engines.Pyiceberg):
+	def open(self):
+		from pyiceberg.catalog import load_catalog
+		from pyiceberg.catalog.sql import SqlCatalog
+		place, uri, more = self.lake, "sqlite:///" + self.lake.catalog, {}
+		if place.kind == "rest":
+			return load_catalog(engines.CATALOG, type="rest", uri=place.rest)
+		if place.port:
+			uri = "postgresql+psycopg2://postgres@127.0.0.1:%s/postgres" % place.port
+		if place.s3:
+			more = dict(zip(("s3.endpoint", "s3.access-key-id", "s3.secret-access-key"), place.s3), **{"s3.region": "us-east-1"})
+		return SqlCatalog(engines.CATALOG, uri=uri, warehouse=place.uri(), **more)
+
 	def write(self, name, table):
 		import pyarrow as pa
 		from pyiceberg.partitioning import PartitionSpec
@@ -407,17 +534,22 @@ class Pyiceberg(engines.Pyiceberg):
 			properties={"format-version": str(table.version)})
 		for step in table.steps:
 			model.step(*step)
-			if step[0] == "rows":
-				rows = [{column: python(row.get(column), kind) for column, kind in model.kinds.items()} for row in step[1]]
-				made.append(pa.Table.from_pylist(rows, schema=made.schema().as_arrow()))
-			elif step[0] == "delete":
-				made.delete(self.where(model.kinds, step[1]))
-			elif step[0] == "spec":
+			verb, *words = step
+			if verb in ("rows", "rows on"):
+				rows = [{column: python(row.get(column), kind) for column, kind in model.kinds.items()} for row in words[-1]]
+				made.append(pa.Table.from_pylist(rows, schema=made.schema().as_arrow()), **({"branch": words[0]} if verb == "rows on" else {}))
+			elif verb in ("delete", "erase"):
+				made.delete(self.where(model.kinds, words[0] if verb == "delete" else equal_to(*words)))
+			elif verb == "spec":
 				with made.update_spec() as update:
-					for transform, column in step[1][len(model.specs[-2]):]:
+					for transform, column in words[0][len(model.specs[-2]):]:
 						update.add_field(column, transform)
+			elif verb in ("branch", "tag"):
+				getattr(made.manage_snapshots(), "create_" + verb)(made.current_snapshot().snapshot_id, words[0]).commit()
+			elif verb == "publish":
+				made.manage_snapshots().set_current_snapshot(ref_name=words[0]).commit()
 			else:
-				with made.update_schema(allow_incompatible_changes=step[0] == "drop") as update:
+				with made.update_schema(allow_incompatible_changes=verb == "drop") as update:
 					self.change(update, step)
 			made.refresh()
 
@@ -438,8 +570,13 @@ class Pyiceberg(engines.Pyiceberg):
 		else:
 			update.move_first(step[1])
 
-	def rows(self, name, kinds, snapshot=None, where=()):
-		found = self.load(name).scan(row_filter=self.where(kinds, where), snapshot_id=snapshot).to_arrow().to_pylist()
+	def rows(self, name, kinds, where=(), snapshot=None, ref=None, time=None):
+		table = self.load(name)
+		if ref is not None:
+			snapshot = table.snapshot_by_name(ref).snapshot_id
+		if time is not None:
+			snapshot = table.snapshot_as_of_timestamp(time).snapshot_id
+		found = table.scan(row_filter=self.where(kinds, where), snapshot_id=snapshot).to_arrow().to_pylist()
 		return [{column: plain(value, kinds[column]) for column, value in row.items()} for row in found]
 
 	def where(self, kinds, where):

@@ -1,6 +1,6 @@
 """What the matrix compares: tables described once, for every writer alike, and what a reader must find in them.
 
-A table is columns, a partition spec and steps; a feature is a question to one table. Values are plain: dates are days, times
+A table is columns, a partition spec and steps; a feature is a question to one table, in a catalog of one kind. Values are plain: dates are days, times
 microseconds, decimals texts, binary hexadecimal, NaN and the infinities "nan", "inf", "-inf", maps lists of [key, value].
 Nothing but Python's library is needed.
 """
@@ -10,6 +10,7 @@ import struct
 
 DAY = 86400000000
 NOON = 1738411200000000   # 2025-02-01T12:00:00Z
+FAR = 10000000000         # keys past 32 bits
 LONG_TEXT = "a text that is longer than what is kept inline " * 7 + "."
 
 # A type -> values that a column of it holds, the ends of its range among them. Nested types are tuples.
@@ -37,17 +38,28 @@ POINT = ("struct", (("x", "double"), ("label", "string")))
 DEEP = ("list", ("struct", (("name", "string"), ("marks", ("map", "string", ("list", "long"))))))
 
 
+# Where tables are, and how features that ask of them begin. "files" is a SQLite catalog beside a folder.
+PLACES = {"files": "", "rest": "in weir's REST catalog: ", "s3": "in S3: ", "postgres": "catalog in PostgreSQL: "}
+# Runs of the matrix, each by itself: the kinds of features among local files, then the other places.
+GROUPS = ("types", "partitions", "changes", "filters", "rest", "s3", "postgres")
+
+
 class Table:
-	def __init__(self, name, columns, partition=(), steps=(), required=(), version=2):
+	"""Steps: ("rows", ROWS), ("add" and other changes of the schema, ...), ("spec", PARTITION), ("delete", WHERE), ("erase", COLUMNS, ROWS):
+	the rows equal to one of ROWS in these columns; ("branch", NAME), ("tag", NAME), ("rows on", BRANCH, ROWS), ("publish", BRANCH): main
+	goes forward to it. `deletes` is the kind of delete files that the writer must leave: positions, vectors or equalities."""
+
+	def __init__(self, name, columns, partition=(), steps=(), required=(), version=2, deletes=None):
 		self.name, self.columns, self.partition, self.steps, self.required = name, columns, partition, steps, required
-		self.version = version   # of Iceberg's format
+		self.version, self.deletes = version, deletes   # of Iceberg's format
 
 
 class Feature:
-	"""`check` is rows, specs, deletes or travel; `filters` are read besides, each a list of (column, op, value...)."""
+	"""`check` is rows, specs, deletes, travel, times or refs; `filters` are read besides, each a list of (column, op, value...)."""
 
-	def __init__(self, name, table, check="rows", filters=(), only_filters=False):
+	def __init__(self, name, table, group, check="rows", filters=(), only_filters=False):
 		self.name, self.table, self.check, self.filters, self.only_filters = name, table, check, filters, only_filters
+		self.group, self.place = group, group if group in PLACES else "files"
 
 
 def rows_of(*columns):
@@ -61,11 +73,11 @@ def one(name, kind, values, partition=(), required=()):
 
 
 def build():
-	tables, features = {}, []
+	tables, features, group = {}, [], "types"
 
 	def add(feature, table, **more):
 		tables[table.name] = table
-		features.append(Feature(feature, table.name, **more))
+		features.append(Feature(feature, table.name, group, **more))
 
 	for kind, values in VALUES.items():
 		add("type " + kind, one("type_" + "".join(c if c.isalnum() else "_" for c in kind).strip("_"), kind, values))
@@ -103,6 +115,7 @@ def build():
 		("rows", [{"id": 10, "v": "c"}])]))
 	add("columns reordered", Table("column_reordered", old, (), [first, ("first", "v"), ("rows", [{"id": 10, "v": "c"}])]))
 
+	group = "partitions"
 	stamps = [NOON + i * 3600000000 * 7 for i in range(40)] + [None, -1, -DAY * 400]
 	dates = [20000 + i * 11 for i in range(40)] + [None, -1, -400]
 	words = ["apple", "apricot", "banana", "b", "", None, "\u017elut\u00fd k\u016f\u0148", "a/b=c %2F+\u00fc?"] + ["word %d" % i for i in range(20)]
@@ -149,10 +162,24 @@ def build():
 		[("rows", rows_of(("v", ["x", "y"]), ("t", stamps[:9]))), ("spec", [("identity", "v"), ("day", "t")]),
 			("rows", [{"id": 100 + i, "v": "xz"[i % 2], "t": NOON + i * DAY} for i in range(6)])])
 	add("two specs in one table", both, check="specs", filters=[[("v", "=", "x")], [("t", "<", NOON + DAY)]])
-	add("time travel", Table("travel", old, (), [("rows", [{"id": 0, "v": "a"}]), ("rows", [{"id": 1, "v": "b"}]),
-		("rows", [{"id": 2, "v": "c"}, {"id": 3, "v": None}])]), check="travel")
-	add("time travel over a new column", Table("travel_added", old, (), [("rows", [{"id": 0, "v": "a"}]), ("add", "w", "double"),
-		("rows", [{"id": 1, "v": "b", "w": 0.5}])]), check="travel")
+	two_specs = features[-1]
+	group = "changes"
+	travel = Table("travel", old, (), [("rows", [{"id": 0, "v": "a"}]), ("rows", [{"id": 1, "v": "b"}]),
+		("rows", [{"id": 2, "v": "c"}, {"id": 3, "v": None}])])
+	travel_added = Table("travel_added", old, (), [("rows", [{"id": 0, "v": "a"}]), ("add", "w", "double"),
+		("rows", [{"id": 1, "v": "b", "w": 0.5}])])
+	add("time travel", travel, check="travel")
+	add("time travel over a new column", travel_added, check="travel")
+	add("time travel by time", travel, check="times")
+	add("time travel by time over a new column", travel_added, check="times")
+	refs = [first, ("tag", "first"), ("branch", "side"), ("rows", [{"id": 10, "v": "main"}]),
+		("rows on", "side", [{"id": 20, "v": "side"}]), ("rows on", "side", [{"id": 21, "v": None}])]
+	tagged = Table("tagged", old, (), refs[:2] + refs[3:4])
+	branched = Table("branched", old, (), refs[:1] + refs[2:])
+	add("a tag read by its name", tagged, check="refs")
+	add("a branch written and read by its name", branched, check="refs")
+	add("a branch written, then published", Table("published", old, (), refs[:1] + refs[2:3] + refs[4:] + [("publish", "side"),
+		("rows", [{"id": 30, "v": "after"}])]), check="refs")
 
 	for version in (2, 3):
 		gone = ("delete", [("id", "in", 1, 7, 20, 21)])
@@ -163,7 +190,22 @@ def build():
 	three = Table("format_3", [("id", "long"), ("v", "string")], [("bucket[4]", "v")], [first, ("add", "w", "double"),
 		("rows", [{"id": 10, "v": "late", "w": 2.5}])], version=3)
 	add("format 3 without deletes", three, filters=[[("v", "=", "a")], [("w", "is null")]])
+	for version, name, kind in ((2, "position deletes in format 2", "positions"), (3, "deletion vectors in format 3", "vectors")):
+		many = [("rows", [{"id": i, "v": "ab"[i % 2]} for i in range(at, at + 50)]) for at in (0, 50)]
+		add(name, Table(kind, old, (), many + [("delete", [("id", "in", 0, 1, 49, 50, 98)]), ("delete", [("id", "in", 2, 51, 99)])],
+			version=version, deletes=kind), filters=[[("v", "=", "a")], [("id", "<", 3)]])
+		add(name + ", of two specs", Table(kind + "_specs", old, [("identity", "v")], many[:1] + [("spec", [("identity", "v"), ("bucket[4]", "id")]),
+			many[1], ("delete", [("id", "in", 0, 1, 49, 50, 98)]), ("rows", [{"id": 0, "v": "a"}])], version=version, deletes=kind),
+			filters=[[("v", "=", "a")], [("id", "<", 3)]])
+	keyed = ("rows", [{"id": i + FAR, "v": [None, "a", "b", "c"][i % 4]} for i in range(12)])
+	add("equality deletes", Table("equal", old, (), [keyed, ("erase", ["id"], [{"id": FAR + 1}, {"id": FAR + 5}, {"id": FAR + 99}]),
+		("rows", [{"id": FAR + 1, "v": "again"}])], deletes="equalities"), filters=[[("id", "<", FAR + 3)], [("v", "is null")]])
+	add("equality deletes of two columns, for two specs", Table("equal_two", old, (), [keyed, ("spec", [("identity", "v")]),
+		("rows", [{"id": i + FAR, "v": [None, "a", "b", "c"][i % 4]} for i in range(12, 24)]), ("erase", ["id", "v"], [{"id": FAR + i, "v": v}
+			for i, v in ((2, "b"), (3, "b"), (4, None), (14, "b"), (15, "a"), (16, None))])], deletes="equalities"),
+		filters=[[("v", "=", "b")], [("v", "is null")]])
 
+	group = "filters"
 	wide = Table("filters", [("id", "long"), ("text", "string"), ("number", "double"), ("at", "timestamptz"), ("day", "date"),
 		("flag", "boolean")], [("day", "at")],
 		[("rows", [{"id": i, "text": words[i % 28], "number": None if i % 5 == 0 else i / 4, "at": NOON + i * 3600000000,
@@ -178,6 +220,27 @@ def build():
 			("nothing", [("number", ">", 1e9)])):
 		add("filter by " + label, wide, filters=[where], only_filters=True)
 	add("filter by a UUID", keys, filters=[[("v", "=", "00000000-0000-4000-8000-000000000017")]], only_filters=True)
+
+	kinds = ["boolean", "int", "long", "float", "double", "decimal(38,10)", "date", "timestamp", "timestamptz", "string", "binary"]
+	nested = {"list": ("list", "string"), "map": ("map", "string", "long"), "struct": POINT}
+	samples = {**{"c_" + kind.split("(")[0]: VALUES[kind] for kind in kinds}, "c_list": [["a", LONG_TEXT], [], None],
+		"c_map": [[["a", 1]], None], "c_struct": [{"x": 1.5, "label": "a"}, None]}
+	every = Table("every_type", [("id", "long")] + [("c_" + kind.split("(")[0], kind) for kind in kinds] + [("c_" + name, kind)
+		for name, kind in nested.items()], (), [("rows", rows_of(*samples.items()))])
+	evolved = Table("evolved", old, (), [first, ("add", "w", "double"), ("rename", "v", "word"), ("rows", [{"id": 10, "word": "c", "w": 0.5}])])
+	for place in list(PLACES)[1:]:
+		group = place
+		for name, table, check, filters in (
+				("every type", every, "rows", [[("c_string", "is null")], [("c_long", "=", -1)]]),
+				("columns added and renamed", evolved, "rows", [[("w", "is null")], [("word", "=", "a")]]),
+				("partitions of two fields", tables["part_two"], "rows", [[("v", "=", "x"), ("t", ">=", NOON + DAY)]]),
+				("two specs in one table", both, "specs", two_specs.filters),
+				("position deletes", tables["positions"], "rows", [[("id", "<", 3)]]),
+				("deletion vectors", tables["vectors"], "rows", [[("id", "<", 3)]]),
+				("time travel", travel, "travel", []), ("time travel by time", travel, "times", []),
+				("a tag read by its name", tagged, "refs", []),
+				("a branch written and read by its name", branched, "refs", [])):
+			add(PLACES[place] + name, table, check=check, filters=filters)
 	return tables, features
 
 
@@ -188,7 +251,7 @@ class Model:
 	"""A table as its steps make it: its columns by field id, and the rows of each snapshot."""
 
 	def __init__(self, table):
-		self.columns, self.data, self.snapshots, self.by_spec = [], [], [], [0]
+		self.columns, self.data, self.snapshots, self.by_spec, self.refs = [], [], [], [0], {}
 		self.ids, self.specs, self.required, self.version = {}, [], table.required, table.version
 		for name, kind in table.columns:
 			self.add(name, kind)
@@ -199,7 +262,7 @@ class Model:
 		return {name: kind for _, name, kind in self.columns}
 
 	def step(self, verb, *arguments):
-		getattr(self, {"rows": "append"}.get(verb, verb))(*arguments)
+		getattr(self, {"rows": "append", "rows on": "append_on", "tag": "branch"}.get(verb, verb))(*arguments)
 
 	def take(self, key):
 		"""The field id of a place in the schema, the same each time it is asked."""
@@ -208,17 +271,36 @@ class Model:
 	def column(self, name):
 		return next(column for column in self.columns if column[1] == name)
 
+	def numbered(self, rows):
+		return [{self.column(name)[0]: value for name, value in row.items()} for row in rows]
+
 	def append(self, rows):
-		self.data += [{self.column(name)[0]: value for name, value in row.items()} for row in rows]
+		self.data = self.data + self.numbered(rows)
 		self.by_spec[-1] += len(rows)
-		self.snapshots.append(list(self.data))
+		self.snapshots.append(self.data)
+
+	def append_on(self, name, rows):
+		self.refs[name] = self.refs[name] + self.numbered(rows)
+
+	def branch(self, name):
+		"""Or a tag."""
+		self.refs[name] = self.data
+
+	def publish(self, name):
+		self.data = self.refs[name]
+
+	def erase(self, columns, rows):
+		gone = [[row[name] for name in columns] for row in rows]
+		numbers = [self.column(name)[0] for name in columns]
+		self.data = [row for row in self.data if [row.get(number) for number in numbers] not in gone]
+		self.snapshots.append(self.data)
 
 	def delete(self, where):
 		"""Takes away the rows that meet all of the conditions."""
 		numbers = {name: number for number, name, _ in self.columns}
 		self.data = [row for row in self.data if not all(holds(row.get(numbers[name]), self.kinds[name], op, values)
 			for name, op, *values in where)]
-		self.snapshots.append(list(self.data))
+		self.snapshots.append(self.data)
 
 	def add(self, name, kind):
 		if "." in name:
@@ -282,8 +364,8 @@ class Model:
 			"partition-specs": [{"spec-id": i, "fields": spec} for i, spec in enumerate(self.specs)],
 			"default-sort-order-id": 0, "sort-orders": [{"order-id": 0, "fields": []}], "properties": {}, "snapshots": []}
 
-	def rows(self, snapshot=None, where=()):
-		data = self.snapshots[snapshot] if snapshot is not None else self.data
+	def rows(self, snapshot=None, where=(), ref=None):
+		data = self.snapshots[snapshot] if snapshot is not None else self.refs[ref] if ref is not None else self.data
 		rows = [{name: complete(row.get(number), kind) for number, name, kind in self.columns} for row in data]
 		return [row for row in rows if all(holds(row[name], self.kinds[name], op, values) for name, op, *values in where)]
 

@@ -3,19 +3,23 @@
  * any.
  *
  *   matrix_tool write DIR NS TABLE           steps on standard input, a JSON array of
- *                                              {"create": METADATA}            schema and specs, as metadata.json says
- * them
- *                                              {"append": ROWS, "spec": ID}    an array of objects by column name
- *                                              {"evolve": METADATA}            a column more, a partition spec
- *                                              {"revise": METADATA}            any other schema
- *                                              {"upgrade": VERSION}            of the format
- *                                              {"delete": WHERE}               as in QUERY: by deletion vectors, or new
- * files before format 3 matrix_tool rows DIR NS TABLE [QUERY]    rows as NDJSON; QUERY: {"snapshot": ID, "where":
- * [[COLUMN, OP, VALUE...]...]} matrix_tool files DIR NS TABLE           one {"path", "spec", "rows", "deletes"} a live
- * data file
+ *       {"create": METADATA}                   schema and specs, as metadata.json says them
+ *       {"append": ROWS, "spec": ID}           an array of objects by column name; "branch": NAME for another than main
+ *       {"evolve": METADATA}                   a column more, a partition spec
+ *       {"revise": METADATA}                   any other schema
+ *       {"upgrade": VERSION}                   of the format
+ *       {"branch": NAME}, {"tag": NAME}        at main's snapshot
+ *       {"publish": NAME}                      main goes forward to where that branch is
+ *       {"delete": WHERE}                      as in QUERY: by deletion vectors, or position deletes before format 3
+ *   matrix_tool rows DIR NS TABLE [QUERY]    rows as NDJSON; QUERY: {"snapshot": ID or "ref": NAME or "time": MS,
+ *                                              "where": [[COLUMN, OP, VALUE...]...]}
+ *   matrix_tool files DIR NS TABLE           a live data file a line: {"path", "spec", "rows", "deletes", "positions",
+ *                                              "equalities", "vectors"}, the last three counting its deletes of each kind
  *
- * DIR holds control.db and warehouse. Values, both ways: dates are days, times microseconds, decimals texts, binary
- * hexadecimal, NaN and the infinities "nan", "inf", "-inf", maps arrays of [key, value].
+ * DIR holds control.db and warehouse, unless MATRIX_CONTROL and MATRIX_WAREHOUSE (a folder, or s3://BUCKET/PREFIX with
+ * AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) say otherwise. Values, both ways: dates are days,
+ * times microseconds, decimals texts, binary hexadecimal, NaN and the infinities "nan", "inf", "-inf", maps arrays of
+ * [key, value].
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -26,10 +30,13 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "base/uuid.h"
-#include "iceberg/puffin.h"
+#include "iceberg/revise.h"
+#include "iceberg/row_delta.h"
 #include "iceberg/table.h"
+#include "store/s3.h"
 
 #define START_MS 1738396800000 /* 2025-02-01T08:00:00Z */
+#define STEP_MS  60000         /* between a table's versions */
 
 struct tool {
 	struct weir_arena *arena;
@@ -53,6 +60,23 @@ static void need(int code, const struct weir_error *err)
 		quit(weir_error_text(err, text, sizeof text));
 }
 
+static void open_warehouse(struct tool *tool, const char *dir)
+{
+	struct weir_error err = WEIR_ERROR_INIT;
+	const char *place = getenv("MATRIX_WAREHOUSE");
+	if (place == NULL)
+		place = weir_arena_printf(tool->arena, "%s/warehouse", dir);
+	if (strncmp(place, "s3://", 5) != 0) {
+		need(store_local_open(weir_os_real(), place, &tool->store, &err), &err);
+		return;
+	}
+	struct store_s3_options options = {.endpoint = getenv("AWS_ENDPOINT_URL_S3"),
+		.access_key = getenv("AWS_ACCESS_KEY_ID"),
+		.secret_key = getenv("AWS_SECRET_ACCESS_KEY")};
+	need(store_s3_parse(tool->arena, weir_str_from(place), &options.bucket, &options.prefix, &err), &err);
+	need(store_s3_open(&options, &tool->store, &err), &err);
+}
+
 static void tool_open(struct tool *tool, const char *dir, const char *ns, const char *table)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
@@ -60,9 +84,10 @@ static void tool_open(struct tool *tool, const char *dir, const char *ns, const 
 		.cache = ice_cache_new(16U << 20),
 		.name = {weir_str_from(ns), weir_str_from(table)},
 		.now_ms = START_MS};
-	struct control_options options = {.url = weir_arena_printf(tool->arena, "%s/control.db", dir)};
-	need(store_local_open(weir_os_real(), weir_arena_printf(tool->arena, "%s/warehouse", dir), &tool->store, &err),
-		&err);
+	struct control_options options = {.url = getenv("MATRIX_CONTROL")};
+	if (options.url == NULL)
+		options.url = weir_arena_printf(tool->arena, "%s/control.db", dir);
+	open_warehouse(tool, dir);
 	need(control_open(&options, &tool->control, &err), &err);
 }
 
@@ -79,6 +104,8 @@ static struct ice_table *load(struct tool *tool)
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_table *table;
 	need(ice_table_load(tool->store, tool->control, tool->cache, tool->name, &table, &err), &err);
+	if (tool->now_ms <= ice_table_metadata(table)->last_updated_ms)
+		tool->now_ms = ice_table_metadata(table)->last_updated_ms + STEP_MS;
 	return table;
 }
 
@@ -332,7 +359,27 @@ static void revise(struct tool *tool, struct revision revision)
 	ice_table_unref(table);
 }
 
-static void append(struct tool *tool, const json_t *rows, int32_t spec_id)
+/* A branch, a tag, or main going forward to a branch. */
+static void change_ref(struct tool *tool, enum ice_ref_action action, bool is_tag, const json_t *name)
+{
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct weir_str given = weir_str_from(json_string_value(name)), main_branch = WEIR_STR("main");
+	struct ice_ref_edit edit = {.action = action,
+		.name = action == ICE_REF_CREATE ? given : main_branch,
+		.to = action == ICE_REF_CREATE ? (struct weir_str){0} : given,
+		.is_tag = is_tag,
+		.snapshot_id = -1,
+		.max_ref_age_ms = -1,
+		.max_snapshot_age_ms = -1,
+		.min_snapshots_to_keep = -1};
+	struct ice_table *table = load(tool);
+	struct ice_prepared *prepared;
+	need(ice_revise(table, ice_revise_ref, &edit, new_prefix(tool), tool->now_ms, &prepared, &err), &err);
+	stage(tool, prepared);
+	ice_table_unref(table);
+}
+
+static void append(struct tool *tool, const json_t *rows, int32_t spec_id, const char *branch)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_table *table = load(tool);
@@ -349,6 +396,7 @@ static void append(struct tool *tool, const json_t *rows, int32_t spec_id)
 		.added = written.files,
 		.added_count = written.count,
 		.prefix = new_prefix(tool),
+		.branch = branch != NULL ? weir_str_from(branch) : (struct weir_str){0},
 		.now_ms = tool->now_ms};
 	need(ice_prepare(table, &edit, &prepared, &err), &err);
 	stage(tool, prepared);
@@ -531,6 +579,24 @@ static void print_batch(const struct weir_batch *batch, const struct expr_filter
 	weir_buf_done(&out);
 }
 
+/* -1: main's. */
+static int64_t snapshot_of(const struct ice_table *table, const json_t *query)
+{
+	const struct ice_metadata *metadata = ice_table_metadata(table);
+	const struct ice_snapshot *snapshot;
+	if (json_object_get(query, "snapshot") != NULL)
+		return json_integer_value(json_object_get(query, "snapshot"));
+	if (json_object_get(query, "ref") != NULL)
+		snapshot = ice_ref_snapshot(metadata, weir_str_from(json_string_value(json_object_get(query, "ref"))));
+	else if (json_object_get(query, "time") != NULL)
+		snapshot = ice_snapshot_at(metadata, json_integer_value(json_object_get(query, "time")));
+	else
+		return -1;
+	if (snapshot == NULL)
+		quit("the table has no such branch, tag or moment");
+	return snapshot->id;
+}
+
 static void print_rows(struct tool *tool, const char *query_text)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
@@ -540,10 +606,7 @@ static void print_rows(struct tool *tool, const char *query_text)
 	struct ice_file_list *list;
 	struct ice_reader *reader;
 	struct weir_batch *batch;
-	int64_t snapshot = -1;
-	if (json_object_get(query, "snapshot") != NULL)
-		snapshot = json_integer_value(json_object_get(query, "snapshot"));
-	need(ice_plan(table, snapshot, &filter, &list, &err), &err);
+	need(ice_plan(table, snapshot_of(table, query), &filter, &list, &err), &err);
 	need(ice_reader_open(table, list->files, list->count, NULL, &filter, &reader, &err), &err);
 	for (;;) {
 		need(ice_reader_next(reader, &batch, NULL, NULL, &err), &err);
@@ -558,6 +621,32 @@ static void print_rows(struct tool *tool, const char *query_text)
 	json_decref(query);
 }
 
+static void print_file(struct weir_buf *out, const struct ice_data_file *file)
+{
+	static const char *const kinds[] = {"positions", "equalities", "vectors"};
+	int64_t counts[3] = {0};
+	struct weir_json json = weir_json_to(out);
+	for (uint32_t d = 0; d < file->delete_count; d++) {
+		const struct ice_data_file *delete = file->deletes[d];
+		counts[delete->content_offset >= 0 ? 2 : delete->content == ICE_EQUALITY_DELETES ? 1 : 0]++;
+	}
+	weir_json_object(&json);
+	weir_json_key_str(&json, WEIR_STR("path"));
+	weir_json_string(&json, file->path);
+	weir_json_key_str(&json, WEIR_STR("spec"));
+	weir_json_int(&json, file->spec_id);
+	weir_json_key_str(&json, WEIR_STR("rows"));
+	weir_json_int(&json, file->record_count);
+	weir_json_key_str(&json, WEIR_STR("deletes"));
+	weir_json_int(&json, file->delete_count);
+	for (int i = 0; i < 3; i++) {
+		weir_json_key_str(&json, weir_str_from(kinds[i]));
+		weir_json_int(&json, counts[i]);
+	}
+	weir_json_object_end(&json);
+	weir_buf_putc(out, '\n');
+}
+
 static void print_files(struct tool *tool)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
@@ -565,20 +654,8 @@ static void print_files(struct tool *tool)
 	struct ice_file_list *list;
 	need(ice_plan(table, -1, NULL, &list, &err), &err);
 	struct weir_buf out = WEIR_BUF_INIT;
-	for (uint32_t i = 0; i < list->count; i++) {
-		struct weir_json json = weir_json_to(&out);
-		weir_json_object(&json);
-		weir_json_key_str(&json, WEIR_STR("path"));
-		weir_json_string(&json, list->files[i]->path);
-		weir_json_key_str(&json, WEIR_STR("spec"));
-		weir_json_int(&json, list->files[i]->spec_id);
-		weir_json_key_str(&json, WEIR_STR("rows"));
-		weir_json_int(&json, list->files[i]->record_count);
-		weir_json_key_str(&json, WEIR_STR("deletes"));
-		weir_json_int(&json, list->files[i]->delete_count);
-		weir_json_object_end(&json);
-		weir_buf_putc(&out, '\n');
-	}
+	for (uint32_t i = 0; i < list->count; i++)
+		print_file(&out, list->files[i]);
 	fwrite(out.data, 1, out.size, stdout);
 	weir_buf_done(&out);
 	ice_file_list_free(list);
@@ -587,136 +664,17 @@ static void print_files(struct tool *tool)
 
 /* ---- deleting ---- */
 
-/* Positions of the rows of one file that meet the filter, added to what is deleted of it already. */
-static struct ice_positions *positions_of(struct ice_table *table, const struct ice_data_file *file,
-	const struct expr_filter *filter, const struct weir_schema *projection, bool *ret_changed)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_positions *positions;
-	struct ice_reader *reader;
-	struct weir_batch *batch;
-	uint8_t truth[WEIR_BATCH_ROWS];
-	*ret_changed = false;
-	need(ice_file_deleted_positions(table, file, &positions, &err), &err);
-	need(ice_reader_open(table, &file, 1, projection, NULL, &reader, &err), &err);
-	for (;;) {
-		need(ice_reader_next(reader, &batch, NULL, NULL, &err), &err);
-		if (batch == NULL)
-			break;
-		expr_filter_batch(filter, batch, truth);
-		for (uint32_t row = 0; row < batch->row_count; row++)
-			if (truth[row] == EXPR_TRUE) {
-				int64_t position =
-					weir_column_i64(&batch->columns[batch->schema->field_count - 1], row);
-				ice_positions_add(positions, (uint64_t)position);
-				*ret_changed = true;
-			}
-		weir_batch_release(batch);
-	}
-	ice_reader_close(reader);
-	return positions;
-}
-
-/* Before format 3: files that hold such rows give way to new ones of their other rows. */
-static void rewrite_rows(struct tool *tool, const json_t *where)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table = load(tool);
-	struct expr_filter filter = filter_of(tool->arena, ice_table_schema(table), where);
-	struct ice_write_options options = {.spec_id = ice_table_metadata(table)->default_spec_id,
-		.prefix = new_prefix(tool),
-		.codec = CODEC_ZSTD,
-		.level = 1};
-	struct ice_file_list *list;
-	struct ice_reader *reader;
-	struct ice_writer *writer;
-	struct ice_written written;
-	struct ice_prepared *prepared;
-	struct weir_batch *batch;
-	uint8_t truth[WEIR_BATCH_ROWS];
-	uint16_t rows[WEIR_BATCH_ROWS];
-	need(ice_plan(table, -1, NULL, &list, &err), &err);
-	struct weir_str *removed = weir_arena_calloc(tool->arena, list->count, sizeof *removed);
-	for (uint32_t i = 0; i < list->count; i++)
-		removed[i] = list->files[i]->path;
-	need(ice_writer_open(table, &options, &writer, &err), &err);
-	need(ice_reader_open(table, list->files, list->count, NULL, NULL, &reader, &err), &err);
-	for (;;) {
-		need(ice_reader_next(reader, &batch, NULL, NULL, &err), &err);
-		if (batch == NULL)
-			break;
-		struct weir_selection kept = {rows, 0};
-		expr_filter_batch(&filter, batch, truth);
-		for (uint32_t row = 0; row < batch->row_count; row++)
-			if (truth[row] != EXPR_TRUE)
-				rows[kept.count++] = (uint16_t)row;
-		if (kept.count > 0)
-			need(ice_writer_add(writer, batch, &kept, &err), &err);
-		weir_batch_release(batch);
-	}
-	ice_reader_close(reader);
-	need(ice_writer_close(writer, &written, &err), &err);
-	need(store_barrier(tool->store, written.handles, written.count, &err), &err);
-	struct ice_edit edit = {.operation = ICE_OP_OVERWRITE,
-		.added = written.files,
-		.added_count = written.count,
-		.removed = removed,
-		.removed_count = list->count,
-		.prefix = new_prefix(tool),
-		.now_ms = tool->now_ms};
-	need(ice_prepare(table, &edit, &prepared, &err), &err);
-	stage(tool, prepared);
-	ice_written_free(&written);
-	ice_file_list_free(list);
-	ice_table_unref(table);
-}
-
-/* Format 3: what is deleted of each file becomes its deletion vector. */
 static void delete_rows(struct tool *tool, const json_t *where)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_table *table = load(tool);
-	if (ice_table_metadata(table)->format_version < 3) {
-		ice_table_unref(table);
-		rewrite_rows(tool, where);
-		return;
-	}
-	const struct weir_schema *schema = ice_table_schema(table);
-	struct expr_filter filter = filter_of(tool->arena, schema, where);
-	struct weir_schema projection = {.field_count = schema->field_count + 1,
-		.fields = weir_arena_calloc(tool->arena, schema->field_count + 1, sizeof *projection.fields)};
-	memcpy(projection.fields, schema->fields, schema->field_count * sizeof *schema->fields);
-	projection.fields[schema->field_count] = (struct weir_field){
-		.name = WEIR_STR("_pos"), .id = ICE_FIELD_POSITION, .type = WEIR_INT64, .required = true};
-	struct ice_file_list *list;
-	need(ice_plan(table, -1, NULL, &list, &err), &err);
-	struct ice_vector *vectors = weir_arena_calloc(tool->arena, list->count, sizeof *vectors);
-	struct ice_data_file *removed = weir_arena_calloc(tool->arena, list->count, sizeof *removed), *added;
-	struct ice_positions **made = weir_arena_calloc(tool->arena, list->count, sizeof(struct ice_positions *));
-	uint32_t count = 0, removed_count = 0;
-	for (uint32_t i = 0; i < list->count; i++) {
-		bool changed;
-		made[i] = positions_of(table, list->files[i], &filter, &projection, &changed);
-		if (!changed)
-			continue;
-		vectors[count++] = (struct ice_vector){list->files[i], made[i]};
-		for (uint32_t d = 0; d < list->files[i]->delete_count; d++)
-			removed[removed_count++] = *list->files[i]->deletes[d];
-	}
-	struct ice_edit edit = {.operation = ICE_OP_DELETE,
-		.prefix = new_prefix(tool),
-		.now_ms = tool->now_ms,
-		.added_count = count,
-		.removed_deletes = removed,
-		.removed_delete_count = removed_count};
+	struct expr_filter filter = filter_of(tool->arena, ice_table_schema(table), where);
+	struct ice_row_delta delta;
 	struct ice_prepared *prepared;
-	need(ice_vectors_write(table, vectors, count, edit.prefix, tool->arena, &added, &err), &err);
-	edit.added = added;
-	need(ice_prepare(table, &edit, &prepared, &err), &err);
+	need(ice_delete_rows(table, &filter, (struct weir_str){0}, new_prefix(tool), tool->arena, &delta, &err), &err);
+	delta.edit.now_ms = tool->now_ms;
+	need(ice_prepare(table, &delta.edit, &prepared, &err), &err);
 	stage(tool, prepared);
-	for (uint32_t i = 0; i < list->count; i++)
-		ice_positions_free(made[i]);
-	ice_file_list_free(list);
 	ice_table_unref(table);
 }
 
@@ -733,20 +691,26 @@ static void write_table(struct tool *tool)
 	json_t *steps = json_loadf(stdin, 0, NULL);
 	json_array_foreach(steps, i, step)
 	{
-		tool->now_ms += 60000;
 		if (json_object_get(step, "create") != NULL)
 			create(tool, json_object_get(step, "create"));
 		else if (json_object_get(step, "evolve") != NULL)
 			evolve(tool, json_object_get(step, "evolve"));
 		else if (json_object_get(step, "append") != NULL)
 			append(tool, json_object_get(step, "append"),
-				(int32_t)json_integer_value(json_object_get(step, "spec")));
+				(int32_t)json_integer_value(json_object_get(step, "spec")),
+				json_string_value(json_object_get(step, "branch")));
 		else if (json_object_get(step, "revise") != NULL)
 			revise(tool, revision_of(tool, json_object_get(step, "revise")));
 		else if (json_object_get(step, "upgrade") != NULL)
 			revise(tool,
 				(struct revision){.format_version = (int32_t)json_integer_value(
 							  json_object_get(step, "upgrade"))});
+		else if (json_object_get(step, "branch") != NULL)
+			change_ref(tool, ICE_REF_CREATE, false, json_object_get(step, "branch"));
+		else if (json_object_get(step, "tag") != NULL)
+			change_ref(tool, ICE_REF_CREATE, true, json_object_get(step, "tag"));
+		else if (json_object_get(step, "publish") != NULL)
+			change_ref(tool, ICE_REF_FAST_FORWARD, false, json_object_get(step, "publish"));
 		else if (json_object_get(step, "delete") != NULL)
 			delete_rows(tool, json_object_get(step, "delete"));
 		else

@@ -1,13 +1,13 @@
 """What a run of tests/interop/run found, as Markdown: docs/interop.md is what it prints after a full run.
 
-    python3 tests/interop/report.py SET FOLDER      FOLDER: build/interop, with judges.tsv, lake.ndjson and matrix.ndjson
+    python3 tests/interop/report.py SET FOLDER      FOLDER: build/interop, with judges.tsv, lake.ndjson and matrix-*.ndjson
 """
 import json
 import os
 import re
 import sys
 
-from matrix_tables import FEATURES
+from matrix_tables import FEATURES, GROUPS
 
 NAMES = {"weir": "weir", "pyiceberg": "PyIceberg", "duckdb": "DuckDB", "spark": "Spark", "trino": "Trino"}
 
@@ -31,7 +31,7 @@ def table(head, rows):
 def purpose(command):
 	"""The first line of the script that a command runs: what it compares."""
 	path = next((word for word in command.split() if word.endswith((".py", ".mjs"))), None)
-	text = lines_of("", path)[0] if path and os.path.exists(path) else ""
+	text = next((line for line in lines_of("", path) if not line.startswith("#!")), "") if path and os.path.exists(path) else ""
 	return text.lstrip("\"#/* ").split(". ")[0].rstrip(".:")
 
 
@@ -40,7 +40,7 @@ def judges(folder):
 	for line in lines_of(folder, "judges.tsv"):
 		name, held, seconds, result, command = line.split("\t")
 		peers = [text[len("peer"):].strip() for text in lines_of(folder, name + ".log") if text.startswith("peer ")]
-		rows.append((name, "; ".join(peers), purpose(command), held if result == "ok" else held + ", then FAILED", seconds + " s" if seconds else "",
+		rows.append((name, "; ".join(peers), purpose(command), {"ok": held, "skipped": "its data is not here"}.get(result, held + ", then FAILED"), seconds + " s" if seconds else "",
 			"`%s`" % command))
 	table(("judge", "peers and versions", "what", "comparisons", "time", "command"), rows)
 
@@ -82,14 +82,15 @@ def lakes(folder):
 def reason(cell):
 	"""An error without what changes from run to run: folders, positions, Java's and C++'s traces."""
 	text = re.sub(r"/\S*/(?=[\w.-]+\.(parquet|metadata))", "", cell["detail"]).split(" Stack Trace")[0]
-	text = re.sub(r"^(writing|reading): \w+(Error|Exception): ", "", text)
+	text = re.sub(r"^(writing|reading): (\w+(Error|Exception): )?", "", text)
 	text = re.sub(r"matrix_tool: (file:\S*: )?", "", text)
 	text = re.sub(r"(== SQL| LINE \d| \[file:| CreateTable ).*", "", text)
 	return ("`%s`" if cell["result"] == "no" else "a wrong answer: `%s`") % text.replace("`", "'").strip()[:260]
 
 
 def matrix(folder):
-	cells = {(c["feature"], c["writer"], c["reader"]): c for c in map(json.loads, lines_of(folder, "matrix.ndjson"))}
+	found = (json.loads(line) for group in GROUPS for line in lines_of(folder, "matrix-%s.ndjson" % group))
+	cells = {(c["feature"], c["writer"], c["reader"]): c for c in found}
 	writers = [name for name in NAMES if any(key[1] == name for key in cells)]
 	readers = [name for name in NAMES if any(key[2] == name for key in cells)]
 	notes, rows = Notes("M"), []
@@ -112,7 +113,7 @@ def matrix(folder):
 		rows.append(row)
 	print("A row a feature, a column a writer; in it, which readers (%s) gave exactly the rows that were meant, and for partitions and"
 		% ", ".join(NAMES[name] for name in readers))
-	print("filters also the rows of each condition. %d cells; `tests/interop/matrix.tsv` lists each with what it must give.\n" % len(cells))
+	print("filters also the rows of each condition. Tables are local files in a SQLite catalog where the row names no other place. %d cells; `tests/interop/matrix.tsv` lists each with what it must give.\n" % len(cells))
 	table(["", *("written by " + NAMES[name] for name in writers)], rows)
 	notes.show()
 

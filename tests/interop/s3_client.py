@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.client
 import re
+import time
 import urllib.parse
 
 
@@ -40,7 +41,12 @@ class Client:
         return content
 
     def make_bucket(self, bucket):
-        self.call("PUT", "/" + bucket, expect=(200, 409))
+        """Waits for a server that has said that it is ready, and is not yet (MinIO: 503)."""
+        for _ in range(100):
+            if b"NotInitialized" not in self.call("PUT", "/" + bucket, expect=(200, 409, 503)):
+                return
+            time.sleep(0.2)
+        raise AssertionError("the server is not ready after 20 s")
 
     def list(self, bucket, prefix=""):
         """{key: size}"""

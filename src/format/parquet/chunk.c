@@ -3,7 +3,7 @@
  *
  * The encoding is chosen by measuring: a dictionary where it and its codes are smaller, differences
  * where the first page says so, split bytes (where they are allowed) if the first page of doubles
- * compresses better so, else PLAIN. The chunk is compressed if its first pages shrink by a tenth.
+ * compresses better so, texts by what differs or with their lengths apart likewise, else PLAIN. The chunk is compressed if its first pages shrink by a tenth.
  * Threads: belongs to its encoder.
  */
 #include <stdlib.h>
@@ -14,6 +14,12 @@
 #define MAX_CODES               65536
 #define SMALLEST_TO_COMPRESS    64
 #define COMPRESSION_TRIAL_BYTES 4096
+/* Texts of which an encoding is chosen. */
+#define TRIAL_TEXTS_LEAST 64
+#define TRIAL_TEXTS       512
+#define TRIAL_TEXT_BYTES  8192
+#define TRIAL_EVERY       8  /* row groups */
+#define SHORT_TEXT        48 /* bytes with the length: the lengths weigh */
 
 struct plan {
 	enum pq_encoding encoding;
@@ -50,7 +56,8 @@ void pq_scratch_init(struct pq_scratch *scratch, const struct pq_write_options *
 	*scratch = (struct pq_scratch){.codec = codec_state_new(),
 		.kind = options->codec,
 		.level = options->level,
-		.may_split = options->byte_stream_split};
+		.may_split = options->byte_stream_split,
+		.may_delta_text = !options->plain_text};
 	for (unsigned i = 0; i < 3; i++)
 		pq_dictionary_init(&scratch->dictionaries[i], 4U << i);
 }
@@ -194,6 +201,82 @@ static void put_split(struct weir_buf *out, const char *values, size_t count, si
 	out->size += count * width;
 }
 
+/* The first texts of the chunk in an encoding, compressed as pages are; *ret_size: bytes. */
+static int try_texts(struct making *making, enum pq_encoding encoding, uint32_t count, size_t size, size_t *ret_size)
+{
+	struct pq_scratch *scratch = making->scratch;
+	const char *plain = making->column->plain.data;
+	scratch->body.size = scratch->packed.size = 0;
+	if (encoding == PQ_DELTA_BYTE_ARRAY)
+		pq_delta_text_encode(&scratch->body, plain, count);
+	else if (encoding == PQ_DELTA_LENGTH_BYTE_ARRAY)
+		pq_delta_length_encode(&scratch->body, plain, count);
+	else
+		weir_buf_append(&scratch->body, plain, size);
+	*ret_size = scratch->body.size;
+	if (scratch->kind == CODEC_NONE)
+		return 0;
+	int code = codec_compress(scratch->codec, scratch->kind, scratch->level, scratch->body.data, scratch->body.size,
+		&scratch->packed, making->err);
+	*ret_size = scratch->packed.size < scratch->body.size ? scratch->packed.size : scratch->body.size;
+	return code;
+}
+
+/* The encoding that makes the first texts smallest, if by a tenth; PLAIN where none does. */
+static int measure_texts(
+	struct making *making, uint32_t count, size_t size, bool alike, bool brief, enum pq_encoding *ret_encoding)
+{
+	size_t best, tried;
+	int code = try_texts(making, PQ_PLAIN, count, size, &best);
+	best -= best / 10;
+	*ret_encoding = PQ_PLAIN;
+	if (code == 0 && alike) {
+		code = try_texts(making, PQ_DELTA_BYTE_ARRAY, count, size, &tried);
+		if (code == 0 && tried < best) {
+			best = tried;
+			*ret_encoding = PQ_DELTA_BYTE_ARRAY;
+		}
+	}
+	if (code == 0 && brief) {
+		code = try_texts(making, PQ_DELTA_LENGTH_BYTE_ARRAY, count, size, &tried);
+		if (code == 0 && tried < best)
+			*ret_encoding = PQ_DELTA_LENGTH_BYTE_ARRAY;
+	}
+	return code;
+}
+
+/*
+ * Texts without a dictionary: those that begin alike are tried by what differs, short ones by their lengths; of others
+ * neither helps, and no time is spent on them. What was found serves the next row groups too.
+ */
+static int plan_delta_text(struct making *making)
+{
+	struct pq_column_writer *column = making->column;
+	struct weir_str before = {NULL, 0};
+	uint64_t end = page_end(making, 0).first_value, shared = 0;
+	uint32_t count = 0;
+	size_t size = 0;
+	if (!making->scratch->may_delta_text || making->plan.encoding != PQ_PLAIN || end < TRIAL_TEXTS_LEAST)
+		return 0;
+	if (column->text_groups > 0) {
+		column->text_groups--;
+		making->plan.encoding = column->text_encoding;
+		return 0;
+	}
+	for (; count < end && count < TRIAL_TEXTS && size < TRIAL_TEXT_BYTES; count++) {
+		struct weir_str text = {column->plain.data + size + 4, weir_le32(column->plain.data + size)};
+		shared += pq_shared_prefix(before, text);
+		size += 4 + text.size;
+		before = text;
+	}
+	bool alike = shared >= size / 8, brief = size / count < SHORT_TEXT;
+	column->text_encoding = PQ_PLAIN;
+	int code = alike || brief ? measure_texts(making, count, size, alike, brief, &column->text_encoding) : 0;
+	making->plan.encoding = column->text_encoding;
+	column->text_groups = TRIAL_EVERY - 1;
+	return code;
+}
+
 /* Does the first page of numbers compress better when its bytes are split? */
 static int plan_split(struct making *making)
 {
@@ -270,6 +353,10 @@ static void put_values(const struct making *making, struct weir_buf *out, const 
 		pq_rle_encode(out, making->plan.codes + from->first_value, count, making->plan.bit_width);
 	} else if (making->plan.encoding == PQ_DELTA_BINARY_PACKED) {
 		put_deltas(making, out, from->first_value, to->first_value);
+	} else if (making->plan.encoding == PQ_DELTA_BYTE_ARRAY) {
+		pq_delta_text_encode(out, column->plain.data + from->first_byte, count);
+	} else if (making->plan.encoding == PQ_DELTA_LENGTH_BYTE_ARRAY) {
+		pq_delta_length_encode(out, column->plain.data + from->first_byte, count);
 	} else if (making->plan.encoding == PQ_BYTE_STREAM_SPLIT) {
 		put_split(out, column->plain.data + from->first_value * width, count, width);
 	} else if (column->leaf->physical == PQ_BOOLEAN) {
@@ -545,7 +632,7 @@ int pq_column_writer_finish(struct pq_column_writer *column, struct pq_scratch *
 		plan_text(&making);
 	else
 		plan_fixed(&making);
-	int code = plan_split(&making);
+	int code = is_text(column->leaf) ? plan_delta_text(&making) : plan_split(&making);
 	if (code == 0)
 		code = put_all(&making);
 	if (code != 0)

@@ -16,11 +16,6 @@ struct assembly {
 	struct weir_error *err;
 };
 
-static void clear_valid(struct weir_column *column, uint32_t row)
-{
-	column->valid[row / 64] &= ~(1ULL << (row % 64));
-}
-
 /* A column of nulls, safe to read. */
 static void all_null(
 	struct weir_arena *arena, const struct weir_field *field, uint32_t rows, struct weir_column *column)
@@ -65,6 +60,7 @@ static int slot_levels(const struct assembly *assembly, const struct pq_node *no
 	return 0;
 }
 
+/* A bit a slot, without a branch: nulls come in no order that could be guessed. Bits past the last slot are set. */
 static void set_valid(const struct assembly *assembly, const uint8_t *levels, uint8_t needed, uint32_t slots,
 	struct weir_column *column)
 {
@@ -74,46 +70,53 @@ static void set_valid(const struct assembly *assembly, const uint8_t *levels, ui
 	if (nulls == 0)
 		return;
 	column->valid = weir_validity_new(assembly->holder->arena, slots);
-	for (uint32_t i = 0; i < slots; i++)
-		if (levels[i] < needed)
-			clear_valid(column, i);
+	for (uint32_t first = 0; first < slots; first += 64) {
+		uint32_t count = slots - first < 64 ? slots - first : 64;
+		uint64_t missing = 0;
+		for (uint32_t i = 0; i < count; i++)
+			missing |= (uint64_t)(levels[first + i] < needed) << i;
+		column->valid[first / 64] &= ~missing;
+	}
 }
 
-static inline void spread_width(
-	char *to, const char *from, const uint8_t *levels, uint8_t needed, uint32_t slots, size_t width)
+static inline void spread_width(char *to, const char *from, const uint64_t *valid, uint32_t slots, size_t width)
 {
-	for (uint32_t i = 0; i < slots; i++) {
-		bool there = levels[i] >= needed;
-		if (there) {
-			memcpy(to + i * width, from, width);
-			from += width;
-		} else {
-			memset(to + i * width, 0, width);
+	memset(to, 0, slots * width);
+	for (uint32_t first = 0; first < slots; first += 64) {
+		uint64_t bits = valid[first / 64];
+		if (slots - first < 64)
+			bits &= (1ULL << (slots - first)) - 1;
+		if (bits == UINT64_MAX) {
+			memcpy(to + first * width, from, 64 * width);
+			from += 64 * width;
+			continue;
 		}
+		for (; bits != 0; bits &= bits - 1, from += width)
+			memcpy(to + (first + (uint32_t)__builtin_ctzll(bits)) * width, from, width);
 	}
 }
 
 /* Dense values to the slots that are not null; zeros to the others. */
-static void spread(char *to, const char *from, const uint8_t *levels, uint8_t needed, uint32_t slots, uint32_t width)
+static void spread(char *to, const char *from, const uint64_t *valid, uint32_t slots, uint32_t width)
 {
 	switch (width) { /* constant sizes become plain moves */
 	case 1:
-		spread_width(to, from, levels, needed, slots, 1);
+		spread_width(to, from, valid, slots, 1);
 		break;
 	case 4:
-		spread_width(to, from, levels, needed, slots, 4);
+		spread_width(to, from, valid, slots, 4);
 		break;
 	case 8:
-		spread_width(to, from, levels, needed, slots, 8);
+		spread_width(to, from, valid, slots, 8);
 		break;
 	default:
-		spread_width(to, from, levels, needed, slots, 16);
+		spread_width(to, from, valid, slots, 16);
 	}
 }
 
-/* in_arena: dense is the holder's, and serves as it is where no slot is null. */
-static void place_values(const struct assembly *assembly, void *dense, bool in_arena, uint32_t count,
-	const uint8_t *levels, uint8_t needed, uint32_t slots, uint32_t width, struct weir_column *column)
+/* in_arena: dense is the holder's, and serves as it is where no slot is null. The column's validity is set. */
+static void place_values(const struct assembly *assembly, void *dense, bool in_arena, uint32_t count, uint32_t slots,
+	uint32_t width, struct weir_column *column)
 {
 	if (count == slots && in_arena && dense != NULL) {
 		column->values = dense;
@@ -123,7 +126,7 @@ static void place_values(const struct assembly *assembly, void *dense, bool in_a
 	if (count == slots && count > 0)
 		memcpy(column->values, dense, (size_t)count * width);
 	else if (slots > 0)
-		spread(column->values, dense, levels, needed, slots, width);
+		spread(column->values, dense, column->valid, slots, width);
 }
 
 static bool keeps_values(enum pq_convert convert)
@@ -148,7 +151,7 @@ static int assemble_leaf(
 	if (coded && target->convert == PQ_BYTES_VIEW) {
 		column->layout = WEIR_DICT;
 		column->dict = data->dictionary.dict;
-		place_values(assembly, data->codes, flat, data->value_count, levels, node->def, slots, 4, column);
+		place_values(assembly, data->codes, flat, data->value_count, slots, 4, column);
 		return 0;
 	}
 	void *dense = data->values;
@@ -168,7 +171,7 @@ static int assemble_leaf(
 		dense = converted;
 		flat = true;
 	}
-	place_values(assembly, dense, flat, data->value_count, levels, node->def, slots, width, column);
+	place_values(assembly, dense, flat, data->value_count, slots, width, column);
 	return 0;
 }
 

@@ -48,6 +48,8 @@ struct pq_write_options {
 	uint32_t bloom_count;
 	bool byte_stream_split; /* for floats and doubles, where it is smaller by measuring; Iceberg, Trino, DuckDB
 	                                and Arrow know it, Spark's own reader of plain Parquet does not */
+	bool plain_text; /* texts without a dictionary stay PLAIN, for readers that know neither DELTA_BYTE_ARRAY nor
+	                           DELTA_LENGTH_BYTE_ARRAY */
 	const char *created_by; /* NULL: "weir version ..." */
 	const struct pq_key_value *metadata;
 	uint32_t metadata_count;
@@ -133,7 +135,8 @@ int pq_file_describe_chunk(const struct pq_file *file, uint32_t row_group, uint3
 
 struct pq_read_options {
 	const struct weir_schema *schema; /* what to read, matched by field id, then by name; columns that the file
-	                                     lacks are null; int widens to long, float to double. NULL: all of it */
+	                                     lacks are null; int widens to long, float to double, date to timestamp. NULL: all
+	                                     of it */
 	struct expr_filter filter;        /* skips row groups, pages, and batches without a row that matches (of them
 	                                     no other column is decoded); the rows that remain are NOT filtered */
 	const uint32_t *row_groups;       /* only these; NULL: all */

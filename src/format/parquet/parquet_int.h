@@ -286,6 +286,8 @@ enum pq_convert {
 	PQ_U32_I64,
 	PQ_I64_TIMES_1000,
 	PQ_I32_TIMES_1000, /* milliseconds of a day */
+	PQ_DAYS_MICROS,    /* the midnight of a date */
+	PQ_DAYS_NANOS,
 	PQ_I64_OVER_1000,
 	PQ_F32_F64,
 	PQ_I32_DECIMAL,
@@ -397,6 +399,12 @@ bool pq_delta_read(struct pq_delta *delta, uint32_t count, int64_t *ret_values);
 /* The first byte after the encoded values, without decoding them; NULL where the data is damaged. */
 const uint8_t *pq_delta_end(const uint8_t *data, const uint8_t *end);
 
+/* ---- delta_text.c: count texts of a PLAIN stream ---- */
+void pq_delta_length_encode(struct weir_buf *out, const char *plain, uint32_t count); /* DELTA_LENGTH_BYTE_ARRAY */
+void pq_delta_text_encode(struct weir_buf *out, const char *plain, uint32_t count);   /* DELTA_BYTE_ARRAY */
+/* Bytes with which both begin. */
+size_t pq_shared_prefix(struct weir_str a, struct weir_str b);
+
 /* ---- dictionary.c ---- */
 struct pq_text_key {
 	uint64_t a, b;
@@ -446,8 +454,10 @@ struct pq_column_writer {
 	struct weir_buf plain; /* fixed widths: the values; text: a PLAIN stream while there is no dictionary */
 	struct weir_buf codes; /* uint32_t, text with a dictionary */
 	struct pq_dictionary dictionary;
-	bool use_dictionary; /* text only: codes hold the values */
-	uint64_t text_bytes; /* what the text would take in PLAIN */
+	bool use_dictionary;            /* text only: codes hold the values */
+	enum pq_encoding text_encoding; /* text without a dictionary: what was found best */
+	uint32_t text_groups;           /* for so many row groups to come */
+	uint64_t text_bytes;            /* what the text would take in PLAIN */
 	uint64_t page_bytes;
 	uint64_t value_count; /* not null */
 	uint64_t entry_count; /* with nulls and empty lists */
@@ -465,7 +475,7 @@ struct pq_scratch {
 	struct codec_state *codec;
 	enum codec kind;
 	int level;
-	bool may_split;
+	bool may_split, may_delta_text;
 	struct weir_buf body, packed, tail;
 	uint32_t *codes; /* for PQ_ROW_GROUP values and more */
 	size_t code_capacity;

@@ -1,6 +1,6 @@
 /*
  * What is wanted, matched with what a file has: by field id, in files without field ids by name; types
- * that widen (int to long, float to double, a decimal to more digits of the same scale).
+ * that widen (int to long, float to double, a decimal to more digits of the same scale, a date to a zoneless timestamp).
  */
 #include "format/parquet/read_int.h"
 
@@ -64,6 +64,10 @@ static bool choose_convert(const struct weir_field *wanted, const struct pq_node
 	}
 	if (to == WEIR_INT64 && from == WEIR_INT32) {
 		*ret_convert = PQ_I32_I64;
+		return true;
+	}
+	if ((to == WEIR_TIMESTAMP || to == WEIR_TIMESTAMP_NS) && from == WEIR_DATE) {
+		*ret_convert = to == WEIR_TIMESTAMP ? PQ_DAYS_MICROS : PQ_DAYS_NANOS;
 		return true;
 	}
 	if (to == WEIR_DOUBLE && from == WEIR_FLOAT) {

@@ -183,11 +183,22 @@ static int add_children(struct layout_maker *maker, const struct weir_field *fie
 			: field->type == WEIR_MAP               ? weir_str_from(map_names[i & 1])
 								: child->name;
 		bool required = child->required || (field->type == WEIR_MAP && i == 0);
+		if (child->unknown && field->type == WEIR_STRUCT)
+			continue;
 		int code = add_field(maker, child, name, i, required, def, rep);
 		if (code != 0)
 			return code;
 	}
 	return 0;
+}
+
+/* Fields of type unknown are null in every row and are not stored. */
+static uint32_t stored_children(const struct weir_field *fields, uint32_t count)
+{
+	uint32_t stored = 0;
+	for (uint32_t i = 0; i < count; i++)
+		stored += !fields[i].unknown;
+	return stored;
 }
 
 /* The repeated group between a list or map and its children. */
@@ -202,6 +213,9 @@ static int add_nested(struct layout_maker *maker, const struct weir_field *field
 {
 	bool repeated = field->type != WEIR_STRUCT;
 	uint32_t wanted = field->type == WEIR_MAP ? 2 : 1;
+	if (stored_children(field->children, field->child_count) < wanted)
+		return weir_fail(maker->err, WEIR_E_UNSUPPORTED,
+			"field '%.*s' has no child of a known type; Parquet cannot hold it", WEIR_STR_ARG(field->name));
 	if (field->child_count < wanted || (repeated && field->child_count != wanted))
 		return weir_fail(maker->err, WEIR_E_INPUT, "field '%.*s' has %u children; Parquet needs %u",
 			WEIR_STR_ARG(field->name), field->child_count, wanted);
@@ -241,7 +255,8 @@ static int add_field(struct layout_maker *maker, const struct weir_field *field,
 		set_primitive(element, field);
 		add_leaf(maker, field, element, def, rep);
 	} else {
-		element->child_count = field->type == WEIR_STRUCT ? (int32_t)field->child_count : 1;
+		element->child_count =
+			field->type == WEIR_STRUCT ? (int32_t)stored_children(field->children, field->child_count) : 1;
 		if (field->type == WEIR_LIST) {
 			element->converted = PQ_LIST;
 			element->logical = PQ_LOGICAL_LIST;
@@ -261,9 +276,12 @@ int pq_layout_make(struct weir_arena *arena, const struct weir_schema *schema, s
 {
 	struct layout_maker maker = {.arena = arena, .layout = ret_layout, .err = err};
 	*ret_layout = (struct pq_layout){.schema = schema};
-	add_element(&maker, WEIR_STR("table"), -1)->child_count = (int32_t)schema->field_count;
+	add_element(&maker, WEIR_STR("table"), -1)->child_count =
+		(int32_t)stored_children(schema->fields, schema->field_count);
 	for (uint32_t i = 0; i < schema->field_count; i++) {
 		const struct weir_field *field = &schema->fields[i];
+		if (field->unknown)
+			continue;
 		int code = add_field(&maker, field, field->name, i, field->required, 0, 0);
 		if (code != 0)
 			return code;

@@ -11,6 +11,8 @@
 #include "format/parquet/read_int.h"
 
 #define JULIAN_EPOCH 2440588
+#define DAY_MICROS   86400000000LL
+#define DELTA_TEXTS  256 /* put together at once */
 
 uint32_t pq_value_width(int32_t physical)
 {
@@ -282,30 +284,56 @@ static int hold_text(struct pq_holder *holder, size_t size, struct weir_error *e
 	return 0;
 }
 
-/* Each text is a beginning of the one before and a rest. */
+/* Are the lengths of texts those of beginnings of the one before and rests that are there? *ret_bytes: of all texts. */
+static int check_delta_sizes(const struct pq_values *values, const int64_t *prefixes, const int64_t *rests,
+	uint32_t count, size_t before, uint64_t *ret_bytes, struct weir_error *err)
+{
+	uint64_t left = (uint64_t)(values->end - values->at);
+	*ret_bytes = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		if (prefixes[i] < 0 || rests[i] < 0 || (uint64_t)prefixes[i] > before || (uint64_t)rests[i] > left)
+			return damaged("the beginnings or ends of texts are damaged", err);
+		left -= (uint64_t)rests[i];
+		before = (size_t)(prefixes[i] + rests[i]);
+		if (values->physical == PQ_FIXED && before != values->type_length)
+			return damaged("a value of fixed size has another size", err);
+		*ret_bytes += before;
+	}
+	return 0;
+}
+
+/* Each text is a beginning of the one before and a rest. The last one is kept for the next call. */
 static int read_delta_bytes(struct pq_values *values, uint32_t count, struct weir_view *to, struct pq_holder *holder,
 	struct weir_error *err)
 {
-	struct weir_buf *previous = &values->previous_buf;
-	for (uint32_t i = 0; i < count; i++) {
-		int64_t prefix, suffix;
-		if (!pq_delta_read(&values->delta, 1, &prefix) || !pq_delta_read(&values->suffixes, 1, &suffix) ||
-			prefix < 0 || suffix < 0 || (uint64_t)prefix > previous->size ||
-			suffix > values->end - values->at)
+	int64_t prefixes[DELTA_TEXTS], rests[DELTA_TEXTS];
+	struct weir_str before = weir_buf_str(&values->previous_buf);
+	uint64_t bytes;
+	for (uint32_t done = 0; done < count;) {
+		uint32_t part = count - done < DELTA_TEXTS ? count - done : DELTA_TEXTS;
+		if (!pq_delta_read(&values->delta, part, prefixes) || !pq_delta_read(&values->suffixes, part, rests))
 			return damaged("the beginnings or ends of texts are damaged", err);
-		previous->size = (size_t)prefix;
-		weir_buf_append(previous, values->at, (size_t)suffix);
-		values->at += suffix;
-		if (values->physical == PQ_FIXED && previous->size != values->type_length)
-			return damaged("a value of fixed size has another size", err);
-		struct weir_str text = weir_buf_str(previous);
-		if (text.size > sizeof to->u.inlined) {
-			int code = hold_text(holder, text.size, err);
-			if (code != 0)
-				return code;
-			text.data = weir_arena_copy(holder->arena, text.data, text.size);
+		int code = check_delta_sizes(values, prefixes, rests, part, before.size, &bytes, err);
+		if (code == 0)
+			code = hold_text(holder, bytes, err);
+		if (code != 0)
+			return code;
+		char *at = weir_arena_alloc(holder->arena, bytes + 1);
+		for (uint32_t i = 0; i < part; i++) {
+			size_t shared = (size_t)prefixes[i], rest = (size_t)rests[i];
+			if (shared > 0)
+				memcpy(at, before.data, shared);
+			memcpy(at + shared, values->at, rest);
+			values->at += rest;
+			before = (struct weir_str){at, shared + rest};
+			to[done + i] = weir_view_from(before);
+			at += before.size;
 		}
-		to[i] = weir_view_from(text);
+		done += part;
+	}
+	if (count > 0) {
+		values->previous_buf.size = 0;
+		weir_buf_append(&values->previous_buf, before.data, before.size);
 	}
 	return 0;
 }
@@ -434,6 +462,14 @@ static bool convert_bytes(enum pq_convert convert, const struct weir_view *from,
 	return true;
 }
 
+static bool convert_days(int64_t unit, const int32_t *from, uint32_t count, int64_t *to)
+{
+	bool good = true;
+	for (uint32_t i = 0; i < count; i++)
+		good &= !__builtin_mul_overflow(from[i], unit, &to[i]);
+	return good;
+}
+
 static bool convert_i32(enum pq_convert convert, const int32_t *from, uint32_t count, void *to)
 {
 	for (uint32_t i = 0; i < count; i++) {
@@ -474,6 +510,10 @@ bool pq_convert_values(enum pq_convert convert, const void *from, uint32_t count
 	case PQ_I32_TIMES_1000:
 	case PQ_I32_DECIMAL:
 		return convert_i32(convert, from, count, to);
+	case PQ_DAYS_MICROS:
+		return convert_days(DAY_MICROS, from, count, to);
+	case PQ_DAYS_NANOS:
+		return convert_days(DAY_MICROS * 1000, from, count, to);
 	case PQ_I64_TIMES_1000:
 	case PQ_I64_OVER_1000:
 	case PQ_I64_DECIMAL:

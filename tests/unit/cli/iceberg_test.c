@@ -127,6 +127,14 @@ static void test_folder(void **state)
 	assert_int_equal(RUN("orphans", "%s/t", "--older-than", "1s"), CLI_FAILED);
 	assert_int_equal(RUN("orphans", "%s/t"), CLI_DONE);
 	assert_int_equal(RUN("partitions", "%s/t", "--json"), CLI_DONE);
+	assert_int_equal(RUN("evolve", "%s/t", "--sort", "day(at) desc, z"), CLI_DONE);
+	assert_int_equal(RUN("schema", "%s/t"), CLI_DONE);
+	assert_int_equal(RUN("evolve", "%s/t", "--unsort"), CLI_DONE);
+	assert_int_equal(RUN("changes", "%s/t"), CLI_DONE);
+	assert_int_equal(RUN("changes", "%s/t", "--json", "--key", "z"), CLI_DONE);
+	assert_int_equal(RUN("changes", "%s/t", "--key", "nothing"), CLI_WRONG_USE);
+	assert_int_equal(RUN("changes", "%s/t", "--updates"), CLI_WRONG_USE); /* it has no identifier fields */
+	assert_int_equal(RUN("changes", "%s/t", "--from", "77"), CLI_FAILED);
 	/* one metadata file alone says nothing of who else may change the table */
 	assert_int_equal(RUN("evolve", "%s/t/metadata/v1.metadata.json", "--set", "a=b"), CLI_FAILED);
 	assert_int_equal(RUN("schema", "%s/nowhere"), CLI_FAILED);
@@ -154,6 +162,22 @@ static void test_catalog(void **state)
 	assert_int_equal(RUN("evolve", "gold.t", "--catalog", "%s/cat.db", "--set", "owner=me"), CLI_FAILED);
 	assert_int_equal(RUN("expire", "gold.t", "--catalog", "%s/cat.db"), CLI_FAILED);
 	assert_int_equal(RUN("schema", "ns.nothing", "--catalog", "%s/cat.db"), CLI_FAILED);
+	/* gold.t has the same folder */
+	assert_int_equal(RUN("orphans", "ns.t", "--catalog", "%s/cat.db"), CLI_DONE);
+	assert_int_equal(RUN("orphans", "ns.t", "--catalog", "%s/cat.db", "--delete"), CLI_FAILED);
+	/* catalogs by other names: with a scheme, listed, by the data of a lake; and what is none */
+	assert_int_equal(RUN("schema", "ns.t", "--catalog", "sqlite:%s/cat.db"), CLI_DONE);
+	assert_int_equal(RUN("tables", "%s/cat.db"), CLI_DONE);
+	assert_int_equal(RUN("tables", "%s/cat.db", "gold.t", "--json"), CLI_DONE);
+	assert_int_equal(RUN("tables", "%s/cat.db", "gold.nothing"), CLI_FAILED);
+	assert_int_equal(RUN("snapshots", "%s/cat.db", "ns.t"), CLI_DONE);
+	assert_int_equal(RUN("files", "%s/cat.db", "ns.t", "--json"), CLI_DONE);
+	assert_int_equal(RUN("schema", "t", "--catalog", "%s/cat.db"), CLI_FAILED);
+	assert_int_equal(RUN("schema", "ns.t", "--catalog", "%s/none.db"), CLI_FAILED);
+	assert_int_equal(RUN("schema", "ns.t", "--catalog", "%s/t"), CLI_FAILED);
+	assert_int_equal(RUN("schema", "ns.t", "--catalog", "mysql://%s/t"), CLI_FAILED);
+	assert_int_equal(RUN("schema", "gs://bucket/t"), CLI_FAILED);
+	assert_int_equal(RUN("schema", "file://%s/t"), CLI_DONE);
 	sqlite3_stmt *statement;
 	assert_int_equal(
 		sqlite3_prepare_v2(db,
@@ -168,11 +192,27 @@ static void test_catalog(void **state)
 	sqlite3_close(db);
 }
 
+/* A lake is a catalog by its folder and by its data; its own tables can be looked at, and not changed. */
+static void test_lake(void **state)
+{
+	(void)state;
+	assert_int_equal(RUN("init", "%s/lake"), CLI_DONE);
+	assert_int_equal(RUN("ingest", "%s/lake", "%s/lake/events.ndjson", "--data", "%s/data"), CLI_DONE);
+	assert_int_equal(RUN("schema", "silver.events", "--catalog", "%s/lake", "--data", "%s/data"), CLI_DONE);
+	assert_int_equal(RUN("partitions", "silver.events", "--catalog", "%s/data", "--json"), CLI_DONE);
+	assert_int_equal(RUN("snapshots", "%s/data/control.db", "silver.events"), CLI_DONE);
+	assert_int_equal(RUN("evolve", "silver.events", "--catalog", "%s/lake", "--data", "%s/data", "--set", "a=b"),
+		CLI_FAILED);
+	assert_int_equal(RUN("compact", "silver.events", "--catalog", "%s/data", "--all"), CLI_FAILED);
+	assert_int_equal(RUN("orphans", "silver.events", "--catalog", "%s/data", "--delete"), CLI_FAILED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_folder, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_catalog, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lake, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

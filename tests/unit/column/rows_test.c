@@ -13,6 +13,7 @@
 #include "column/builder.h"
 #include "column/dictionary.h"
 #include "column/order.h"
+#include "column/row_json.h"
 
 #define BATCHES 5
 #define ROWS    700
@@ -185,6 +186,48 @@ static void test_dropped_rows_leave_nothing(void **state)
 	weir_builder_free(builder);
 }
 
+/* Maps are objects where their keys are strings; others keep every entry too. */
+static void test_maps_as_json(void **state)
+{
+	static const struct {
+		enum weir_type key;
+		const char *json;
+	} cases[] = {{WEIR_STRING, "{\"m\":{\"7\":1,\"8\":null}}"},
+		{WEIR_INT32, "{\"m\":[{\"key\":7,\"value\":1},{\"key\":8,\"value\":null}]}"},
+		{WEIR_BINARY, "{\"m\":[{\"key\":\"Nw==\",\"value\":1},{\"key\":\"OA==\",\"value\":null}]}"}};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct weir_field entry[2] = {{.name = WEIR_STR("key"), .type = cases[i].key, .required = true},
+			{.name = WEIR_STR("value"), .type = WEIR_INT64}};
+		struct weir_field field = {
+			.name = WEIR_STR("m"), .type = WEIR_MAP, .children = entry, .child_count = 2};
+		const struct weir_schema one = {.field_count = 1, .fields = &field};
+		struct weir_view views[2] = {weir_view_from(WEIR_STR("7")), weir_view_from(WEIR_STR("8"))};
+		int32_t numbers[2] = {7, 8};
+		int64_t values[2] = {1, 0};
+		uint64_t valid = 1;
+		struct weir_span span = {0, 2};
+		struct weir_column children[2] = {
+			{.type = cases[i].key,
+				.layout = cases[i].key == WEIR_INT32 ? WEIR_FLAT : WEIR_VIEW,
+				.values = cases[i].key == WEIR_INT32 ? (void *)numbers : (void *)views},
+			{.type = WEIR_INT64, .layout = WEIR_FLAT, .values = values, .valid = &valid}};
+		struct weir_column column = {.type = WEIR_MAP,
+			.layout = WEIR_SPAN,
+			.values = &span,
+			.children = children,
+			.child_count = 2,
+			.child_rows = 2};
+		const struct weir_batch batch = {.schema = &one, .row_count = 1, .columns = &column};
+		struct weir_buf out = WEIR_BUF_INIT;
+		struct weir_json json = weir_json_to(&out);
+		weir_row_json(&json, &batch, 0);
+		weir_buf_putc(&out, '\0');
+		assert_string_equal(out.data, cases[i].json);
+		weir_buf_done(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_dictionary_limit),
 		cmocka_unit_test(test_dropped_rows_leave_nothing),
+		cmocka_unit_test(test_maps_as_json),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,6 +158,55 @@ static void test_nested_types(void **state)
 }
 
 /* Every member taken away or given another type: an error or a metadata, never a crash; and random damage alike. */
+/* What weir cannot hold is refused by its name and the column's; unknown is kept. */
+static void test_types_of_others(void **state)
+{
+	static const struct {
+		const char *type, *required;
+		int code;
+	} cases[] = {
+		{"\"variant\"", "false", WEIR_E_UNSUPPORTED},
+		{"\"geometry\"", "false", WEIR_E_UNSUPPORTED},
+		{"\"geometry(srid:4326)\"", "false", WEIR_E_UNSUPPORTED},
+		{"\"geography(srid:4326, vincenty)\"", "false", WEIR_E_UNSUPPORTED},
+		{"{\"type\":\"list\",\"element-id\":2,\"element\":\"variant\",\"element-required\":false}", "false",
+			WEIR_E_UNSUPPORTED},
+		{"\"unknown\"", "true", WEIR_E_CORRUPT},
+		{"\"unknown\"", "false", 0},
+		{"{\"type\":\"list\",\"element-id\":2,\"element\":\"unknown\",\"element-required\":false}", "false", 0},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct weir_arena *arena = weir_arena_new(0);
+		struct weir_buf json = WEIR_BUF_INIT;
+		struct ice_metadata *metadata;
+		struct weir_error err = WEIR_ERROR_INIT;
+		char *text = weir_arena_printf(arena,
+			"{\"format-version\":3,\"table-uuid\":\"9c12d441-03fe-4693-9a96-a0705ddf69c1\",\"location\":"
+			"\"s3://b/t\","
+			"\"last-sequence-number\":0,\"last-updated-ms\":1,\"last-column-id\":2,\"current-schema-id\":0,"
+			"\"next-row-id\":0,\"schemas\":[{\"type\":\"struct\",\"schema-id\":0,\"fields\":[{\"id\":1,"
+			"\"name\":\"shape\","
+			"\"required\":%s,\"type\":%s}]}],\"default-spec-id\":0,\"partition-specs\":[{\"spec-id\":0,"
+			"\"fields\":[]}],"
+			"\"last-partition-id\":999,\"default-sort-order-id\":0,\"sort-orders\":[{\"order-id\":0,"
+			"\"fields\":[]}]}",
+			cases[i].required, cases[i].type);
+		assert_int_equal(
+			ice_metadata_parse(arena, weir_str_from(text), WEIR_STR("t"), &metadata, &err), cases[i].code);
+		if (cases[i].code == WEIR_E_UNSUPPORTED) {
+			assert_non_null(strstr(err.message, i == 4 ? "element" : "shape"));
+			assert_non_null(strstr(err.message, i == 4 || i == 0 ? "variant" : "geo"));
+		} else if (cases[i].code == 0) {
+			ice_metadata_write(metadata, &json);
+			weir_buf_putc(&json, '\0');
+			assert_non_null(strstr(json.data, "\"unknown\""));
+		}
+		weir_buf_done(&json);
+		weir_arena_free(arena);
+	}
+}
+
 static void test_damage(void **state)
 {
 	const char *text = getenv("WEIR_SEED");
@@ -340,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_nothing_lost),
 		cmocka_unit_test(test_nested_types),
+		cmocka_unit_test(test_types_of_others),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_foreign_tables),
 	};

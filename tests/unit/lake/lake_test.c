@@ -157,6 +157,10 @@ static const struct change changes[] = {
 	{"format: fit", "format: fitt", WEIR_E_INPUT, 24, 23, "did you mean 'fit'?"},
 	{"format: fit, sql: inputs/fit.sql,", "format: fit,", WEIR_E_INPUT, 24, 7, "no events yet"},
 	{"inputs/fit.sql", "inputs/fat.sql", WEIR_E_NOT_FOUND, 24, 33, "inputs/fat.sql"},
+	{"log: {kind", "maintain: {every: 10ms}\nlog: {kind", WEIR_E_INPUT, 0, 0, "once a second at most"},
+	{"log: {kind", "maintain: {orphans: 10m}\nlog: {kind", WEIR_E_INPUT, 0, 0, "write 1h or more"},
+	{"log: {kind", "maintain: {snapshots: {keep: 0}}\nlog: {kind", WEIR_E_INPUT, 0, 0, ""},
+	{"log: {kind", "maintain: {snapshot: {keep: 1}}\nlog: {kind", WEIR_E_INPUT, 0, 0, "did you mean 'snapshots'?"},
 	{"lookups/sports.csv", "lookups/nothing.csv", WEIR_E_NOT_FOUND, 9, 18, "lookups/nothing.csv"},
 	{"schemas/telemetry.schema.json", "nothing.json", WEIR_E_NOT_FOUND, 13, 13, "nothing.json"},
 	{"key: athlete_id", "key: athlete", WEIR_E_INPUT, 15, 10, "'athlete' is no property"},
@@ -186,6 +190,7 @@ static const struct change changes[] = {
 	{"${DATA}/warehouse", "s3://bucket//prefix", WEIR_E_INPUT, 5, 13, "names no bucket"},
 	{"\"${DATA}/warehouse\"", "{uri: /x}", WEIR_E_INPUT, 5, 18, "is a bucket"},
 	{"\"${DATA}/warehouse\"", "{uri: s3://b/p, endpoint: localhost}", WEIR_E_INPUT, 5, 38, "http://HOST:PORT"},
+	{"\"${DATA}/warehouse\"", "{uri: s3://b/p, sts_endpoint: host}", WEIR_E_INPUT, 5, 42, "http://HOST:PORT"},
 	{"\"${DATA}/warehouse\"", "{uri: s3://b/p, style: host}", WEIR_E_INPUT, 5, 35, "unknown style"},
 	{"\"${DATA}/warehouse\"", "{uri: s3://b/p, secret_key: hunter2}", WEIR_E_INPUT, 5, 40, "${env:NAME}"},
 	{"\"${DATA}/warehouse\"", "{uri: s3://b/p, secret_key: \"${env:HOME}x\"}", WEIR_E_INPUT, 5, 41, "${env:NAME}"},
@@ -302,6 +307,40 @@ static void test_cut(void **state)
 	remove_folder(folder);
 }
 
+/* Upkeep of others' tables: off where nothing is said, and with defaults where it is only named. */
+static void test_maintain(void **state)
+{
+	(void)state;
+	char folder[] = "/tmp/weir-lake-XXXXXX", *yaml = NULL;
+	size_t size = 0;
+	make_folder(folder);
+	assert_int_equal(weir_os_read_all(weir_os_real(), "lakes/athlete/lake.yaml", 1 << 20, &yaml, &size, NULL), 0);
+	write_file(folder, "lake.yaml", yaml, size);
+	struct lake *lake = read_lake(folder, "data");
+	assert_int_equal(lake->maintain.every_us, 0);
+	lake_free(lake);
+	write_changed(folder, yaml, &(struct change){.from = "log: {kind", .to = "maintain: {}\nlog: {kind"});
+	lake = read_lake(folder, "data");
+	assert_int_equal(lake->maintain.every_us, LAKE_MAINTAIN_DEFAULT.every_us);
+	assert_int_equal(lake->maintain.orphans_us, 3 * 86400000000LL);
+	lake_free(lake);
+	write_changed(folder, yaml,
+		&(struct change){.from = "log: {kind",
+			.to = "maintain: {every: 2s, files: {target: 1MiB}, snapshots: {keep: 3, age: 4m}, orphans: "
+			      "5h, "
+			      "readers: 6s}\nlog: {kind"});
+	lake = read_lake(folder, "data");
+	assert_int_equal(lake->maintain.every_us, 2000000);
+	assert_int_equal(lake->maintain.target_bytes, 1 << 20);
+	assert_int_equal(lake->maintain.snapshots_keep, 3);
+	assert_int_equal(lake->maintain.snapshot_age_us, 240000000);
+	assert_int_equal(lake->maintain.orphans_us, 5 * 3600000000LL);
+	assert_int_equal(lake->maintain.readers_us, 6000000);
+	lake_free(lake);
+	free(yaml);
+	remove_folder(folder);
+}
+
 static void test_references(void **state)
 {
 	(void)state;
@@ -332,7 +371,7 @@ static void test_references(void **state)
 			.to = "{uri: s3://bucket, endpoint: \"http://h:9000\", region: eu-1, style: virtual, "
 			      "access_key: "
 			      "\"${env:WEIR_TEST_PLACE}\", secret_key: \"${file:secret}\", session_token: "
-			      "\"${file:secret}\", cache: 2GiB}"});
+			      "\"${file:secret}\", cache: 2GiB, sts_endpoint: \"https://sts\", sts_role: \"arn:r\"}"});
 	lake = read_lake(folder, "data");
 	assert_string_equal(lake->warehouse, "s3://bucket");
 	assert_string_equal(lake->s3->prefix, "");
@@ -343,6 +382,8 @@ static void test_references(void **state)
 	assert_string_equal(lake->s3->secret_key, "hush");
 	assert_string_equal(lake->s3->session_token, "hush");
 	assert_int_equal(lake->s3->cache_bytes, 2LL << 30);
+	assert_string_equal(lake->s3->sts_endpoint, "https://sts");
+	assert_string_equal(lake->s3->sts_role, "arn:r");
 	lake_free(lake);
 	/* Secrets of a PostgreSQL URL are not read here. */
 	char control[4200];
@@ -372,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_shop),
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_maintain),
 		cmocka_unit_test(test_references),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/rng.h"
-#include "format/parquet/parquet_int.h"
+#include "format/parquet/read_int.h"
 #include "format/parquet/thrift_int.h"
 #include "support/seed.h"
 
@@ -39,6 +39,58 @@ static void test_rle_random(void **state)
 			pq_rle_open(&rle, out.data, out.size / 2, width);
 			pq_rle_read(&rle, count, back); /* may fail; must not read past the end */
 		}
+		weir_buf_done(&out);
+	}
+}
+
+/* A PLAIN stream of random texts, many of which begin as the one before. */
+static uint32_t random_texts(struct weir_rng *rng, struct weir_buf *plain)
+{
+	uint32_t count = (uint32_t)weir_rng_below(rng, 600);
+	char text[300] = {0};
+	size_t size = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		size_t keep = weir_rng_chance(rng, 0.8) ? weir_rng_below(rng, size + 1) : 0;
+		size = keep + weir_rng_below(rng, weir_rng_chance(rng, 0.1) ? 300 - keep : 20);
+		size = size < sizeof text ? size : sizeof text;
+		for (size_t b = keep; b < size; b++)
+			text[b] = (char)weir_rng_below(rng, 256);
+		weir_buf_u32(plain, (uint32_t)size);
+		weir_buf_append(plain, text, size);
+	}
+	return count;
+}
+
+static void test_delta_texts(void **state)
+{
+	struct weir_rng rng = weir_rng_new(test_seed("texts"));
+	(void)state;
+	for (unsigned round = 0; round < 600; round++) {
+		struct weir_buf plain = WEIR_BUF_INIT, out = WEIR_BUF_INIT;
+		struct weir_error err = WEIR_ERROR_INIT;
+		struct weir_view back[600];
+		struct pq_values values = {0};
+		struct pq_holder holder = {.arena = weir_arena_new(0), .text_limit = 1 << 24};
+		uint32_t count = random_texts(&rng, &plain);
+		bool shared = round % 2 == 0;
+		if (shared)
+			pq_delta_text_encode(&out, plain.data, count);
+		else
+			pq_delta_length_encode(&out, plain.data, count);
+		const uint8_t *data = (const uint8_t *)out.data;
+		assert_int_equal(pq_values_open(&values, shared ? PQ_DELTA_BYTE_ARRAY : PQ_DELTA_LENGTH_BYTE_ARRAY,
+					 PQ_BYTE_ARRAY, 0, data, data + out.size, NULL, &err),
+			0);
+		assert_int_equal(pq_values_read(&values, count, back, &holder, &err), 0);
+		const char *at = plain.data;
+		for (uint32_t i = 0; i < count; i++) {
+			struct weir_str text = {at + 4, weir_le32(at)}, seen = weir_view_str(&back[i]);
+			assert_true(weir_str_equal(seen, text));
+			at += 4 + text.size;
+		}
+		pq_values_done(&values);
+		weir_arena_free(holder.arena);
+		weir_buf_done(&plain);
 		weir_buf_done(&out);
 	}
 }
@@ -174,6 +226,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rle_random),
 		cmocka_unit_test(test_levels),
+		cmocka_unit_test(test_delta_texts),
 		cmocka_unit_test(test_delta_random),
 		cmocka_unit_test(test_dictionary),
 		cmocka_unit_test(test_bloom),

@@ -595,6 +595,71 @@ static void test_large_texts(void **state)
 	written_done(&written);
 }
 
+static const char *data_encoding(const struct pq_file *file, struct weir_arena *arena)
+{
+	struct pq_chunk_description chunk;
+	MUST(pq_file_describe_chunk(file, 0, 0, arena, &chunk, &err));
+	return weir_arena_cstr(arena, chunk.encodings);
+}
+
+/* Texts that do not repeat: in order they are written by what differs, small ones with their lengths apart, others as they are. */
+static void test_delta_texts(void **state)
+{
+	static struct weir_field one[] = {{FIELD("text", 1, WEIR_STRING)}};
+	static const struct weir_schema of = {.field_count = 1, .fields = one};
+	static const struct {
+		const char *begin;
+		bool in_order;
+		enum codec codec;
+		bool plain_text;
+		const char *encoding;
+	} cases[] = {
+		{"sku-", true, CODEC_ZSTD, false, "DELTA_BYTE_ARRAY"},
+		{"sku-", true, CODEC_ZSTD, true, "PLAIN"},
+		{"https://example.com/catalogue/items/", true, CODEC_SNAPPY, false, "DELTA_BYTE_ARRAY"},
+		{"https://example.com/catalogue/items/", true, CODEC_NONE, false, "DELTA_BYTE_ARRAY"},
+		{"", false, CODEC_NONE, false, "DELTA_LENGTH_BYTE_ARRAY"},
+		{"", false, CODEC_ZSTD, false, "DELTA_LENGTH_BYTE_ARRAY"},
+	};
+	struct weir_rng rng = weir_rng_new(test_seed("delta texts"));
+	(void)state;
+	for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+		struct pq_write_options options = {
+			.codec = cases[k].codec, .level = 1, .plain_text = cases[k].plain_text};
+		struct written written = {.arena = weir_arena_new(0)};
+		struct pq_writer *writer;
+		uint32_t number = 1000000;
+		MUST(pq_writer_open(weir_sink_to_buf(&written.bytes), &of, &options, &writer, &err));
+		for (uint32_t b = 0; b < 4; b++) {
+			struct weir_batch *batch = weir_batch_new(written.arena, &of, 2000);
+			batch->row_count = 2000;
+			for (uint32_t i = 0; i < 2000; i++) {
+				char text[80];
+				number = cases[k].in_order ? number + 1 + (uint32_t)weir_rng_below(&rng, 600)
+							   : (uint32_t)weir_rng_below(&rng, 1000000000);
+				snprintf(text, sizeof text, "%s%u", cases[k].begin, number);
+				((struct weir_view *)batch->columns[0].values)[i] =
+					weir_view_from(weir_arena_str(written.arena, weir_str_from(text)));
+				if (i % 97 == 5)
+					weir_column_set_null(&batch->columns[0], i);
+			}
+			MUST(pq_writer_add(writer, batch, NULL, &err));
+			remember(&written, batch, NULL);
+		}
+		MUST(pq_writer_close(writer, written.arena, &written.info, &err));
+		written.memory = (struct weir_slice){written.bytes.data, written.bytes.size};
+		struct pq_file *file = open_written(&written);
+		struct pq_read_counts counts;
+		print_message("%zu: %s, %zu bytes\n", k, data_encoding(file, written.arena), written.bytes.size);
+		assert_non_null(strstr(data_encoding(file, written.arena), cases[k].encoding));
+		assert_true(strcmp(cases[k].encoding, "PLAIN") != 0 ||
+			strstr(data_encoding(file, written.arena), "DELTA") == NULL);
+		assert_int_equal(check_rows(&written, file, NULL, NULL, &counts), 8000);
+		pq_file_free(file);
+		written_done(&written);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -606,6 +671,7 @@ int main(void)
 		cmocka_unit_test(test_dictionaries_are_shared),
 		cmocka_unit_test(test_required_null_is_refused),
 		cmocka_unit_test(test_large_texts),
+		cmocka_unit_test(test_delta_texts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
