@@ -38,7 +38,7 @@ soak: deps ## two weir writers, one of them killed again and again, and Spark (P
 
 mutants: deps ## each patch of tests/mutants breaks one guard; its test must fail. ONLY=regex picks some
 	@tools/deps mutants
-	@tests/mutants/run $(ONLY)
+	@tests/mutants/run "$(ONLY)"
 
 fuzz: deps ## libFuzzer on every parser, SECONDS=60 for each (needs clang)
 	@tools/deps fuzz
