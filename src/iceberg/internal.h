@@ -176,6 +176,9 @@ struct ice_table {
 	const struct ice_metadata *metadata;
 	struct weir_str home; /* moved tables: the name under which the table's folder is found now; else size 0 */
 };
+/* The version of the table that metadata is; both it and what it points at live in the arena, which the table owns. */
+struct ice_table *ice_table_of(struct store *store, struct ice_cache *cache, struct ice_name name,
+	struct weir_str metadata_uri, struct weir_arena *take_arena, const struct ice_metadata *metadata);
 /* The name in the store of a file that the metadata names. Of a moved table: the same path below its new home. */
 int ice_file_name(const struct ice_table *table, struct weir_arena *arena, struct weir_str uri,
 	struct weir_str *ret_name, struct weir_error *err);

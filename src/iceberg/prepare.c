@@ -268,6 +268,78 @@ static unsigned version_of(struct weir_str uri)
 	return version;
 }
 
+static struct ice_kv *copy_pairs(struct weir_arena *arena, const struct ice_kv *pairs, uint32_t count)
+{
+	struct ice_kv *copy = weir_arena_calloc(arena, count, sizeof *copy);
+	for (uint32_t i = 0; i < count; i++)
+		copy[i] = (struct ice_kv){weir_arena_str(arena, pairs[i].key), weir_arena_str(arena, pairs[i].value)};
+	return copy;
+}
+
+static struct ice_snapshot *copy_snapshots(
+	struct weir_arena *arena, const struct ice_snapshot *snapshots, uint32_t count)
+{
+	struct ice_snapshot *copy = weir_arena_calloc(arena, count, sizeof *copy);
+	for (uint32_t i = 0; i < count; i++) {
+		copy[i] = snapshots[i];
+		copy[i].manifest_list = weir_arena_str(arena, snapshots[i].manifest_list);
+		copy[i].key_id = weir_arena_str(arena, snapshots[i].key_id);
+		copy[i].summary = copy_pairs(arena, snapshots[i].summary, snapshots[i].summary_count);
+		copy[i].manifest_paths =
+			weir_arena_calloc(arena, snapshots[i].manifest_count, sizeof *copy[i].manifest_paths);
+		for (uint32_t j = 0; j < snapshots[i].manifest_count; j++)
+			copy[i].manifest_paths[j] = weir_arena_str(arena, snapshots[i].manifest_paths[j]);
+	}
+	return copy;
+}
+
+static struct ice_log_entry *copy_log(struct weir_arena *arena, const struct ice_log_entry *log, uint32_t count)
+{
+	struct ice_log_entry *copy = weir_arena_calloc(arena, count, sizeof *copy);
+	for (uint32_t i = 0; i < count; i++) {
+		copy[i] = log[i];
+		copy[i].metadata_file = weir_arena_str(arena, log[i].metadata_file);
+	}
+	return copy;
+}
+
+/*
+ * The table of the new metadata. Its definition is read back from JSON, its history copied: reading a hundred
+ * snapshots back was more than half of a commit.
+ */
+static int table_of(struct ice_commit *commit, const struct ice_metadata *next, struct weir_str uri,
+	struct ice_table **ret_table, struct weir_error *err)
+{
+	struct ice_metadata definition = *next, *metadata;
+	struct weir_arena *arena = weir_arena_new(0);
+	struct weir_buf json = WEIR_BUF_INIT;
+	definition.current_snapshot_id = -1;
+	definition.snapshot_count = definition.ref_count = 0;
+	definition.snapshot_log_count = definition.metadata_log_count = 0;
+	ice_metadata_write(&definition, &json);
+	int code = ice_metadata_parse(arena, weir_buf_str(&json), uri, &metadata, err);
+	weir_buf_done(&json);
+	if (code != 0) {
+		weir_arena_free(arena);
+		return code;
+	}
+	metadata->current_snapshot_id = next->current_snapshot_id;
+	metadata->snapshots = copy_snapshots(arena, next->snapshots, next->snapshot_count);
+	metadata->snapshot_count = next->snapshot_count;
+	metadata->refs = weir_arena_calloc(arena, next->ref_count, sizeof *metadata->refs);
+	metadata->ref_count = next->ref_count;
+	for (uint32_t i = 0; i < next->ref_count; i++) {
+		metadata->refs[i] = next->refs[i];
+		metadata->refs[i].name = weir_arena_str(arena, next->refs[i].name);
+	}
+	metadata->snapshot_log = copy_log(arena, next->snapshot_log, next->snapshot_log_count);
+	metadata->snapshot_log_count = next->snapshot_log_count;
+	metadata->metadata_log = copy_log(arena, next->metadata_log, next->metadata_log_count);
+	metadata->metadata_log_count = next->metadata_log_count;
+	*ret_table = ice_table_of(commit->base->store, commit->base->cache, commit->base->name, uri, arena, metadata);
+	return 0;
+}
+
 static int write_metadata(struct ice_commit *commit, struct weir_str prefix, const struct ice_metadata *next,
 	struct ice_table **ret_table, struct weir_error *err)
 {
@@ -279,13 +351,11 @@ static int write_metadata(struct ice_commit *commit, struct weir_str prefix, con
 	int code = ice_commit_create(commit, name, &file, err);
 	if (code == 0)
 		code = store_append(file, json.data, json.size, err);
-	if (code == 0) {
-		struct weir_str stored = weir_str_from(commit->names[commit->file_count - 1]);
-		code = ice_table_from_json(commit->base->store, commit->base->cache, commit->base->name,
-			store_uri(commit->base->store, commit->arena, stored), weir_buf_str(&json), ret_table, err);
-	}
 	weir_buf_done(&json);
-	return code;
+	if (code != 0)
+		return code;
+	struct weir_str stored = weir_str_from(commit->names[commit->file_count - 1]);
+	return table_of(commit, next, store_uri(commit->base->store, commit->arena, stored), ret_table, err);
 }
 
 static int check_writable(const struct ice_table *base, struct weir_error *err)
@@ -580,14 +650,6 @@ static int attempt(struct ice_prepared *prepared, struct weir_error *err)
 	prepared->doomed = commit.doomed;
 	prepared->doomed_count = commit.doomed_count;
 	return 0;
-}
-
-static struct ice_kv *copy_pairs(struct weir_arena *arena, const struct ice_kv *pairs, uint32_t count)
-{
-	struct ice_kv *copy = weir_arena_calloc(arena, count, sizeof *copy);
-	for (uint32_t i = 0; i < count; i++)
-		copy[i] = (struct ice_kv){weir_arena_str(arena, pairs[i].key), weir_arena_str(arena, pairs[i].value)};
-	return copy;
 }
 
 static struct weir_str *copy_texts(struct weir_arena *arena, const struct weir_str *texts, uint32_t count)

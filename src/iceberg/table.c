@@ -39,6 +39,21 @@ void ice_table_unref(struct ice_table *table)
 	free(table);
 }
 
+struct ice_table *ice_table_of(struct store *store, struct ice_cache *cache, struct ice_name name,
+	struct weir_str metadata_uri, struct weir_arena *take_arena, const struct ice_metadata *metadata)
+{
+	struct ice_table *table = weir_zalloc(sizeof *table);
+	atomic_init(&table->refs, 1);
+	table->store = store;
+	table->cache = cache;
+	table->arena = take_arena;
+	table->name.ns = weir_arena_str(take_arena, name.ns);
+	table->name.table = weir_arena_str(take_arena, name.table);
+	table->metadata_uri = weir_arena_str(take_arena, metadata_uri);
+	table->metadata = metadata;
+	return table;
+}
+
 int ice_table_from_json(struct store *store, struct ice_cache *cache, struct ice_name name,
 	struct weir_str metadata_uri, struct weir_str json, struct ice_table **ret_table, struct weir_error *err)
 {
@@ -49,16 +64,7 @@ int ice_table_from_json(struct store *store, struct ice_cache *cache, struct ice
 		weir_arena_free(arena);
 		return code;
 	}
-	struct ice_table *table = weir_zalloc(sizeof *table);
-	atomic_init(&table->refs, 1);
-	table->store = store;
-	table->cache = cache;
-	table->arena = arena;
-	table->name.ns = weir_arena_str(arena, name.ns);
-	table->name.table = weir_arena_str(arena, name.table);
-	table->metadata_uri = weir_arena_str(arena, metadata_uri);
-	table->metadata = metadata;
-	*ret_table = table;
+	*ret_table = ice_table_of(store, cache, name, metadata_uri, arena, metadata);
 	return 0;
 }
 

@@ -156,12 +156,24 @@ static void forget_unsynced(struct inode *inode, struct weir_rng *rng)
 
 /* ---- entries ---- */
 
+/* Entries are in the order of their paths. The first one that is not before path, or the end. */
+static size_t entries_place(const struct entries *entries, const char *path)
+{
+	size_t from = 0, to = entries->count;
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+		if (strcmp(entries->items[middle].path, path) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
 static struct entry *entries_find(const struct entries *entries, const char *path)
 {
-	for (size_t i = 0; i < entries->count; i++)
-		if (strcmp(entries->items[i].path, path) == 0)
-			return &entries->items[i];
-	return NULL;
+	size_t at = entries_place(entries, path);
+	return at < entries->count && strcmp(entries->items[at].path, path) == 0 ? &entries->items[at] : NULL;
 }
 
 static void entries_remove(struct entries *entries, const char *path)
@@ -171,7 +183,8 @@ static void entries_remove(struct entries *entries, const char *path)
 		return;
 	free(entry->path);
 	unref(entry->inode);
-	*entry = entries->items[--entries->count];
+	entries->count--;
+	memmove(entry, entry + 1, (size_t)(entries->items + entries->count - entry) * sizeof *entry);
 }
 
 static void entries_set(struct entries *entries, const char *path, struct inode *inode)
@@ -179,7 +192,10 @@ static void entries_set(struct entries *entries, const char *path, struct inode 
 	struct inode *held = ref(inode);
 	entries_remove(entries, path);
 	WEIR_GROW(entries->items, entries->count, entries->capacity);
-	entries->items[entries->count++] = (struct entry){weir_strdup(path), held};
+	size_t at = entries_place(entries, path);
+	memmove(&entries->items[at + 1], &entries->items[at], (entries->count - at) * sizeof *entries->items);
+	entries->items[at] = (struct entry){weir_strdup(path), held};
+	entries->count++;
 }
 
 static void entries_clear(struct entries *entries)

@@ -24,6 +24,7 @@ static struct ice_table *revise(struct lake *lake, struct ice_table *take_table,
 	lake_commit(lake, commit, true);
 	lake_delete_doomed(lake, prepared);
 	struct ice_table *next = ice_prepared_table(prepared);
+	lake_check_stored(lake, next);
 	ice_prepared_free(prepared);
 	ice_table_unref(take_table);
 	return next;

@@ -192,6 +192,23 @@ static inline void lake_delete_doomed(struct lake *lake, const struct ice_prepar
 	lake_check(store_delete_many(lake->store, names, count, &err), &err);
 }
 
+/* A version that a commit left in memory is the one that its metadata file says. */
+static inline void lake_check_stored(struct lake *lake, struct ice_table *table)
+{
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct weir_buf is = WEIR_BUF_INIT, stored = WEIR_BUF_INIT;
+	struct ice_table *again;
+	lake_check(ice_table_open(lake->store, lake->cache, ice_table_name(table), ice_table_metadata_uri(table),
+			   &again, &err),
+		&err);
+	ice_metadata_write(ice_table_metadata(table), &is);
+	ice_metadata_write(ice_table_metadata(again), &stored);
+	assert_string_equal(weir_buf_cstr(&is), weir_buf_cstr(&stored));
+	weir_buf_done(&is);
+	weir_buf_done(&stored);
+	ice_table_unref(again);
+}
+
 /* Prepares, commits, deletes what is doomed; the new version. Takes the table. */
 static inline struct ice_table *lake_edit(struct lake *lake, struct ice_table *take_table, struct ice_edit edit)
 {
@@ -201,6 +218,7 @@ static inline struct ice_table *lake_edit(struct lake *lake, struct ice_table *t
 	lake_commit(lake, change, true);
 	lake_delete_doomed(lake, prepared);
 	struct ice_table *next = ice_prepared_table(prepared);
+	lake_check_stored(lake, next);
 	ice_prepared_free(prepared);
 	ice_table_unref(take_table);
 	return next;
