@@ -10,6 +10,8 @@ target_compile_options(weir_flags INTERFACE
 	-Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wcast-qual -Werror -fno-common -g)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
 	target_compile_options(weir_flags INTERFACE -Wimplicit-fallthrough=5 -Wlogical-op -Wduplicated-cond)
+else() # a text of several lines in a table is meant as one
+	target_compile_options(weir_flags INTERFACE -Wno-string-concatenation)
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
 	target_compile_options(weir_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong)

@@ -58,8 +58,10 @@ int weir_fail_errno(struct weir_error *err, int error_number, struct weir_str ob
 	return weir_fail_at(err, code, object, WEIR_ERROR_NO_OFFSET, "cannot %s: %s", operation, text);
 }
 
-int weir_error_wrap(struct weir_error *err, const char *format, ...)
+int weir_error_wrap(struct weir_error *err, int code, const char *format, ...)
 {
+	if (code == 0 || err == NULL)
+		return code;
 	char text[sizeof err->message * 2];
 	va_list args;
 	va_start(args, format);
@@ -70,14 +72,15 @@ int weir_error_wrap(struct weir_error *err, const char *format, ...)
 	snprintf(text + size, sizeof text - (size_t)size, ": %s", err->message);
 	memcpy(err->message, text, sizeof err->message - 1);
 	err->message[sizeof err->message - 1] = '\0';
-	return err->code;
+	err->code = code;
+	return code;
 }
 
-int weir_error_in(struct weir_error *err, struct weir_str object)
+int weir_error_in(struct weir_error *err, int code, struct weir_str object)
 {
-	if (err->object[0] == '\0')
+	if (code != 0 && err != NULL && err->object[0] == '\0')
 		set_object(err, object);
-	return err->code;
+	return code;
 }
 
 const char *weir_error_text(const struct weir_error *err, char *buffer, size_t size)

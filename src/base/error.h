@@ -51,10 +51,13 @@ int weir_fail_at(struct weir_error *err, int code, struct weir_str object, uint6
 	__attribute__((format(printf, 5, 6)));
 /* The same from errno: "cannot OPERATION: strerror". ENOENT, EEXIST and ENOSPC keep their meaning. */
 int weir_fail_errno(struct weir_error *err, int error_number, struct weir_str object, const char *operation);
-/* Put "context: " before the message of an error that passes through. Returns err->code. */
-int weir_error_wrap(struct weir_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Name the object of an error that has none yet. Returns err->code. */
-int weir_error_in(struct weir_error *err, struct weir_str object);
+/*
+ * What passes an error on, and returns code: where code is 0 nothing has failed and err stays as it is. err may be NULL.
+ * Put "context: " before its message, and make code its code.
+ */
+int weir_error_wrap(struct weir_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Name its object where it has none yet. */
+int weir_error_in(struct weir_error *err, int code, struct weir_str object);
 /* "object at byte 12: message" into buffer (always terminated); returns buffer. */
 const char *weir_error_text(const struct weir_error *err, char *buffer, size_t size);
 /* True where trying the same again later may work. */

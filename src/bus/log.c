@@ -143,10 +143,8 @@ static int write_requests(struct bus *bus, struct bus_request *requests, struct 
 	take_offsets_back(bus);
 	pthread_mutex_unlock(&bus->lock);
 	struct weir_error ignored = WEIR_ERROR_INIT;
-	if (bus->damaged && bus_segment_repair(bus, &ignored) != 0) {
-		err->code = WEIR_E_UNKNOWN;
-		return weir_error_wrap(err, "it may or may not be in the log");
-	}
+	if (bus->damaged && bus_segment_repair(bus, &ignored) != 0)
+		return weir_error_wrap(err, WEIR_E_UNKNOWN, "it may or may not be in the log");
 	return status;
 }
 
@@ -157,8 +155,7 @@ static void answer(struct bus_request *request, int status, const struct weir_er
 	if (request->durable == request->count && request->count > 0) {
 		status = 0;
 	} else if (request->durable > 0) {
-		own.code = WEIR_E_UNKNOWN;
-		status = weir_error_wrap(&own, "a part of it is in the log");
+		status = weir_error_wrap(&own, WEIR_E_UNKNOWN, "a part of it is in the log");
 	}
 	for (uint32_t i = 0; i < request->count && status == 0; i++)
 		request->blocks[i]->base_offset = request->offsets[i];

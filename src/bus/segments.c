@@ -131,7 +131,7 @@ static int take_block(struct scan *scan, uint64_t at, const struct bus_header *h
 	if (attributes->stream.size == 0) {
 		struct weir_str frame = {body->data, header->frame_bytes};
 		int status = bus_heads_decode(bus, frame, header->count, err);
-		return status != 0 ? weir_error_in(err, scan->path) : 0;
+		return weir_error_in(err, status, scan->path);
 	}
 	struct bus_partition *partition;
 	int status = bus_partition_get(bus, attributes->stream, attributes->partition, &partition, err);

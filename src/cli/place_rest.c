@@ -116,7 +116,7 @@ static int ask_text(const struct rest *rest, const char *path, const char *text,
 	if (rc == 0)
 		rc = read_answer(rest, &response, answer, err);
 	else
-		weir_error_wrap(err, "the catalog");
+		weir_error_wrap(err, rc, "the catalog");
 	http_response_done(&response);
 	weir_buf_done(&address);
 	return rc;
@@ -362,8 +362,8 @@ static int settle(struct cli_place *place, const struct ice_table *next, struct 
 	ice_table_unref(now);
 	if (happened)
 		return 0;
-	weir_error_wrap(err, "the change may have been made or not, look at the table before trying again");
-	return err->code = WEIR_E_UNKNOWN;
+	return weir_error_wrap(err, WEIR_E_UNKNOWN,
+		"the change may have been made or not, look at the table before trying again");
 }
 
 static int swap(struct cli_place *place, const struct ice_table *old, const struct ice_table *next, bool *ret_spare,

@@ -203,8 +203,8 @@ static struct consent_rules *plan_request(const struct consent_rules *base, stru
 	request->step_count = 0;
 	for (uint32_t i = 0; i < request->count && request->status == 0; i++) {
 		request->status = plan_change(own, request, i, &request->err);
-		if (request->status != 0 && request->count > 1)
-			weir_error_wrap(&request->err, "change %u of %u", i + 1, request->count);
+		if (request->count > 1)
+			weir_error_wrap(&request->err, request->status, "change %u of %u", i + 1, request->count);
 	}
 	if (request->status == 0)
 		return own;

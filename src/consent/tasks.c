@@ -137,8 +137,9 @@ static int refresh_fence(
 
 void consent_tasks_finished(struct consent *consent, const struct consent_task *tasks, uint32_t count)
 {
+	struct weir_error ignored = WEIR_ERROR_INIT; /* a fence that stays behind is loaded with the next change */
 	pthread_mutex_lock(&consent->append_lock);
-	refresh_fence(consent, tasks, count, NULL);
+	refresh_fence(consent, tasks, count, &ignored);
 	pthread_mutex_unlock(&consent->append_lock);
 }
 

@@ -44,7 +44,7 @@ static int put_reference(struct weir_str inner, struct weir_buf *out, struct wei
 	size_t size = 0;
 	int status = weir_os_read_all(weir_os_real(), name, SECRET_BYTES_MOST, &data, &size, err);
 	if (status != 0)
-		return weir_error_wrap(err, "a secret of the control database's URL");
+		return weir_error_wrap(err, status, "a secret of the control database's URL");
 	while (size > 0 && (data[size - 1] == '\n' || data[size - 1] == '\r'))
 		size--;
 	put_encoded(out, data, size);

@@ -125,8 +125,8 @@ static bool run_change(struct control *control, struct control_job *job)
 			job->result.returned[job->result.returned_count++] = control->ran[i].value;
 		}
 	}
-	if (job->status != 0 && ran < change->count)
-		weir_error_wrap(&job->err, "%s", change->statements[ran].what);
+	if (ran < change->count)
+		weir_error_wrap(&job->err, job->status, "%s", change->statements[ran].what);
 	if (!backend->in_transaction(control->writer))
 		return false; /* a full disk, an I/O error or a lost connection takes everything back */
 	bool keep = job->status == 0 && job->result.outcome == CONTROL_DONE;
@@ -172,8 +172,7 @@ static int commit(struct control *control, struct weir_error *err)
 	struct weir_error unsettled = WEIR_ERROR_INIT;
 	if (settle(control, &happened, &unsettled) == 0)
 		return happened ? 0 : status;
-	err->code = WEIR_E_UNKNOWN;
-	return weir_error_wrap(err, "it may or may not have happened");
+	return weir_error_wrap(err, WEIR_E_UNKNOWN, "it may or may not have happened");
 }
 
 static void run_changes(struct control *control, struct control_job *const *jobs, size_t count)
@@ -268,7 +267,7 @@ static int run_migration(struct control *control, struct control_job *job, struc
 		status = commit(control, err);
 	else if (backend->in_transaction(control->writer))
 		backend->rollback(control->writer);
-	return status == 0 ? 0 : weir_error_wrap(err, "schema %s version %u", job->name, job->version);
+	return weir_error_wrap(err, status, "schema %s version %u", job->name, job->version);
 }
 
 static void run_other(struct control *control, struct control_job *job)

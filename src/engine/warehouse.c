@@ -60,8 +60,7 @@ int engine_open_bucket(const struct lake_s3 *s3, const char *data, const struct 
 	int status = store_s3_open(&options, &below, err);
 	if (status == 0)
 		status = store_cache_open(&cache, below, ret_store, err);
-	if (status != 0)
-		weir_error_wrap(err, "the warehouse s3://%s/%s", s3->bucket, s3->prefix);
+	weir_error_wrap(err, status, "the warehouse s3://%s/%s", s3->bucket, s3->prefix);
 	weir_arena_free(arena);
 	return status;
 }

@@ -101,7 +101,7 @@ static int read_vector(struct ice_file_deletes *deletes, const struct ice_data_f
 		store_source_close(&source);
 	free(blob);
 	weir_arena_free(arena);
-	return code != 0 ? weir_error_in(err, vector->path) : 0;
+	return weir_error_in(err, code, vector->path);
 }
 
 static int check_format(const struct ice_data_file *file, struct weir_error *err)
@@ -154,7 +154,7 @@ static int read_positions(struct ice_file_deletes *deletes, const struct ice_dat
 	if (reader != NULL)
 		pq_reader_close(reader);
 	ice_footer_release(footer);
-	return code != 0 ? weir_error_in(err, file->path) : 0;
+	return weir_error_in(err, code, file->path);
 }
 
 /* ---- equality deletes ---- */
@@ -241,7 +241,7 @@ static int read_keys(struct ice_table *table, struct ice_delete_cache *cache, co
 		weir_batch_release(batch);
 	}
 	ice_reader_close(reader);
-	return code != 0 ? weir_error_in(err, file->path) : 0;
+	return weir_error_in(err, code, file->path);
 }
 
 static int keys_of(struct ice_table *table, struct ice_delete_cache *cache, const struct ice_data_file *file,

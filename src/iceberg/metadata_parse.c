@@ -529,7 +529,7 @@ int ice_metadata_parse(struct weir_arena *arena, struct weir_str json, struct we
 	if (json.size >= 2 && (uint8_t)json.data[0] == 0x1F && (uint8_t)json.data[1] == 0x8B) {
 		parser.code = codec_gunzip_all(json.data, json.size, ICE_METADATA_BYTES_MAX, &plain, err);
 		if (parser.code != 0) {
-			weir_error_in(err, name);
+			weir_error_in(err, parser.code, name);
 			goto done;
 		}
 		json = weir_buf_str(&plain);

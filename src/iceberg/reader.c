@@ -91,7 +91,7 @@ static int open_file(struct ice_reader *reader, struct weir_error *err)
 		reader->options = (struct pq_read_options){.schema = &reader->map.read, .filter = reader->map.filter};
 		code = pq_reader_open(parquet, &reader->options, &reader->parquet, err);
 	}
-	return code != 0 ? weir_error_in(err, file->path) : 0;
+	return weir_error_in(err, code, file->path);
 }
 
 static void release(struct weir_batch *batch)
@@ -160,7 +160,7 @@ int ice_reader_next(struct ice_reader *reader, struct weir_batch **ret_batch, ui
 		else if (code == 0)
 			code = shape(reader, batch, first_row, &batch, err);
 		if (code != 0)
-			return weir_error_in(err, reader->files[reader->next - 1]->path);
+			return weir_error_in(err, code, reader->files[reader->next - 1]->path);
 		if (batch == NULL)
 			continue;
 		*ret_batch = batch;

@@ -505,7 +505,7 @@ int ingest_document_json(
 	struct mapping mapping = {.document = document, .packer = packer};
 	const struct weir_schema *schema;
 	struct weir_batch **batches;
-	uint32_t count;
+	uint32_t count = 0;
 	uint64_t offset;
 	int status = json_validate(body, false, &offset, err);
 	if (status == 0)

@@ -319,7 +319,7 @@ int ingest_file(struct ingest *ingest, uint32_t stream, const char *path, const 
 	pthread_mutex_destroy(&load.lock);
 	pthread_cond_destroy(&load.changed);
 	if (status != 0)
-		return weir_error_in(err, weir_str_from(path));
+		return weir_error_in(err, status, weir_str_from(path));
 	*ret_result = load.result;
 	return 0;
 }

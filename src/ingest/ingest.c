@@ -122,7 +122,7 @@ static int post_document(struct ingest *ingest, const struct ingest_request *req
 	status = read_document(&document, body, &packer, err);
 	if (status != 0) {
 		packer_free(packer);
-		return weir_error_in(err, request->filename);
+		return weir_error_in(err, status, request->filename);
 	}
 	return packer_send(packer, done, context, err);
 }

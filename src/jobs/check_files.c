@@ -238,8 +238,8 @@ static int check_file(struct file_check *at, struct weir_error *err)
 		status = check_footer(at, err);
 	if (status == 0)
 		status = check_rows(at, err);
-	if (status != 0 && check->found.size == 0)
-		weir_error_in(err, at->name);
+	if (check->found.size == 0)
+		weir_error_in(err, status, at->name);
 	check->files++;
 	return status;
 }

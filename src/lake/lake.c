@@ -214,7 +214,7 @@ int lake_read(const char *path, const char *data_directory, struct lake **ret_la
 	lake_yaml_close(&yaml);
 	free(text);
 	if (code < 0) {
-		weir_error_in(err, weir_str_from(path));
+		weir_error_in(err, code, weir_str_from(path));
 		weir_arena_free(arena);
 		return code;
 	}

@@ -151,7 +151,7 @@ int sql_load_lookup(struct sql *sql, struct weir_str name, const char *csv_path,
 		"['BOOLEAN', 'BIGINT', 'DOUBLE', 'DATE', 'TIMESTAMPTZ', 'VARCHAR'])");
 	code = sql_run(sql->connection, weir_buf_cstr(&text), NULL, err);
 	if (code < 0) {
-		code = weir_error_wrap(err, "lookup %.*s from %s", WEIR_STR_ARG(name), csv_path);
+		weir_error_wrap(err, code, "lookup %.*s from %s", WEIR_STR_ARG(name), csv_path);
 		goto done;
 	}
 	WEIR_GROW(sql->lookups, sql->lookup_count, sql->lookup_capacity);

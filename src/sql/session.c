@@ -127,7 +127,7 @@ static int create_view(struct sql_session *session, uint32_t index, const struct
 		code = sql_run(session->instance->connection, weir_buf_cstr(&text), NULL, err);
 	weir_buf_done(&text);
 	if (code < 0)
-		return weir_error_wrap(err, "view %.*s.%.*s", WEIR_STR_ARG(view->ns), WEIR_STR_ARG(view->name));
+		return weir_error_wrap(err, code, "view %.*s.%.*s", WEIR_STR_ARG(view->ns), WEIR_STR_ARG(view->name));
 	session->relations[session->relation_count++] = weir_str_from(
 		weir_arena_printf(session->arena, "%.*s.%.*s", WEIR_STR_ARG(view->ns), WEIR_STR_ARG(view->name)));
 	return 0;

@@ -189,7 +189,7 @@ int s3_sts_assume(struct s3_sts *sts, struct weir_str policy, uint32_t seconds, 
 				WEIR_STR_ARG(sts->host), response.status, answer.code[0] != '\0' ? " " : "",
 				answer.code);
 	} else {
-		weir_error_wrap(err, "the token service at %.*s", WEIR_STR_ARG(sts->host));
+		weir_error_wrap(err, status, "the token service at %.*s", WEIR_STR_ARG(sts->host));
 	}
 	http_response_done(&response);
 	if (status == 0)

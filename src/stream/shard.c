@@ -415,11 +415,11 @@ static int shard_catch_up(struct stream_shard *shard, struct stream_partition *p
 
 static struct stream_partition *shard_partition(struct stream_shard *shard, uint32_t number)
 {
-	for (uint32_t i = 0; i < shard->partition_count; i++)
-		if (shard->partitions[i].number == number)
-			return &shard->partitions[i];
-	WEIR_ASSERT(!"a block of a partition that is not this shard's");
-	return NULL;
+	uint32_t at = 0;
+	while (at < shard->partition_count && shard->partitions[at].number != number)
+		at++;
+	WEIR_ASSERT(at < shard->partition_count); /* the shard is given blocks of its own partitions alone */
+	return &shard->partitions[at];
 }
 
 static bool flush_reached(struct stream_shard *shard)

@@ -17,7 +17,7 @@
 #define SAMPLE_ROWS  5000
 #define SPLICED_ROWS 777
 
-static void die(const struct weir_error *err)
+static _Noreturn void die(const struct weir_error *err)
 {
 	char text[1200];
 	fprintf(stderr, "pq_tool: %s\n", weir_error_text(err, text, sizeof text));
@@ -321,7 +321,7 @@ static int read_file(const char *path, bool dump)
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_slice memory;
 	struct pq_file *file;
-	struct pq_reader *reader;
+	struct pq_reader *reader = NULL;
 	struct weir_batch *batch;
 	uint64_t rows = 0;
 	char *data;

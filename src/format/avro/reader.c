@@ -184,10 +184,8 @@ static int next_block(struct avro_reader *reader, struct weir_error *err)
 	reader->block.size = 0;
 	reader->block_at = 0;
 	int code = avro_block_decompress(reader->codec, packed, &reader->block, err);
-	if (code != 0) {
-		weir_error_in(err, reader->name);
-		return code;
-	}
+	if (code != 0)
+		return weir_error_in(err, code, reader->name);
 	if ((uint64_t)count > reader->block.size) /* a record of no bytes says nothing */
 		return weir_fail_at(err, WEIR_E_CORRUPT, reader->name, reader->block_offset,
 			"an Avro block of %zu bytes claims %lld records", reader->block.size, (long long)count);

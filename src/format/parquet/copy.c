@@ -134,7 +134,7 @@ int pq_file_row_group_copy(
 	}
 	if (code != 0) {
 		pq_row_group_free(group);
-		return err != NULL ? weir_error_in(err, file->source.name) : code;
+		return weir_error_in(err, code, file->source.name);
 	}
 	*ret_group = group;
 	return 0;

@@ -17,7 +17,7 @@ static int not_parquet(const struct pq_file *file, const char *why, struct weir_
 static int read_at(const struct pq_file *file, uint64_t offset, void *buffer, size_t size, struct weir_error *err)
 {
 	int code = file->source.read(file->source.self, offset, buffer, size, err);
-	return code != 0 && err != NULL ? weir_error_in(err, file->source.name) : code;
+	return weir_error_in(err, code, file->source.name);
 }
 
 /* The footer's bytes in the arena: its texts point into them. */
@@ -277,5 +277,5 @@ int pq_file_read_index(const struct pq_file *file, struct weir_arena *arena, str
 		code = read_part(file, chunk->column_index_offset, chunk->column_index_size, arena, &bytes, err);
 	if (code == 0 && with_bounds && chunk->column_index_size > 0)
 		code = pq_column_index_decode(arena, bytes, chunk->column_index_size, chunk, err);
-	return code != 0 && err != NULL ? weir_error_in(err, file->source.name) : code;
+	return weir_error_in(err, code, file->source.name);
 }

@@ -69,11 +69,10 @@ static int at_page(const struct pq_cursor *cursor, struct weir_error *err, int c
 {
 	if (err == NULL)
 		return code;
-	weir_error_wrap(err, "column '%.*s'", WEIR_STR_ARG(cursor->leaf.node->field->name));
+	weir_error_wrap(err, code, "column '%.*s'", WEIR_STR_ARG(cursor->leaf.node->field->name));
 	if (err->offset == WEIR_ERROR_NO_OFFSET)
 		err->offset = cursor->offset;
-	weir_error_in(err, cursor->file->source.name);
-	return code;
+	return weir_error_in(err, code, cursor->file->source.name);
 }
 
 static uint64_t chunk_start(const struct pq_chunk *chunk)
@@ -104,7 +103,7 @@ static int look(struct pq_cursor *cursor, uint64_t offset, uint64_t least, const
 		weir_buf_reserve(&cursor->window, size + 1);
 		int code = cursor->file->source.read(cursor->file->source.self, offset, cursor->window.data, size, err);
 		if (code != 0)
-			return err != NULL ? weir_error_in(err, cursor->file->source.name) : code;
+			return weir_error_in(err, code, cursor->file->source.name);
 		cursor->window.size = size;
 		cursor->window_offset = offset;
 		cursor->counts->bytes_read += size;

@@ -66,7 +66,7 @@ static int bloom_check(const struct pq_file *file, const struct pq_chunk *chunk,
 		*ret_may = code != 0 || bloom_may_match(node, term, bits, bits_size);
 		free(bits);
 	}
-	return code != 0 && err != NULL ? weir_error_in(err, file->source.name) : code;
+	return weir_error_in(err, code, file->source.name);
 }
 
 /* A field that the file lacks is null in each of its rows. */

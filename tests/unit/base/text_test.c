@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/uuid.h"
@@ -131,6 +132,24 @@ static void test_uuid(void **state)
 	assert_int_equal(uuid.bytes[8] >> 6, 2);
 }
 
+static void test_errors_pass_on(void **state)
+{
+	char text[256];
+	struct weir_error err = WEIR_ERROR_INIT;
+	(void)state;
+	assert_int_equal(weir_error_wrap(&err, 0, "page %d", 3), 0);
+	assert_int_equal(weir_error_in(&err, 0, WEIR_STR("a file")), 0);
+	assert_string_equal(weir_error_text(&err, text, sizeof text), "");
+	weir_fail(&err, WEIR_E_IO, "cut off");
+	assert_int_equal(weir_error_wrap(&err, WEIR_E_UNKNOWN, "page %d", 3), WEIR_E_UNKNOWN);
+	assert_int_equal(err.code, WEIR_E_UNKNOWN);
+	assert_int_equal(weir_error_in(&err, err.code, WEIR_STR("a file")), WEIR_E_UNKNOWN);
+	assert_int_equal(weir_error_in(&err, err.code, WEIR_STR("another")), WEIR_E_UNKNOWN);
+	assert_string_equal(weir_error_text(&err, text, sizeof text), "a file: page 3: cut off");
+	assert_int_equal(weir_error_wrap(NULL, WEIR_E_CORRUPT, "page %d", 3), WEIR_E_CORRUPT);
+	assert_int_equal(weir_error_in(NULL, WEIR_E_CORRUPT, WEIR_STR("a file")), WEIR_E_CORRUPT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +159,7 @@ int main(void)
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_doubles_read_back),
 		cmocka_unit_test(test_uuid),
+		cmocka_unit_test(test_errors_pass_on),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -253,6 +253,22 @@ static void opening_is_checked(void **state)
 	}
 }
 
+/* What goes wrong where nobody asks why (an upload that is given up) is told by the code alone. */
+static void failures_need_no_error(void **state)
+{
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct s3 s3 = {.clock = weir_clock_system(), .retry = {1, 1, 1}, .list_page = 1000};
+	(void)state;
+	s3.bucket = s3.host = s3.region = s3.access_key = s3.secret_key = WEIR_STR("x");
+	s3.base = WEIR_STR("http://127.0.0.1:1/x");
+	s3.base_path = WEIR_STR("/x");
+	s3.http = http_client_new(&(struct http_options){.idle_timeout_s = 2});
+	assert_int_equal(s3_upload_abort(&s3, WEIR_STR("a/key"), WEIR_STR("id"), &err), WEIR_E_IO);
+	assert_int_equal(s3_upload_abort(&s3, WEIR_STR("a/key"), WEIR_STR("id"), NULL), WEIR_E_IO);
+	assert_int_equal(s3_uploads_abort_others(&s3, WEIR_STR("a/key"), WEIR_STR("id"), NULL), WEIR_E_IO);
+	http_client_free(s3.http);
+}
+
 static void patience_ends(void **state)
 {
 	struct http_response response = {.outcome = HTTP_ANSWERED, .status = 503};
@@ -291,6 +307,7 @@ int main(void)
 		cmocka_unit_test(answers_are_read),
 		cmocka_unit_test(refusals_name_the_remedy),
 		cmocka_unit_test(opening_is_checked),
+		cmocka_unit_test(failures_need_no_error),
 		cmocka_unit_test(patience_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
