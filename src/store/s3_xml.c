@@ -31,7 +31,7 @@ static void on_start(void *context, const XML_Char *name, const XML_Char **attri
 	(void)attributes;
 	if (colon != NULL)
 		name = colon + 1;
-	if (reader->depth == DEPTH_MAX || strlen(name) > ELEMENT_MAX) {
+	if (reader->depth == DEPTH_MAX || name[0] == '\0' || strlen(name) > ELEMENT_MAX) {
 		refuse(reader);
 		return;
 	}

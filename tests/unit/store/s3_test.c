@@ -156,7 +156,7 @@ static void add_element(void *context, bool begins, const char *parent, const ch
 
 static void answers_are_read(void **state)
 {
-	static const char *const bad[] = {"", "<a>", "<a></b>", "<a/><b/>", "no", "<a>&b;</a>",
+	static const char *const bad[] = {"", "<a>", "<a></b>", "<a/><b/>", "no", "<a>&b;</a>", "<a><x:/></a>",
 		"<!DOCTYPE a [<!ENTITY b \"c\">]><a>&b;</a>", "<!DOCTYPE a><a/>", "<a>\001</a>",
 		"<a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a></a></a></a></a></a></a></a></a></a></a></a></a></"
 		"a></a></a></a></a>"};
