@@ -362,8 +362,8 @@ static int settle(struct cli_place *place, const struct ice_table *next, struct 
 	ice_table_unref(now);
 	if (happened)
 		return 0;
-	return weir_error_wrap(err, WEIR_E_UNKNOWN,
-		"the change may have been made or not, look at the table before trying again");
+	return weir_error_wrap(
+		err, WEIR_E_UNKNOWN, "the change may have been made or not, look at the table before trying again");
 }
 
 static int swap(struct cli_place *place, const struct ice_table *old, const struct ice_table *next, bool *ret_spare,
