@@ -170,8 +170,8 @@ int s3_try(struct s3 *s3, const struct s3_call *call, struct s3_answer *answer, 
 	if (response->outcome == HTTP_CUT || (response->outcome == HTTP_ANSWERED && response->status >= 500))
 		answer->maybe_done = true;
 	if (status != 0)
-		return weir_error_wrap(err, status, "%s of %.*s", call->method,
-			WEIR_STR_ARG(s3_object_text(s3, call->key, object)));
+		return weir_error_wrap(
+			err, status, "%s of %.*s", call->method, WEIR_STR_ARG(s3_object_text(s3, call->key, object)));
 	return http_is_transient(response) ? s3_refuse(s3, call, answer, err) : 0;
 }
 
