@@ -30,7 +30,7 @@ struct compaction {
 	void *context;
 	struct ice_compact_counts counts;
 	int64_t sequence_number;          /* of what was planned */
-	const struct weir_schema *schema; /* of what is read and written */
+	const struct weir_schema *schema; /* of what is read and written: the newest version's */
 	struct use *uses;                 /* in order of their addresses */
 	uint32_t use_count;
 	struct weir_arena *arena;
@@ -291,6 +291,14 @@ static int take_batch(struct compaction *compaction, struct held *held, struct w
 	return held->bytes >= compaction->options.memory_bytes ? write_held(compaction, held, writer, err) : 0;
 }
 
+/* A commit gives a version that others may have changed the schema of, and may be the last that held the one before. */
+static void set_schema(struct compaction *compaction)
+{
+	compaction->schema = ice_table_schema(compaction->table);
+	if (compaction->table->metadata->format_version > 2)
+		compaction->schema = ice_lineage_schema(compaction->arena, compaction->schema);
+}
+
 static int rewrite(struct compaction *compaction, const struct ice_data_file *const *files, uint32_t count,
 	struct ice_written *ret_written, struct weir_error *err)
 {
@@ -408,6 +416,24 @@ static void delete_written(struct compaction *compaction, const struct ice_writt
 	}
 }
 
+static int check_options(const struct compaction *compaction, struct weir_error *err)
+{
+	const struct ice_compact_options *options = &compaction->options;
+	uint32_t most = options->order == ICE_COMPACT_SORT ? WEIR_ORDER_COLUMNS : ICE_ZORDER_COLUMNS;
+	uint32_t least = options->order == ICE_COMPACT_SORT ? 1 : 2;
+	if (options->order == ICE_COMPACT_BINPACK)
+		return 0;
+	if (options->column_count < least || options->column_count > most)
+		return weir_fail(err, WEIR_E_INPUT, "a compaction in this order takes %u to %u columns", least, most);
+	for (uint32_t i = 0; i < options->column_count; i++) {
+		uint32_t column = weir_schema_find_id(compaction->schema, options->columns[i]);
+		if (column == WEIR_NO_FIELD || weir_type_is_nested(compaction->schema->fields[column].type))
+			return weir_fail(
+				err, WEIR_E_INPUT, "rows can be put in order by columns of single values only");
+	}
+	return 0;
+}
+
 static int compact_group(
 	struct compaction *compaction, const struct ice_data_file *const *files, uint32_t count, struct weir_error *err)
 {
@@ -415,11 +441,15 @@ static int compact_group(
 	struct ice_data_file *spent_files = NULL;
 	struct ice_table *next = NULL;
 	uint64_t rows_before = compaction->counts.rows;
+	set_schema(compaction);
+	int code = check_options(compaction, err);
+	if (code != 0)
+		return code;
 	struct weir_str *removed = weir_zalloc(count * sizeof *removed);
 	uint32_t spent = spent_deletes(compaction, files, count, &spent_files);
 	for (uint32_t i = 0; i < count; i++)
 		removed[i] = files[i]->path;
-	int code = rewrite(compaction, files, count, &written, err);
+	code = rewrite(compaction, files, count, &written, err);
 	if (code == 0) {
 		code = store_barrier(compaction->table->store, written.handles, written.count, err);
 		const struct ice_edit edit = {.operation = ICE_OP_REPLACE,
@@ -447,24 +477,6 @@ static int compact_group(
 	free(spent_files);
 	free(removed);
 	return code;
-}
-
-static int check_options(const struct compaction *compaction, struct weir_error *err)
-{
-	const struct ice_compact_options *options = &compaction->options;
-	uint32_t most = options->order == ICE_COMPACT_SORT ? WEIR_ORDER_COLUMNS : ICE_ZORDER_COLUMNS;
-	uint32_t least = options->order == ICE_COMPACT_SORT ? 1 : 2;
-	if (options->order == ICE_COMPACT_BINPACK)
-		return 0;
-	if (options->column_count < least || options->column_count > most)
-		return weir_fail(err, WEIR_E_INPUT, "a compaction in this order takes %u to %u columns", least, most);
-	for (uint32_t i = 0; i < options->column_count; i++) {
-		uint32_t column = weir_schema_find_id(compaction->schema, options->columns[i]);
-		if (column == WEIR_NO_FIELD || weir_type_is_nested(compaction->schema->fields[column].type))
-			return weir_fail(
-				err, WEIR_E_INPUT, "rows can be put in order by columns of single values only");
-	}
-	return 0;
 }
 
 /* The end of the run of files from `first` on that are of one partition and make up a commit. */
@@ -495,10 +507,8 @@ int ice_compact(struct ice_table *table, const struct ice_compact_options *optio
 		compaction.options.commit_bytes = COMMIT_BYTES;
 	if (options->memory_bytes == 0)
 		compaction.options.memory_bytes = MEMORY_BYTES;
-	compaction.schema = ice_table_schema(table);
+	set_schema(&compaction);
 	int code = check_options(&compaction, err);
-	if (table->metadata->format_version > 2)
-		compaction.schema = ice_lineage_schema(compaction.arena, compaction.schema);
 	if (code == 0)
 		code = ice_plan(table, -1, NULL, &list, err);
 	if (code == 0)

@@ -235,6 +235,51 @@ static void test_zorder_is_near(void **state)
 	lake_close(&lake);
 }
 
+/* A caller that, as a server does, keeps the newest version of its table alone. */
+struct owner {
+	struct lake *lake;
+	struct ice_table *table;
+};
+
+static int commit_and_let_go(void *context, struct ice_table *table, const struct ice_edit *edit,
+	struct ice_table **ret_table, struct weir_error *err)
+{
+	struct owner *owner = context;
+	(void)table;
+	(void)err;
+	owner->table = lake_edit(owner->lake, owner->table, *edit);
+	*ret_table = ice_table_ref(owner->table);
+	return 0;
+}
+
+/* Groups that are rewritten after a commit need nothing of the version that was planned. */
+static void test_a_table_moves_on(void **state)
+{
+	static const char *const versions[] = {"2", "3"};
+	static const int32_t columns[] = {3, 1};
+	(void)state;
+	for (size_t v = 0; v < 2; v++) {
+		struct lake lake = lake_open(1 << 20);
+		struct owner owner = {&lake, new_table(&lake, true, versions[v])};
+		struct weir_error err = WEIR_ERROR_INIT;
+		struct ice_compact_counts counts;
+		struct row rows[100];
+		for (int i = 0; i < 3; i++)
+			owner.table = append(&lake, owner.table, i * 20, i * 20 + 20);
+		struct ice_compact_options options = {.order = ICE_COMPACT_SORT,
+			.columns = columns,
+			.column_count = 2,
+			.all = true,
+			.prefix = lake_prefix(&lake),
+			.now_ms = lake.now_ms};
+		lake_check(ice_compact(owner.table, &options, commit_and_let_go, NULL, &owner, &counts, &err), &err);
+		assert_true(counts.commits > 1);
+		assert_int_equal(read_rows(owner.table, rows, NULL), 60);
+		ice_table_unref(owner.table);
+		lake_close(&lake);
+	}
+}
+
 /* Another writer's edit comes between the preparation and the commit of the first rewrite. */
 struct race {
 	struct lake *lake;
@@ -461,6 +506,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_compaction),
 		cmocka_unit_test(test_zorder_is_near),
+		cmocka_unit_test(test_a_table_moves_on),
 		cmocka_unit_test(test_equality_deletes),
 		cmocka_unit_test(test_orphans),
 		cmocka_unit_test(test_manifests),
