@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "access/catalog_int.h"
+#include "base/base64.h"
 #include "iceberg/rest_scan.h"
 #include "iceberg/revise.h"
 
@@ -33,42 +34,7 @@ struct request {
 	const char *token;    /* what a token that does not hold is called: "plan", "task"; NULL: no token */
 };
 
-/* ---- tokens: base64url (RFC 4648, section 5) of a request, as JSON ---- */
-
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static void put_base64(struct weir_buf *out, struct weir_str bytes)
-{
-	for (size_t i = 0; i < bytes.size; i += 3) {
-		const uint8_t *p = (const uint8_t *)bytes.data + i;
-		size_t left = bytes.size - i;
-		uint32_t group = (uint32_t)p[0] << 16 | (left > 1 ? (uint32_t)p[1] << 8 : 0) | (left > 2 ? p[2] : 0U);
-		weir_buf_putc(out, digits[group >> 18]);
-		weir_buf_putc(out, digits[group >> 12 & 63]);
-		if (left > 1)
-			weir_buf_putc(out, digits[group >> 6 & 63]);
-		if (left > 2)
-			weir_buf_putc(out, digits[group & 63]);
-	}
-}
-
-static bool get_base64(struct weir_str text, struct weir_buf *out)
-{
-	uint32_t group = 0;
-	unsigned bits = 0;
-	for (size_t i = 0; i < text.size; i++) {
-		const char *digit = text.data[i] != '\0' ? strchr(digits, text.data[i]) : NULL;
-		if (digit == NULL)
-			return false;
-		group = (group << 6 | (uint32_t)(digit - digits)) & 0xFFFF;
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			weir_buf_putc(out, (char)(group >> bits & 0xFF));
-		}
-	}
-	return true;
-}
+/* ---- tokens: base64url of a request, as JSON ---- */
 
 static json_t *token_json(const struct request *request)
 {
@@ -101,7 +67,7 @@ static void put_token(const struct request *request, uint64_t from, uint64_t cou
 	}
 	char *text = json_dumps(json, JSON_COMPACT);
 	WEIR_ASSERT(text != NULL);
-	put_base64(out, weir_str_from(text));
+	weir_base64_write(out, WEIR_BASE64URL, weir_str_from(text));
 	free(text);
 	json_decref(json);
 }
@@ -515,8 +481,9 @@ static int run_token(struct catalog *catalog, struct catalog_name name, const st
 	struct weir_str text, const char *what, struct weir_arena *arena, struct weir_buf *out, struct weir_error *err)
 {
 	struct weir_buf plain = WEIR_BUF_INIT;
-	json_t *json =
-		get_base64(text, &plain) ? json_loadb(plain.data != NULL ? plain.data : "", plain.size, 0, NULL) : NULL;
+	json_t *json = NULL;
+	if (weir_base64_read(&plain, WEIR_BASE64URL, text))
+		json = json_loadb(plain.data != NULL ? plain.data : "", plain.size, 0, NULL);
 	bool good = json_is_object(json) && (strcmp(what, "plan") == 0) == (json_object_get(json, "count") == NULL);
 	int status = good ? 0 : catalog_need(catalog, load->caller, CATALOG_TABLE, name, err);
 	if (status == 0 && !good)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "access/access_int.h"
+#include "base/base64.h"
 #include "base/hash.h"
 #include "base/rng.h"
 
@@ -45,17 +46,10 @@ static const struct consent_vocabulary *vocabulary_of(const struct access *acces
 /* Base64url of random bytes: 43 characters. */
 static void secret_text(const uint8_t bytes[SECRET_BYTES], char text[64])
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	char *out = text + sprintf(text, "weir_");
-	uint32_t bits = 0;
-	unsigned count = 0;
-	for (unsigned i = 0; i < SECRET_BYTES; i++) {
-		bits = bits << 8 | bytes[i];
-		for (count += 8; count >= 6; count -= 6)
-			*out++ = alphabet[bits >> (count - 6) & 63];
-	}
-	*out++ = alphabet[bits << (6 - count) & 63];
-	*out = '\0';
+	struct weir_buf digits = WEIR_BUF_INIT;
+	weir_base64_write(&digits, WEIR_BASE64URL, (struct weir_str){(const char *)bytes, SECRET_BYTES});
+	snprintf(text, 64, "weir_%s", weir_buf_cstr(&digits));
+	weir_buf_done(&digits);
 }
 
 static void forget_cache(struct access *access)

@@ -2,43 +2,14 @@
 
 #include <stdio.h>
 
+#include "base/base64.h"
 #include "base/time.h"
 #include "column/text.h"
 
-static void write_decimal(struct weir_json *json, weir_int128 value, unsigned scale)
-{
-	char digits[48], text[56];
-	size_t count = 0, size = 0;
-	bool negative = value < 0;
-	__extension__ typedef unsigned __int128 wide;
-	wide rest = negative ? -(wide)value : (wide)value;
-	do {
-		digits[count++] = (char)('0' + (int)(rest % 10));
-		rest /= 10;
-	} while (rest > 0 || count <= scale);
-	if (negative)
-		text[size++] = '-';
-	while (count > 0) {
-		text[size++] = digits[--count];
-		if (count == scale && scale > 0)
-			text[size++] = '.';
-	}
-	weir_json_raw(json, (struct weir_str){text, size});
-}
-
 static void write_base64(struct weir_json *json, struct weir_str bytes)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	struct weir_buf text = WEIR_BUF_INIT;
-	for (size_t i = 0; i < bytes.size; i += 3) {
-		size_t left = bytes.size - i;
-		const unsigned char *b = (const unsigned char *)bytes.data + i;
-		unsigned word = (unsigned)b[0] << 16 | (left > 1 ? (unsigned)b[1] << 8 : 0) | (left > 2 ? b[2] : 0U);
-		weir_buf_putc(&text, alphabet[word >> 18]);
-		weir_buf_putc(&text, alphabet[word >> 12 & 63]);
-		weir_buf_putc(&text, left > 1 ? alphabet[word >> 6 & 63] : '=');
-		weir_buf_putc(&text, left > 2 ? alphabet[word & 63] : '=');
-	}
+	weir_base64_write(&text, WEIR_BASE64, bytes);
 	weir_json_string(json, weir_buf_str(&text));
 	weir_buf_done(&text);
 }
@@ -106,7 +77,7 @@ static void write_time_of_day(struct weir_json *json, int64_t us)
 void weir_cell_json(
 	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
 {
-	char text[WEIR_UUID_TEXT], long_text[WEIR_VALUE_TEXT];
+	char text[WEIR_VALUE_TEXT];
 	if (!weir_column_is_valid(column, row)) {
 		weir_json_null(json);
 		return;
@@ -124,34 +95,19 @@ void weir_cell_json(
 		weir_json_double(json, weir_column_double(column, row));
 		break;
 	case WEIR_DECIMAL:
-		write_decimal(json, ((const weir_int128 *)column->values)[row], field->scale);
-		break;
-	case WEIR_DATE:
-		weir_json_string(
-			json, (struct weir_str){text, weir_date_format((int32_t)weir_column_i64(column, row), text)});
+		weir_json_raw(json, weir_column_text(field, column, row, text));
 		break;
 	case WEIR_TIME:
 		write_time_of_day(json, weir_column_i64(column, row));
 		break;
-	case WEIR_TIMESTAMP: {
-		/* Without a zone: as the other, less its Z. */
-		size_t size = weir_time_format(weir_column_i64(column, row), text);
-		weir_json_string(json, (struct weir_str){text, size - 1});
-		break;
-	}
+	case WEIR_DATE:
+	case WEIR_TIMESTAMP:
 	case WEIR_TIMESTAMPTZ:
-		weir_json_time(json, weir_column_i64(column, row));
-		break;
 	case WEIR_TIMESTAMP_NS:
 	case WEIR_TIMESTAMPTZ_NS:
-		weir_json_string(json, weir_column_text(field, column, row, long_text));
-		break;
 	case WEIR_UUID:
-		weir_uuid_format(&((const struct weir_uuid *)column->values)[row], text);
-		weir_json_cstring(json, text);
-		break;
 	case WEIR_STRING:
-		weir_json_string(json, weir_column_str(column, row));
+		weir_json_string(json, weir_column_text(field, column, row, text));
 		break;
 	case WEIR_FIXED:
 	case WEIR_BINARY:

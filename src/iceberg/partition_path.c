@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "base/base64.h"
 #include "base/json.h"
 #include "base/time.h"
 #include "iceberg/internal.h"
@@ -24,20 +25,6 @@ static void put_escaped(struct weir_buf *out, struct weir_str text)
 			weir_buf_putc(out, digits[c >> 4]);
 			weir_buf_putc(out, digits[c & 15]);
 		}
-	}
-}
-
-static void put_base64(struct weir_buf *out, struct weir_str bytes)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	for (size_t i = 0; i < bytes.size; i += 3) {
-		const uint8_t *p = (const uint8_t *)bytes.data + i;
-		size_t left = bytes.size - i;
-		uint32_t group = (uint32_t)p[0] << 16 | (left > 1 ? (uint32_t)p[1] << 8 : 0) | (left > 2 ? p[2] : 0U);
-		weir_buf_putc(out, digits[group >> 18]);
-		weir_buf_putc(out, digits[group >> 12 & 63]);
-		weir_buf_putc(out, left > 1 ? digits[group >> 6 & 63] : '=');
-		weir_buf_putc(out, left > 2 ? digits[group & 63] : '=');
 	}
 }
 
@@ -123,7 +110,7 @@ static void put_value(struct weir_buf *out, struct ice_transform transform, cons
 		if (type->type == WEIR_STRING)
 			weir_buf_append(out, value->u.text.data, value->u.text.size);
 		else
-			put_base64(out, value->u.text);
+			weir_base64_write(out, WEIR_BASE64, value->u.text);
 		return;
 	case EXPR_NUMBER:
 		weir_buf_append(out, text, weir_double_format(value->u.number, text));

@@ -1,4 +1,4 @@
-/* Numbers in text, UTF-8, distances, JSON writing, UUIDs. */
+/* Numbers in text, UTF-8, distances, JSON writing, UUIDs, base64. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -150,6 +151,36 @@ static void test_errors_pass_on(void **state)
 	assert_int_equal(weir_error_in(NULL, WEIR_E_CORRUPT, WEIR_STR("a file")), WEIR_E_CORRUPT);
 }
 
+/* The vectors of RFC 4648, section 10, and the digits in which the alphabets differ. */
+static void test_base64(void **state)
+{
+	static const struct {
+		const char *plain, *padded, *url;
+	} cases[] = {{"", "", ""}, {"f", "Zg==", "Zg"}, {"fo", "Zm8=", "Zm8"}, {"foo", "Zm9v", "Zm9v"},
+		{"foob", "Zm9vYg==", "Zm9vYg"}, {"fooba", "Zm9vYmE=", "Zm9vYmE"}, {"\xff\xef\xbe", "/+++", "_---"}};
+	static const char *const refused[] = {"Zg=", "Zg==", "Zm9v+", "Zm 9v", "Zm9v\n"};
+	struct weir_buf buf = WEIR_BUF_INIT;
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		for (int kind = WEIR_BASE64; kind <= WEIR_BASE64URL; kind++) {
+			const char *text = kind == WEIR_BASE64 ? cases[i].padded : cases[i].url;
+			buf.size = 0;
+			weir_base64_write(&buf, (enum weir_base64)kind, weir_str_from(cases[i].plain));
+			assert_string_equal(weir_buf_cstr(&buf), text);
+			buf.size = 0;
+			assert_true(weir_base64_read(&buf, (enum weir_base64)kind, weir_str_from(text)));
+			assert_string_equal(weir_buf_cstr(&buf), cases[i].plain);
+		}
+	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+		assert_false(weir_base64_read(&buf, WEIR_BASE64URL, weir_str_from(refused[i])));
+	assert_false(weir_base64_read(&buf, WEIR_BASE64, WEIR_STR("Zg=v")));
+	assert_false(weir_base64_read(&buf, WEIR_BASE64, WEIR_STR("Zg===")));
+	buf.size = 0;
+	assert_false(weir_base64_read(&buf, WEIR_BASE64, WEIR_STR("Zm9v-")));
+	assert_string_equal(weir_buf_cstr(&buf), "foo");
+	weir_buf_done(&buf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +190,7 @@ int main(void)
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_doubles_read_back),
 		cmocka_unit_test(test_uuid),
+		cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_errors_pass_on),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
