@@ -11,6 +11,7 @@
 #ifndef WEIR_CLI_CLI_H
 #define WEIR_CLI_CLI_H
 
+#include <jansson.h>
 #include <stdio.h>
 
 #include "base/arena.h"
@@ -125,6 +126,12 @@ struct cli_answer {
 int cli_call(
 	struct cli_api *api, const struct cli_request *request, struct cli_answer *ret_answer, struct weir_error *err);
 void cli_answer_done(struct cli_answer *answer);
+/* Its JSON, or NULL where it is none. */
+json_t *cli_answer_json(const struct cli_answer *answer);
+/* As it came, to standard output; a line at the end is ended. */
+void cli_answer_print(const struct cli_answer *answer);
+/* A member's text, "" where it has none. */
+const char *cli_member(const json_t *object, const char *name);
 /* The same for small things: says what was wrong and returns CLI_FAILED, or CLI_DONE with the answer. */
 int cli_ask(struct cli_api *api, const struct cli_request *request, struct cli_answer *ret_answer);
 /* Prints an application/problem+json to stderr. Returns CLI_FAILED. */

@@ -8,7 +8,6 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -301,7 +300,20 @@ void cli_answer_done(struct cli_answer *answer)
 
 /* ---- problems ---- */
 
-static const char *member(const json_t *object, const char *name)
+json_t *cli_answer_json(const struct cli_answer *answer)
+{
+	const char *text = answer->body.data != NULL ? answer->body.data : "";
+	return json_loadb(text, answer->body.size, JSON_DECODE_ANY, NULL);
+}
+
+void cli_answer_print(const struct cli_answer *answer)
+{
+	fwrite(answer->body.data, 1, answer->body.size, stdout);
+	if (answer->body.size > 0 && answer->body.data[answer->body.size - 1] != '\n')
+		fputc('\n', stdout);
+}
+
+const char *cli_member(const json_t *object, const char *name)
 {
 	const char *text = json_string_value(json_object_get(object, name));
 	return text != NULL ? text : "";
@@ -311,24 +323,23 @@ static const char *member(const json_t *object, const char *name)
 
 int cli_problem(const struct cli_answer *answer)
 {
-	json_t *problem = json_loadb(answer->body.data != NULL ? answer->body.data : "", answer->body.size, 0, NULL),
-	       *error;
+	json_t *problem = cli_answer_json(answer), *error;
 	size_t index;
-	const char *detail = member(problem, "detail");
+	const char *detail = cli_member(problem, "detail");
 	if (detail[0] != '\0')
 		fprintf(stderr, "weir: %s\n", detail);
 	else
 		fprintf(stderr, "weir: the server answered %u\n", answer->status);
 	json_array_foreach(json_object_get(problem, "errors"), index, error)
 	{
-		const char *value = member(error, "value"), *remedy = member(error, "remedy"),
-			   *field = member(error, "field");
-		if (strcmp(member(error, "problem"), detail) == 0 && remedy[0] == '\0')
+		const char *value = cli_member(error, "value"), *remedy = cli_member(error, "remedy"),
+			   *field = cli_member(error, "field");
+		if (strcmp(cli_member(error, "problem"), detail) == 0 && remedy[0] == '\0')
 			continue;
 		fprintf(stderr, "  %lld: %s%s%s%s%s%s%s\n",
 			(long long)json_integer_value(json_object_get(error, "index")), field,
-			value[0] != '\0' ? " = " : "", value, field[0] != '\0' ? ": " : "", member(error, "problem"),
-			remedy[0] != '\0' ? "; " : "", remedy);
+			value[0] != '\0' ? " = " : "", value, field[0] != '\0' ? ": " : "",
+			cli_member(error, "problem"), remedy[0] != '\0' ? "; " : "", remedy);
 		if (index + 1 == ERRORS_SHOWN) {
 			fprintf(stderr, "  and %zu more\n",
 				json_array_size(json_object_get(problem, "errors")) - ERRORS_SHOWN);

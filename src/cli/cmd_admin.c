@@ -1,26 +1,10 @@
 /* weir token create, list, revoke; weir dlq list, show, replay. */
 #include "cli/cli.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *parse(const struct cli_answer *answer)
-{
-	return json_loadb(answer->body.data != NULL ? answer->body.data : "", answer->body.size, 0, NULL);
-}
-
-static void print_body(const struct cli_answer *answer)
-{
-	fwrite(answer->body.data, 1, answer->body.size, stdout);
-	fputc('\n', stdout);
-}
-
-static const char *text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-	return text != NULL ? text : "";
-}
+#include "base/base64.h"
 
 static const char *path_with(const struct cli_args *args, const char *path, const char *part)
 {
@@ -30,6 +14,62 @@ static const char *path_with(const struct cli_args *args, const char *path, cons
 	const char *text = weir_arena_cstr(args->arena, weir_buf_str(&target));
 	weir_buf_done(&target);
 	return text;
+}
+
+/* Posts a document, which it frees. */
+static int post(
+	const struct cli_args *args, const char *target, struct weir_buf *take_body, struct cli_answer *ret_answer)
+{
+	struct cli_request request = {.method = "POST",
+		.target = target,
+		.content_type = "application/json",
+		.body = weir_buf_str(take_body)};
+	int code = cli_ask_once(args, &request, ret_answer);
+	weir_buf_done(take_body);
+	return code;
+}
+
+/* One cell: the member's text, the texts of an array with spaces between, or nothing. */
+static void add_cell(struct cli_table *table, const json_t *value)
+{
+	struct weir_buf texts = WEIR_BUF_INIT;
+	const json_t *item;
+	size_t index;
+	json_array_foreach(value, index, item) weir_buf_printf(
+		&texts, "%s%s", index > 0 ? " " : "", json_string_value(item) != NULL ? json_string_value(item) : "");
+	cli_table_cell(table, json_is_string(value) ? weir_str_from(json_string_value(value)) : weir_buf_str(&texts));
+	weir_buf_done(&texts);
+}
+
+/* The objects of an array in the answer: a row each of the members named, or the answer as it is with --json. */
+static int list(const struct cli_args *args, const char *target, const char *array, const char *const *titles,
+	const char *const *members, unsigned count)
+{
+	struct cli_request request = {.method = "GET", .target = target};
+	struct cli_answer answer;
+	int code = cli_ask_once(args, &request, &answer);
+	if (code != CLI_DONE)
+		return code;
+	json_t *object = cli_answer_json(&answer), *item;
+	size_t index;
+	struct cli_table *table = cli_table_new();
+	for (unsigned i = 0; i < count; i++)
+		cli_table_cell(table, weir_str_from(titles[i]));
+	cli_table_end_row(table);
+	json_array_foreach(json_object_get(object, array), index, item)
+	{
+		for (unsigned i = 0; i < count; i++)
+			add_cell(table, json_object_get(item, members[i]));
+		cli_table_end_row(table);
+	}
+	if (cli_flag(args, "--json"))
+		cli_answer_print(&answer);
+	else
+		cli_table_print(table, stdout);
+	cli_table_free(table);
+	json_decref(object);
+	cli_answer_done(&answer);
+	return CLI_DONE;
 }
 
 /* ---- tokens ---- */
@@ -51,72 +91,29 @@ int cmd_token_create(const struct cli_args *args)
 		weir_json_cstring(&json, purpose);
 	weir_json_array_end(&json);
 	weir_json_object_end(&json);
-	struct cli_request request = {.method = "POST",
-		.target = "/api/admin/tokens",
-		.content_type = "application/json",
-		.body = weir_buf_str(&body)};
 	struct cli_answer answer;
-	int code = cli_ask_once(args, &request, &answer);
-	weir_buf_done(&body);
+	int code = post(args, "/api/admin/tokens", &body, &answer);
 	if (code != CLI_DONE)
 		return code;
-	json_t *token = parse(&answer);
+	json_t *token = cli_answer_json(&answer);
 	if (cli_flag(args, "--json")) {
-		print_body(&answer);
+		cli_answer_print(&answer);
 	} else {
 		/* The secret alone on standard output, so that a script can take it. */
-		fprintf(stderr, "weir: token %s of role %s; this secret is shown only now:\n", text_of(token, "id"),
-			text_of(token, "role"));
-		printf("%s\n", text_of(token, "token"));
+		fprintf(stderr, "weir: token %s of role %s; this secret is shown only now:\n", cli_member(token, "id"),
+			cli_member(token, "role"));
+		printf("%s\n", cli_member(token, "token"));
 	}
 	json_decref(token);
 	cli_answer_done(&answer);
 	return CLI_DONE;
 }
 
-static void join(const json_t *array, struct weir_buf *out)
-{
-	const json_t *item;
-	size_t index;
-	json_array_foreach(array, index, item) weir_buf_printf(
-		out, "%s%s", index > 0 ? " " : "", json_string_value(item) != NULL ? json_string_value(item) : "");
-}
-
 int cmd_token_list(const struct cli_args *args)
 {
 	static const char *const titles[] = {"id", "role", "consumer", "purposes", "created", "revoked"};
-	struct cli_request request = {.method = "GET", .target = "/api/admin/tokens"};
-	struct cli_answer answer;
-	int code = cli_ask_once(args, &request, &answer);
-	if (code != CLI_DONE)
-		return code;
-	json_t *object = parse(&answer), *token;
-	size_t index;
-	struct cli_table *table = cli_table_new();
-	for (unsigned i = 0; i < 6; i++)
-		cli_table_cell(table, weir_str_from(titles[i]));
-	cli_table_end_row(table);
-	json_array_foreach(json_object_get(object, "tokens"), index, token)
-	{
-		struct weir_buf purposes = WEIR_BUF_INIT;
-		join(json_object_get(token, "purposes"), &purposes);
-		cli_table_cell(table, weir_str_from(text_of(token, "id")));
-		cli_table_cell(table, weir_str_from(text_of(token, "role")));
-		cli_table_cell(table, weir_str_from(text_of(token, "consumer")));
-		cli_table_cell(table, weir_buf_str(&purposes));
-		cli_table_cell(table, weir_str_from(text_of(token, "created_at")));
-		cli_table_cell(table, weir_str_from(text_of(token, "revoked_at")));
-		cli_table_end_row(table);
-		weir_buf_done(&purposes);
-	}
-	if (cli_flag(args, "--json"))
-		print_body(&answer);
-	else
-		cli_table_print(table, stdout);
-	cli_table_free(table);
-	json_decref(object);
-	cli_answer_done(&answer);
-	return CLI_DONE;
+	static const char *const members[] = {"id", "role", "consumer", "purposes", "created_at", "revoked_at"};
+	return list(args, "/api/admin/tokens", "tokens", titles, members, 6);
 }
 
 int cmd_token_revoke(const struct cli_args *args)
@@ -143,55 +140,21 @@ int cmd_dlq_list(const struct cli_args *args)
 	if (!cli_number(args, "--limit", 1, 10000, &limit))
 		return CLI_WRONG_USE;
 	snprintf(target, sizeof target, "/api/admin/dead-letters?limit=%u", (unsigned)limit);
-	struct cli_request request = {.method = "GET", .target = target};
-	struct cli_answer answer;
-	int code = cli_ask_once(args, &request, &answer);
-	if (code != CLI_DONE)
-		return code;
-	json_t *object = parse(&answer), *letter;
-	size_t index;
-	struct cli_table *table = cli_table_new();
-	for (unsigned i = 0; i < 8; i++)
-		cli_table_cell(table, weir_str_from(members[i]));
-	cli_table_end_row(table);
-	json_array_foreach(json_object_get(object, "rows"), index, letter)
-	{
-		for (unsigned i = 0; i < 8; i++)
-			cli_table_cell(table, weir_str_from(text_of(letter, members[i])));
-		cli_table_end_row(table);
-	}
-	if (cli_flag(args, "--json"))
-		print_body(&answer);
-	else
-		cli_table_print(table, stdout);
-	cli_table_free(table);
-	json_decref(object);
-	cli_answer_done(&answer);
-	return CLI_DONE;
-}
-
-static int base64_digit(char c)
-{
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c != '\0' ? strchr(alphabet, c) : NULL;
-	return at != NULL ? (int)(at - alphabet) : -1;
+	return list(args, target, "rows", members, members, 8);
 }
 
 /* The payload comes as base64, for it may be any bytes. */
 static void print_payload(const char *text)
 {
-	unsigned word = 0, bits = 0;
+	struct weir_buf bytes = WEIR_BUF_INIT;
+	weir_base64_read(&bytes, WEIR_BASE64, weir_str_from(text));
 	printf("payload:\n");
-	for (; base64_digit(*text) >= 0; text++) {
-		word = word << 6 | (unsigned)base64_digit(*text);
-		bits += 6;
-		if (bits < 8)
-			continue;
-		bits -= 8;
-		unsigned char byte = (unsigned char)(word >> bits);
+	for (size_t i = 0; i < bytes.size; i++) {
+		unsigned char byte = (unsigned char)bytes.data[i];
 		fputc(byte < 0x20 && byte != '\n' && byte != '\t' ? '.' : byte, stdout);
 	}
 	fputc('\n', stdout);
+	weir_buf_done(&bytes);
 }
 
 int cmd_dlq_show(const struct cli_args *args)
@@ -202,7 +165,7 @@ int cmd_dlq_show(const struct cli_args *args)
 	int code = cli_ask_once(args, &request, &answer);
 	if (code != CLI_DONE)
 		return code;
-	json_t *object = parse(&answer), *value;
+	json_t *object = cli_answer_json(&answer), *value;
 	json_t *letter = json_array_get(json_object_get(object, "rows"), 0);
 	const char *key;
 	if (letter == NULL) {
@@ -219,7 +182,7 @@ int cmd_dlq_show(const struct cli_args *args)
 		free(text);
 	}
 	if (json_is_string(json_object_get(letter, "payload")))
-		print_payload(text_of(letter, "payload"));
+		print_payload(cli_member(letter, "payload"));
 	json_decref(object);
 	cli_answer_done(&answer);
 	return code;
@@ -236,16 +199,11 @@ int cmd_dlq_replay(const struct cli_args *args)
 		weir_json_cstring(&json, args->words[i]);
 	weir_json_array_end(&json);
 	weir_json_object_end(&json);
-	struct cli_request request = {.method = "POST",
-		.target = "/api/admin/dead-letters/replay",
-		.content_type = "application/json",
-		.body = weir_buf_str(&body)};
 	struct cli_answer answer;
-	int code = cli_ask_once(args, &request, &answer);
-	weir_buf_done(&body);
+	int code = post(args, "/api/admin/dead-letters/replay", &body, &answer);
 	if (code != CLI_DONE)
 		return code;
-	json_t *object = parse(&answer);
+	json_t *object = cli_answer_json(&answer);
 	long long accepted = json_integer_value(json_object_get(object, "accepted"));
 	long long rejected = json_integer_value(json_object_get(object, "rejected"));
 	printf("%lld accepted, %lld refused again\n", accepted, rejected);

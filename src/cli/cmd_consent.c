@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,8 +41,7 @@ static const char *target_of(const struct cli_args *args, const char *path, cons
 /* Small answers, indented for people. */
 static void print_pretty(const struct cli_answer *answer)
 {
-	json_t *value = json_loadb(
-		answer->body.data != NULL ? answer->body.data : "", answer->body.size, JSON_DECODE_ANY, NULL);
+	json_t *value = cli_answer_json(answer);
 	if (value != NULL) {
 		json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
 		fputc('\n', stdout);
@@ -78,7 +76,7 @@ static int put_batch(struct put *put)
 				(unsigned long long)put->posted);
 		return code;
 	}
-	json_t *value = json_loadb(answer.body.data, answer.body.size, 0, NULL);
+	json_t *value = cli_answer_json(&answer);
 	const json_t *last = json_is_array(value) ? json_array_get(value, json_array_size(value) - 1) : value;
 	put->last_lsn = (uint64_t)json_integer_value(json_object_get(last, "lsn"));
 	put->posted += put->in_batch;
@@ -244,7 +242,7 @@ int cmd_consent_explain(const struct cli_args *args)
 	weir_buf_done(&event);
 	if (code != CLI_DONE)
 		return code;
-	json_t *object = json_loadb(answer.body.data, answer.body.size, 0, NULL);
+	json_t *object = cli_answer_json(&answer);
 	bool permitted = json_is_true(json_object_get(object, "permitted"));
 	json_decref(object);
 	print_pretty(&answer);

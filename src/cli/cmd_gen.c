@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -69,8 +68,7 @@ static int post(struct output *output, struct weir_error *err)
 		cli_problem(&answer);
 		rc = weir_fail(err, WEIR_E_IO, "the server refused the events with status %u", answer.status);
 	} else {
-		json_t *result =
-			json_loadb(answer.body.data != NULL ? answer.body.data : "", answer.body.size, 0, NULL);
+		json_t *result = cli_answer_json(&answer);
 		output->rejected += (uint64_t)json_integer_value(json_object_get(result, "rejected"));
 		json_decref(result);
 	}

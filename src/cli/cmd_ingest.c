@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -127,16 +126,9 @@ static void remote_progress(void *context, uint64_t done)
 	progress_draw(context, done, 0, false);
 }
 
-static const char *text_member(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-	return text != NULL ? text : "";
-}
-
 static bool remote_totals(const struct cli_answer *answer, struct totals *ret_totals)
 {
-	json_t *result = json_loadb(answer->body.data != NULL ? answer->body.data : "", answer->body.size, 0, NULL),
-	       *error;
+	json_t *result = cli_answer_json(answer), *error;
 	size_t index;
 	json_t *accepted = json_object_get(result, "accepted");
 	if (!json_is_integer(accepted)) {
@@ -150,8 +142,7 @@ static bool remote_totals(const struct cli_answer *answer, struct totals *ret_to
 	{
 		if (index < ERRORS_SHOWN)
 			show_error((uint64_t)json_integer_value(json_object_get(error, "index")),
-				text_member(error, "field"), text_member(error, "problem"),
-				text_member(error, "remedy"));
+				cli_member(error, "field"), cli_member(error, "problem"), cli_member(error, "remedy"));
 	}
 	json_decref(result);
 	return true;

@@ -1,21 +1,8 @@
 /* weir sql, tables, snapshots, files, check. */
 #include "cli/iceberg_place.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-
-static json_t *parse(const struct cli_answer *answer)
-{
-	return json_loadb(answer->body.data != NULL ? answer->body.data : "", answer->body.size, 0, NULL);
-}
-
-static void print_body(const struct cli_answer *answer)
-{
-	fwrite(answer->body.data, 1, answer->body.size, stdout);
-	if (answer->body.size > 0 && answer->body.data[answer->body.size - 1] != '\n')
-		fputc('\n', stdout);
-}
 
 /* ---- sql ---- */
 
@@ -109,9 +96,9 @@ static int list_of(const struct cli_args *args, const char *target, const char *
 	if (code != CLI_DONE)
 		return code;
 	if (cli_flag(args, "--json")) {
-		print_body(&answer);
+		cli_answer_print(&answer);
 	} else {
-		json_t *object = parse(&answer);
+		json_t *object = cli_answer_json(&answer);
 		print_list(json_object_get(object, member), columns, count);
 		json_decref(object);
 	}
@@ -150,7 +137,7 @@ int cmd_tables(const struct cli_args *args)
 	int code = cli_ask_once(args, &request, &answer);
 	if (code != CLI_DONE)
 		return code;
-	json_t *object = parse(&answer);
+	json_t *object = cli_answer_json(&answer);
 	if (!keep_table(object, args->words[1])) {
 		fprintf(stderr, "weir: the lake has no table '%s'; `weir tables` lists them\n", args->words[1]);
 		code = CLI_FAILED;
@@ -225,10 +212,10 @@ int cmd_check(const struct cli_args *args)
 	int code = cli_ask_once(args, &request, &answer);
 	if (code != CLI_DONE)
 		return code;
-	json_t *object = parse(&answer);
+	json_t *object = cli_answer_json(&answer);
 	bool sound = json_is_true(json_object_get(object, "sound"));
 	if (cli_flag(args, "--json")) {
-		print_body(&answer);
+		cli_answer_print(&answer);
 	} else {
 		print_check(object);
 		printf("%s\n", sound ? "sound" : "NOT SOUND");
