@@ -37,7 +37,7 @@ static int need_int(struct ice_rest_edit *edit, const char *key, int64_t *ret_va
 	return status;
 }
 
-static int64_t largest(json_t *list, const char *key, int64_t least)
+int64_t ice_rest_largest(json_t *list, const char *key, int64_t least)
 {
 	size_t index;
 	json_t *item;
@@ -86,22 +86,16 @@ static int upgrade(struct ice_rest_edit *edit)
 
 /* ---- schemas ---- */
 
-static int add_schema(struct ice_rest_edit *edit)
+int ice_rest_need_schema(struct ice_rest_edit *edit, const json_t **ret_schema)
 {
-	const json_t *schema = NULL;
+	int status = ice_rest_need(edit, "schema", JSON_OBJECT, ret_schema);
+	return status != 0 ? status : ice_rest_check_schema(*ret_schema, edit->err);
+}
+
+int ice_rest_put_schema(struct ice_rest_edit *edit, const json_t *schema)
+{
 	json_t *schemas = json_object_get(edit->metadata, "schemas"), *known;
 	size_t index;
-	int status = ice_rest_need(edit, "schema", JSON_OBJECT, &schema);
-	if (status == 0)
-		status = ice_rest_check_schema(schema, edit->err);
-	if (status != 0)
-		return status;
-	int64_t last = ice_rest_int(edit->metadata, "last-column-id", 0), highest = ice_rest_highest_id(schema);
-	/* The update's own last-column-id says no more than the schema does, and less after a column was dropped. */
-	if (highest > last) {
-		json_object_set_new(edit->metadata, "last-column-id", json_integer(highest));
-		ice_rest_changed(edit);
-	}
 	json_array_foreach(schemas, index, known)
 	{
 		if (ice_rest_same_schema(known, schema)) {
@@ -110,11 +104,26 @@ static int add_schema(struct ice_rest_edit *edit)
 		}
 	}
 	json_t *copy = json_deep_copy(schema);
-	edit->last_schema = largest(schemas, "schema-id", -1) + 1;
+	edit->last_schema = ice_rest_largest(schemas, "schema-id", -1) + 1;
 	json_object_set_new(copy, "schema-id", json_integer(edit->last_schema));
 	json_array_append_new(schemas, copy);
 	ice_rest_changed(edit);
 	return 0;
+}
+
+static int add_schema(struct ice_rest_edit *edit)
+{
+	const json_t *schema = NULL;
+	int status = ice_rest_need_schema(edit, &schema);
+	if (status != 0)
+		return status;
+	int64_t last = ice_rest_int(edit->metadata, "last-column-id", 0), highest = ice_rest_highest_id(schema);
+	/* The update's own last-column-id says no more than the schema does, and less after a column was dropped. */
+	if (highest > last) {
+		json_object_set_new(edit->metadata, "last-column-id", json_integer(highest));
+		ice_rest_changed(edit);
+	}
+	return ice_rest_put_schema(edit, schema);
 }
 
 /* Makes id (or, for -1, the last one added) the current one of a list. */
@@ -293,7 +302,7 @@ static int add_spec(struct ice_rest_edit *edit)
 	}
 	json_t *copy = json_deep_copy(spec);
 	status = number_fields(edit, json_object_get(copy, "fields"), specs);
-	edit->last_spec = largest(specs, "spec-id", -1) + 1;
+	edit->last_spec = ice_rest_largest(specs, "spec-id", -1) + 1;
 	json_object_set_new(copy, "spec-id", json_integer(edit->last_spec));
 	json_array_append_new(specs, copy);
 	ice_rest_changed(edit);
@@ -333,7 +342,8 @@ static int add_sort_order(struct ice_rest_edit *edit)
 		}
 	}
 	json_t *copy = json_deep_copy(order);
-	edit->last_order = json_array_size(fields) == 0 ? 0 : largest(orders, "order-id", 0) + 1; /* 0 is "unsorted" */
+	edit->last_order =
+		json_array_size(fields) == 0 ? 0 : ice_rest_largest(orders, "order-id", 0) + 1; /* 0 is "unsorted" */
 	json_object_set_new(copy, "order-id", json_integer(edit->last_order));
 	json_array_append_new(orders, copy);
 	ice_rest_changed(edit);

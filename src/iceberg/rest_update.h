@@ -28,6 +28,12 @@ void ice_rest_changed(struct ice_rest_edit *edit);
 /* A member of the update, or WEIR_E_INPUT that names it. */
 int ice_rest_need(struct ice_rest_edit *edit, const char *key, json_type type, const json_t **ret_value);
 json_t *ice_rest_find(json_t *list, const char *key, int64_t id);
+/* The largest id of a list, or least where none is larger. */
+int64_t ice_rest_largest(json_t *list, const char *key, int64_t least);
+/* The update's schema, which is a good one. */
+int ice_rest_need_schema(struct ice_rest_edit *edit, const json_t **ret_schema);
+/* A schema that the document may have already: it is the last one added, with an id of the document's. */
+int ice_rest_put_schema(struct ice_rest_edit *edit, const json_t *schema);
 /* Same for tables and views. */
 ice_rest_apply_fn ice_rest_set_properties, ice_rest_remove_properties, ice_rest_set_location;
 /* rest_snapshots.c */

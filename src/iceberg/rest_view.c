@@ -3,18 +3,6 @@
 
 #include "iceberg/rest_update.h"
 
-static int64_t largest_id(json_t *list, const char *key, int64_t least)
-{
-	size_t index;
-	json_t *item;
-	json_array_foreach(list, index, item)
-	{
-		int64_t id = ice_rest_int(item, key, least);
-		least = id > least ? id : least;
-	}
-	return least;
-}
-
 static int check_version(const json_t *version, struct weir_error *err)
 {
 	const json_t *representations = json_object_get(version, "representations");
@@ -89,26 +77,8 @@ static int upgrade(struct ice_rest_edit *edit)
 static int add_schema(struct ice_rest_edit *edit)
 {
 	const json_t *schema = NULL;
-	json_t *schemas = json_object_get(edit->metadata, "schemas"), *known;
-	size_t index;
-	int status = ice_rest_need(edit, "schema", JSON_OBJECT, &schema);
-	if (status == 0)
-		status = ice_rest_check_schema(schema, edit->err);
-	if (status != 0)
-		return status;
-	json_array_foreach(schemas, index, known)
-	{
-		if (ice_rest_same_schema(known, schema)) {
-			edit->last_schema = ice_rest_int(known, "schema-id", 0);
-			return 0;
-		}
-	}
-	json_t *copy = json_deep_copy(schema);
-	edit->last_schema = largest_id(schemas, "schema-id", -1) + 1;
-	json_object_set_new(copy, "schema-id", json_integer(edit->last_schema));
-	json_array_append_new(schemas, copy);
-	ice_rest_changed(edit);
-	return 0;
+	int status = ice_rest_need_schema(edit, &schema);
+	return status != 0 ? status : ice_rest_put_schema(edit, schema);
 }
 
 static bool same_version(const json_t *a, const json_t *b)
@@ -151,7 +121,7 @@ static int add_version(struct ice_rest_edit *edit)
 			return 0;
 		}
 	}
-	int64_t id = ice_rest_int(version, "version-id", 1), newest = largest_id(versions, "version-id", 0);
+	int64_t id = ice_rest_int(version, "version-id", 1), newest = ice_rest_largest(versions, "version-id", 0);
 	edit->last_version = id > newest ? id : newest + 1;
 	json_object_set_new(copy, "version-id", json_integer(edit->last_version));
 	json_array_append_new(versions, copy);
