@@ -23,6 +23,14 @@ if(lake_support)
 	target_link_libraries(weir_test_lake PUBLIC weir_engine weir_gen weir_test_support PkgConfig::CMOCKA)
 endif()
 
+# tests/support/tool/*.c: what the programs for other engines share; named after "// uses:" as weir_test_tool.
+file(GLOB tool_support CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/tool/*.c)
+if(tool_support)
+	add_library(weir_test_tool STATIC ${tool_support})
+	target_include_directories(weir_test_tool PUBLIC ${PROJECT_SOURCE_DIR}/tests)
+	target_link_libraries(weir_test_tool PUBLIC weir_iceberg)
+endif()
+
 # tests/unit/MODULE/NAME_test.c becomes the program test_MODULE_NAME, linked with weir_MODULE and all below it.
 # Where tests/data/ or other modules are needed, tests/unit/MODULE/uses.txt names further libraries.
 file(GLOB_RECURSE unit_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/unit/*_test.c)

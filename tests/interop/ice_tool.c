@@ -1,3 +1,4 @@
+// uses: weir_test_tool
 /*
  * Weir's Iceberg tables for other engines to judge:
  *
@@ -7,7 +8,7 @@
  *                                  gold.deleted_together (of all files of a partition) and gold.vectors (by deletion
  *                                  vectors, some of which take up position deletes of version 2)
  *   ice_tool texts DIR             adds gold.texts: texts in order, which are written by what differs
- *   ice_tool dump DIR NS TABLE     its rows as NDJSON: times as microseconds, dates as days, decimals as text
+ *   ice_tool dump DIR NS TABLE     its rows as NDJSON (support/tool/tool.h says how values are written)
  *   ice_tool changes DIR NS TABLE  its changelog from the beginning, alike
  *   ice_tool metadata DIR NS TABLE the URI of its current metadata
  *   ice_tool append DIR NS TABLE   one more landing file, on whatever version is current
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/json.h"
 #include "base/rng.h"
 #include "base/time.h"
 #include "base/uuid.h"
@@ -25,60 +25,7 @@
 #include "iceberg/changelog.h"
 #include "iceberg/revise.h"
 #include "iceberg/row_delta.h"
-
-#define START_MS 1738396800000 /* 2025-02-01T08:00:00Z */
-
-struct tool {
-	struct weir_arena *arena;
-	struct store *store;
-	struct control *control;
-	struct ice_cache *cache;
-	int64_t now_ms;
-	unsigned change_number;
-};
-
-static void die(const struct weir_error *err)
-{
-	char text[1200];
-	fprintf(stderr, "ice_tool: %s\n", weir_error_text(err, text, sizeof text));
-	exit(1);
-}
-
-static void need(int code, const struct weir_error *err)
-{
-	if (code != 0)
-		die(err);
-}
-
-static void tool_open(struct tool *tool, const char *dir)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	*tool = (struct tool){.arena = weir_arena_new(0), .cache = ice_cache_new(64U << 20), .now_ms = START_MS};
-	struct control_options options = {.url = weir_arena_printf(tool->arena, "%s/control.db", dir)};
-	need(store_local_open(weir_os_real(), weir_arena_printf(tool->arena, "%s/warehouse", dir), &tool->store, &err),
-		&err);
-	need(control_open(&options, &tool->control, &err), &err);
-}
-
-static void tool_close(struct tool *tool)
-{
-	control_close(tool->control);
-	ice_cache_free(tool->cache);
-	store_close(tool->store);
-	weir_arena_free(tool->arena);
-}
-
-static void commit(struct tool *tool, struct control_change *change)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct control_result result;
-	need(control_commit(tool->control, change, &result, &err), &err);
-	if (result.outcome != CONTROL_DONE) {
-		fprintf(stderr, "ice_tool: conflict on %s\n", result.conflict);
-		exit(1);
-	}
-	control_change_free(change);
-}
+#include "support/tool/tool.h"
 
 /* ---- the table ---- */
 
@@ -119,7 +66,6 @@ static struct ice_partition_field partition_fields[] = {
 
 static void create_table(struct tool *tool, struct ice_name name, const char *granularity)
 {
-	struct weir_error err = WEIR_ERROR_INIT;
 	const struct ice_spec specs[] = {{0, 4, partition_fields}, {1, 1, partition_fields}};
 	const struct ice_kv properties[] = {{WEIR_STR("weir.manifest-by"), WEIR_STR("purpose")},
 		{WEIR_STR("write.delete.granularity"), weir_str_from(granularity)}};
@@ -131,9 +77,7 @@ static void create_table(struct tool *tool, struct ice_name name, const char *gr
 		.property_count = granularity != NULL ? 2 : 1,
 		.location = weir_str_from(
 			weir_arena_printf(tool->arena, "%.*s/%.*s", WEIR_STR_ARG(name.ns), WEIR_STR_ARG(name.table)))};
-	struct control_change *change = control_change_new(CONTROL_EPOCH);
-	need(ice_table_create(tool->store, &definition, tool->now_ms, change, &err), &err);
-	commit(tool, change);
+	tool_create(tool, &definition);
 }
 
 /* Row n of a batch; every eleventh value or so is null. */
@@ -152,8 +96,8 @@ static void add_row(struct weir_builder *builder, uint64_t n, const char *subjec
 		weir_builder_str(builder, ACTIVITY, weir_str_from(activities[n / 3 % 4]));
 	if (n % 5 != 0)
 		weir_builder_str(builder, CONTEXT, weir_str_from(n % 2 == 0 ? "race" : "training"));
-	weir_builder_i64(
-		builder, TIMESTAMP, START_MS * WEIR_US_PER_MS + (int64_t)(n * 977) * WEIR_US_PER_SECOND + (int64_t)n);
+	weir_builder_i64(builder, TIMESTAMP,
+		TOOL_START_MS * WEIR_US_PER_MS + (int64_t)(n * 977) * WEIR_US_PER_SECOND + (int64_t)n);
 	if (n % 7 != 0)
 		weir_builder_double(builder, DISTANCE, (double)n * 1.25 - 100);
 	if (n % 13 != 0)
@@ -172,14 +116,6 @@ static void add_row(struct weir_builder *builder, uint64_t n, const char *subjec
 	weir_builder_end_row(builder);
 }
 
-static struct weir_str new_prefix(struct tool *tool)
-{
-	uint8_t random[6];
-	weir_random_bytes(random, sizeof random);
-	return weir_str_from(weir_arena_printf(tool->arena, "%02x%02x%02x%02x%02x%02x-%u", random[0], random[1],
-		random[2], random[3], random[4], random[5], tool->change_number++));
-}
-
 /* Rows [first, end) as durable files under a spec. */
 static struct ice_written write_rows(
 	struct tool *tool, struct ice_table *table, int32_t spec_id, uint64_t first, uint64_t end, const char *subject)
@@ -187,60 +123,33 @@ static struct ice_written write_rows(
 	struct weir_error err = WEIR_ERROR_INIT;
 	static const int32_t bloom_ids[] = {2};
 	struct ice_write_options options = {.spec_id = spec_id,
-		.prefix = new_prefix(tool),
+		.prefix = tool_prefix(tool),
 		.codec = CODEC_ZSTD,
 		.level = 1,
 		.bloom_ids = bloom_ids,
 		.bloom_count = 1,
 		.max_open = 5};
 	struct ice_writer *writer;
-	struct ice_written written;
 	struct weir_builder *builder = weir_builder_new(ice_table_schema(table));
-	need(ice_writer_open(table, &options, &writer, &err), &err);
+	tool_need(ice_writer_open(table, &options, &writer, &err), &err);
 	for (uint64_t n = first; n < end; n++) {
 		add_row(builder, n, subject);
 		if (weir_builder_full(builder) || n + 1 == end) {
 			struct weir_batch *batch = weir_builder_take(builder);
-			need(ice_writer_add(writer, batch, NULL, &err), &err);
+			tool_need(ice_writer_add(writer, batch, NULL, &err), &err);
 			weir_batch_release(batch);
 		}
 	}
 	weir_builder_free(builder);
-	need(ice_writer_close(writer, &written, &err), &err);
-	need(store_barrier(tool->store, written.handles, written.count, &err), &err);
-	return written;
-}
-
-static struct ice_table *load(struct tool *tool, struct ice_name name)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table;
-	need(ice_table_load(tool->store, tool->control, tool->cache, name, &table, &err), &err);
-	return table;
-}
-
-static void edit_table(struct tool *tool, struct ice_table *table, struct ice_edit edit)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_prepared *prepared;
-	struct control_change *change = control_change_new(CONTROL_EPOCH);
-	const char *const *doomed;
-	edit.prefix = new_prefix(tool);
-	edit.now_ms = tool->now_ms += 60000;
-	need(ice_prepare(table, &edit, &prepared, &err), &err);
-	ice_stage(prepared, change);
-	commit(tool, change);
-	uint32_t count = ice_prepared_doomed(prepared, &doomed);
-	need(store_delete_many(tool->store, doomed, count, &err), &err);
-	ice_prepared_free(prepared);
+	return tool_written(tool, writer);
 }
 
 static void append_rows(
 	struct tool *tool, struct ice_name name, int32_t spec_id, uint64_t first, uint64_t end, const char *subject)
 {
-	struct ice_table *table = load(tool, name);
+	struct ice_table *table = tool_load(tool, name);
 	struct ice_written written = write_rows(tool, table, spec_id, first, end, subject);
-	edit_table(tool, table,
+	tool_edit(tool, table,
 		(struct ice_edit){.operation = ICE_OP_APPEND, .added = written.files, .added_count = written.count});
 	ice_written_free(&written);
 	ice_table_unref(table);
@@ -251,17 +160,17 @@ static void remove_files(
 	struct tool *tool, struct ice_name name, uint32_t step, uint64_t first, uint64_t count, bool erase)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table = load(tool, name);
+	struct ice_table *table = tool_load(tool, name);
 	struct ice_file_list *list;
 	struct ice_written written = {0};
-	need(ice_plan(table, -1, NULL, &list, &err), &err);
+	tool_need(ice_plan(table, -1, NULL, &list, &err), &err);
 	struct weir_str *removed = weir_arena_calloc(tool->arena, list->count, sizeof *removed);
 	uint32_t removed_count = 0;
 	for (uint32_t i = 0; i < list->count; i += step)
 		removed[removed_count++] = list->files[i]->path;
 	if (count > 0)
 		written = write_rows(tool, table, 1, first, first + count, "athlete");
-	edit_table(tool, table,
+	tool_edit(tool, table,
 		(struct ice_edit){.operation = count > 0 ? ICE_OP_OVERWRITE : ICE_OP_DELETE,
 			.added = written.files,
 			.added_count = written.count,
@@ -277,32 +186,30 @@ static void remove_files(
 static void upgrade(struct tool *tool, struct ice_name name)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table = load(tool, name);
+	struct ice_table *table = tool_load(tool, name);
 	struct ice_evolve_step step = {.kind = ICE_UPGRADE, .path = WEIR_STR("3")};
 	struct ice_evolution evolution = {&step, 1};
 	struct ice_prepared *prepared;
-	struct control_change *change = control_change_new(CONTROL_EPOCH);
-	need(ice_revise(table, ice_revise_evolve, &evolution, new_prefix(tool), tool->now_ms += 60000, &prepared, &err),
+	tool_need(ice_revise(table, ice_revise_evolve, &evolution, tool_prefix(tool), tool->now_ms, &prepared, &err),
 		&err);
-	ice_stage(prepared, change);
-	commit(tool, change);
-	ice_prepared_free(prepared);
+	tool_commit(tool, prepared);
 	ice_table_unref(table);
 }
 
 static void delete_rows(struct tool *tool, struct ice_name name, const char *column, int64_t number)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table = load(tool, name);
+	struct ice_table *table = tool_load(tool, name);
 	uint32_t index = weir_schema_find(ice_table_schema(table), weir_str_from(column));
 	const struct expr_value value = {.kind = EXPR_INTEGER, .u.integer = number};
 	const struct expr_term term = {
 		index != WEIR_NO_FIELD ? ice_table_schema(table)->fields[index].id : 0, EXPR_EQ, &value, 1};
 	const struct expr_filter filter = {&term, 1};
 	struct ice_row_delta delta;
-	need(ice_delete_rows(table, &filter, (struct weir_str){0}, new_prefix(tool), tool->arena, &delta, &err), &err);
+	tool_need(ice_delete_rows(table, &filter, (struct weir_str){0}, tool_prefix(tool), tool->arena, &delta, &err),
+		&err);
 	if (delta.rows > 0)
-		edit_table(tool, table, delta.edit);
+		tool_edit(tool, table, delta.edit);
 	ice_table_unref(table);
 }
 
@@ -312,7 +219,7 @@ static void make_deletes(const char *dir)
 	static const char *const names[] = {"deleted", "deleted_together", "vectors"};
 	static const char *const granularities[] = {"file", "partition", "file"};
 	struct tool tool;
-	tool_open(&tool, dir);
+	tool_open(&tool, dir, NULL, NULL);
 	for (unsigned i = 0; i < 3; i++) {
 		struct ice_name name = {WEIR_STR("gold"), weir_str_from(names[i])};
 		create_table(&tool, name, granularities[i]);
@@ -343,16 +250,13 @@ static void make_texts(const char *dir)
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_rng rng = weir_rng_new(5);
 	struct ice_writer *writer;
-	struct ice_written written;
 	struct tool tool;
-	tool_open(&tool, dir);
-	struct control_change *change = control_change_new(CONTROL_EPOCH);
-	need(ice_table_create(tool.store, &definition, tool.now_ms, change, &err), &err);
-	commit(&tool, change);
-	struct ice_table *table = load(&tool, name);
+	tool_open(&tool, dir, NULL, NULL);
+	tool_create(&tool, &definition);
+	struct ice_table *table = tool_load(&tool, name);
 	struct weir_builder *builder = weir_builder_new(ice_table_schema(table));
-	options.prefix = new_prefix(&tool);
-	need(ice_writer_open(table, &options, &writer, &err), &err);
+	options.prefix = tool_prefix(&tool);
+	tool_need(ice_writer_open(table, &options, &writer, &err), &err);
 	for (uint64_t n = 0, number = 1000000; n < 40000; n++, number += 1 + weir_rng_below(&rng, 600)) {
 		char text[32];
 		weir_builder_i64(builder, 0, (int64_t)n);
@@ -366,12 +270,11 @@ static void make_texts(const char *dir)
 		if (!weir_builder_full(builder) && n + 1 < 40000)
 			continue;
 		struct weir_batch *batch = weir_builder_take(builder);
-		need(ice_writer_add(writer, batch, NULL, &err), &err);
+		tool_need(ice_writer_add(writer, batch, NULL, &err), &err);
 		weir_batch_release(batch);
 	}
-	need(ice_writer_close(writer, &written, &err), &err);
-	need(store_barrier(tool.store, written.handles, written.count, &err), &err);
-	edit_table(&tool, table,
+	struct ice_written written = tool_written(&tool, writer);
+	tool_edit(&tool, table,
 		(struct ice_edit){.operation = ICE_OP_APPEND, .added = written.files, .added_count = written.count});
 	ice_written_free(&written);
 	weir_builder_free(builder);
@@ -383,7 +286,7 @@ static void make(const char *dir)
 {
 	static const char *const names[] = {"athlete_data", "erased"};
 	struct tool tool;
-	tool_open(&tool, dir);
+	tool_open(&tool, dir, NULL, NULL);
 	for (unsigned i = 0; i < 2; i++) {
 		struct ice_name name = {WEIR_STR("gold"), weir_str_from(names[i])};
 		create_table(&tool, name, NULL);
@@ -401,117 +304,24 @@ static void make(const char *dir)
 	tool_close(&tool);
 }
 
-/* ---- rows as NDJSON ---- */
-
-static void put_decimal(struct weir_json *json, const struct weir_field *field, weir_int128 value)
-{
-	char digits[64], text[80];
-	size_t count = 0, size = 0;
-	bool negative = value < 0;
-	for (weir_int128 rest = negative ? -value : value; rest > 0 || count <= field->scale; rest /= 10)
-		digits[count++] = (char)('0' + (int)(rest % 10));
-	if (negative)
-		text[size++] = '-';
-	while (count > 0) {
-		text[size++] = digits[--count];
-		if (count == field->scale && count > 0)
-			text[size++] = '.';
-	}
-	weir_json_string(json, (struct weir_str){text, size});
-}
-
-static void put_cell(
-	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
-{
-	char text[128];
-	if (!weir_column_is_valid(column, row)) {
-		weir_json_null(json);
-		return;
-	}
-	switch (field->type) {
-	case WEIR_BOOL:
-		weir_json_bool(json, ((const uint8_t *)column->values)[row] != 0);
-		break;
-	case WEIR_FLOAT:
-	case WEIR_DOUBLE:
-		weir_json_double(json, weir_column_double(column, row));
-		break;
-	case WEIR_DECIMAL: {
-		weir_int128 value;
-		memcpy(&value, (const char *)column->values + (size_t)row * 16, 16);
-		put_decimal(json, field, value);
-		break;
-	}
-	case WEIR_UUID:
-		weir_uuid_format(&((const struct weir_uuid *)column->values)[row], text);
-		weir_json_cstring(json, text);
-		break;
-	case WEIR_STRING:
-	case WEIR_BINARY:
-	case WEIR_FIXED:
-		weir_json_string(json, weir_column_str(column, row));
-		break;
-	case WEIR_MAP:
-	case WEIR_LIST: {
-		struct weir_span span = ((const struct weir_span *)column->values)[row];
-		weir_json_array(json);
-		for (uint64_t i = span.offset; i < span.offset + span.length; i++) {
-			if (field->type == WEIR_MAP)
-				weir_json_array(json);
-			for (uint32_t c = 0; c < field->child_count; c++)
-				put_cell(json, &field->children[c], &column->children[c], (uint32_t)i);
-			if (field->type == WEIR_MAP)
-				weir_json_array_end(json);
-		}
-		weir_json_array_end(json);
-		break;
-	}
-	case WEIR_STRUCT:
-		weir_json_object(json);
-		for (uint32_t c = 0; c < field->child_count; c++) {
-			weir_json_key_str(json, field->children[c].name);
-			put_cell(json, &field->children[c], &column->children[c], row);
-		}
-		weir_json_object_end(json);
-		break;
-	default:
-		weir_json_int(json, weir_column_i64(column, row));
-	}
-}
-
-static void print_batch(const struct weir_batch *batch)
-{
-	struct weir_buf out = WEIR_BUF_INIT;
-	for (uint32_t row = 0; row < batch->row_count; row++) {
-		struct weir_json json = weir_json_to(&out);
-		weir_json_object(&json);
-		for (uint32_t c = 0; c < batch->schema->field_count; c++) {
-			weir_json_key_str(&json, batch->schema->fields[c].name);
-			put_cell(&json, &batch->schema->fields[c], &batch->columns[c], row);
-		}
-		weir_json_object_end(&json);
-		weir_buf_putc(&out, '\n');
-	}
-	fwrite(out.data, 1, out.size, stdout);
-	weir_buf_done(&out);
-}
+/* ---- rows ---- */
 
 static void dump(struct tool *tool, struct ice_name name)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table = load(tool, name);
+	struct ice_table *table = tool_load(tool, name);
 	struct ice_file_list *list;
 	struct ice_reader *reader;
 	struct weir_batch *batch;
 	uint32_t file;
 	uint64_t first_row;
-	need(ice_plan(table, -1, NULL, &list, &err), &err);
-	need(ice_reader_open(table, list->files, list->count, NULL, NULL, &reader, &err), &err);
+	tool_need(ice_plan(table, -1, NULL, &list, &err), &err);
+	tool_need(ice_reader_open(table, list->files, list->count, NULL, NULL, &reader, &err), &err);
 	for (;;) {
-		need(ice_reader_next(reader, &batch, &file, &first_row, &err), &err);
+		tool_need(ice_reader_next(reader, &batch, &file, &first_row, &err), &err);
 		if (batch == NULL)
 			break;
-		print_batch(batch);
+		tool_print_rows(batch, NULL);
 		weir_batch_release(batch);
 	}
 	ice_reader_close(reader);
@@ -523,16 +333,16 @@ static int print_changes(void *context, const struct weir_batch *batch, struct w
 {
 	(void)context;
 	(void)err;
-	print_batch(batch);
+	tool_print_rows(batch, NULL);
 	return 0;
 }
 
 static void changes(struct tool *tool, struct ice_name name)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table = load(tool, name);
+	struct ice_table *table = tool_load(tool, name);
 	const struct ice_changelog_options options = {.from = -1, .to = -1};
-	need(ice_changelog_scan(table, &options, print_changes, NULL, &err), &err);
+	tool_need(ice_changelog_scan(table, &options, print_changes, NULL, &err), &err);
 	ice_table_unref(table);
 }
 
@@ -560,7 +370,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	struct ice_name name = {weir_str_from(argv[3]), weir_str_from(argv[4])};
-	tool_open(&tool, argv[2]);
+	tool_open(&tool, argv[2], NULL, NULL);
 	if (strcmp(argv[1], "append") == 0) {
 		append_rows(&tool, name, 1, 9000, 9100, "athlete");
 	} else if (argc == 7) {
@@ -568,7 +378,7 @@ int main(int argc, char **argv)
 	} else if (strcmp(argv[1], "changes") == 0) {
 		changes(&tool, name);
 	} else if (strcmp(argv[1], "metadata") == 0) {
-		struct ice_table *table = load(&tool, name);
+		struct ice_table *table = tool_load(&tool, name);
 		printf("%.*s\n", WEIR_STR_ARG(ice_table_metadata_uri(table)));
 		ice_table_unref(table);
 	} else {

@@ -1,3 +1,4 @@
+// uses: weir_test_tool
 /*
  * Weir's side of the matrix (tests/interop/matrix.tsv): writes the tables that matrix_tables.py describes, and reads
  * any.
@@ -28,86 +29,10 @@
 #include <stdlib.h>
 
 #include "base/json.h"
-#include "base/rng.h"
 #include "base/uuid.h"
 #include "iceberg/revise.h"
 #include "iceberg/row_delta.h"
-#include "iceberg/table.h"
-#include "store/s3.h"
-
-#define START_MS 1738396800000 /* 2025-02-01T08:00:00Z */
-#define STEP_MS  60000         /* between a table's versions */
-
-struct tool {
-	struct weir_arena *arena;
-	struct store *store;
-	struct control *control;
-	struct ice_cache *cache;
-	struct ice_name name;
-	int64_t now_ms;
-};
-
-static _Noreturn void quit(const char *problem)
-{
-	fprintf(stderr, "matrix_tool: %s\n", problem);
-	exit(1);
-}
-
-static void need(int code, const struct weir_error *err)
-{
-	char text[1200];
-	if (code != 0)
-		quit(weir_error_text(err, text, sizeof text));
-}
-
-static void open_warehouse(struct tool *tool, const char *dir)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	const char *place = getenv("MATRIX_WAREHOUSE");
-	if (place == NULL)
-		place = weir_arena_printf(tool->arena, "%s/warehouse", dir);
-	if (strncmp(place, "s3://", 5) != 0) {
-		need(store_local_open(weir_os_real(), place, &tool->store, &err), &err);
-		return;
-	}
-	struct store_s3_options options = {.endpoint = getenv("AWS_ENDPOINT_URL_S3"),
-		.access_key = getenv("AWS_ACCESS_KEY_ID"),
-		.secret_key = getenv("AWS_SECRET_ACCESS_KEY")};
-	need(store_s3_parse(tool->arena, weir_str_from(place), &options.bucket, &options.prefix, &err), &err);
-	need(store_s3_open(&options, &tool->store, &err), &err);
-}
-
-static void tool_open(struct tool *tool, const char *dir, const char *ns, const char *table)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	*tool = (struct tool){.arena = weir_arena_new(0),
-		.cache = ice_cache_new(16U << 20),
-		.name = {weir_str_from(ns), weir_str_from(table)},
-		.now_ms = START_MS};
-	struct control_options options = {.url = getenv("MATRIX_CONTROL")};
-	if (options.url == NULL)
-		options.url = weir_arena_printf(tool->arena, "%s/control.db", dir);
-	open_warehouse(tool, dir);
-	need(control_open(&options, &tool->control, &err), &err);
-}
-
-static void tool_close(struct tool *tool)
-{
-	control_close(tool->control);
-	ice_cache_free(tool->cache);
-	store_close(tool->store);
-	weir_arena_free(tool->arena);
-}
-
-static struct ice_table *load(struct tool *tool)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table;
-	need(ice_table_load(tool->store, tool->control, tool->cache, tool->name, &table, &err), &err);
-	if (tool->now_ms <= ice_table_metadata(table)->last_updated_ms)
-		tool->now_ms = ice_table_metadata(table)->last_updated_ms + STEP_MS;
-	return table;
-}
+#include "support/tool/tool.h"
 
 /* ---- values in ---- */
 
@@ -118,7 +43,7 @@ static struct weir_str hex_bytes(struct weir_arena *arena, const char *text)
 	for (size_t i = 0; i < size; i++) {
 		unsigned byte;
 		if (sscanf(text + 2 * i, "%2x", &byte) != 1)
-			quit("a binary value is not hexadecimal");
+			tool_quit("a binary value is not hexadecimal");
 		bytes[i] = (uint8_t)byte;
 	}
 	return (struct weir_str){(const char *)bytes, size};
@@ -164,7 +89,7 @@ static void fill_cell(struct weir_arena *arena, struct weir_column *column, uint
 		break;
 	case WEIR_UUID:
 		if (!weir_uuid_parse(weir_str_from(text), &((struct weir_uuid *)column->values)[row]))
-			quit("a value is not a UUID");
+			tool_quit("a value is not a UUID");
 		break;
 	case WEIR_STRING:
 		((struct weir_view *)column->values)[row] = weir_view_from(weir_arena_str(arena, weir_str_from(text)));
@@ -247,7 +172,7 @@ static struct weir_batch *batch_of(struct weir_arena *arena, const struct weir_s
 	struct weir_batch *batch = weir_arena_calloc(arena, 1, sizeof *batch);
 	json_t **values = weir_arena_calloc(arena, count, sizeof(json_t *));
 	if (count > WEIR_BATCH_ROWS)
-		quit("more rows in one append than a batch holds");
+		tool_quit("more rows in one append than a batch holds");
 	*batch = (struct weir_batch){.schema = schema,
 		.row_count = count,
 		.columns = weir_arena_calloc(arena, schema->field_count, sizeof *batch->columns)};
@@ -262,64 +187,37 @@ static struct weir_batch *batch_of(struct weir_arena *arena, const struct weir_s
 
 /* ---- writing ---- */
 
-static void commit(struct tool *tool, struct control_change *change)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct control_result result;
-	need(control_commit(tool->control, change, &result, &err), &err);
-	if (result.outcome != CONTROL_DONE)
-		quit("the commit met a conflict");
-	control_change_free(change);
-}
-
-static struct ice_definition definition_of(struct tool *tool, const json_t *json)
+static struct ice_definition definition_of(struct tool *tool, struct ice_name name, const json_t *json)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_metadata *metadata;
 	char *text = json_dumps(json, 0);
-	need(ice_metadata_parse(tool->arena, weir_str_from(text), WEIR_STR("the definition"), &metadata, &err), &err);
+	tool_need(ice_metadata_parse(tool->arena, weir_str_from(text), WEIR_STR("the definition"), &metadata, &err),
+		&err);
 	free(text);
-	return (struct ice_definition){.name = tool->name,
+	return (struct ice_definition){.name = name,
 		.schema = ice_metadata_current_schema(metadata),
 		.specs = metadata->specs,
 		.spec_count = metadata->spec_count,
 		.default_spec_id = metadata->default_spec_id,
-		.location = weir_str_from(weir_arena_printf(
-			tool->arena, "%.*s/%.*s", WEIR_STR_ARG(tool->name.ns), WEIR_STR_ARG(tool->name.table)))};
+		.location = weir_str_from(
+			weir_arena_printf(tool->arena, "%.*s/%.*s", WEIR_STR_ARG(name.ns), WEIR_STR_ARG(name.table)))};
 }
 
-static struct weir_str new_prefix(struct tool *tool)
+static void create(struct tool *tool, struct ice_name name, const json_t *json)
 {
-	uint64_t random;
-	weir_random_bytes((uint8_t *)&random, sizeof random);
-	return weir_str_from(weir_arena_printf(tool->arena, "%016" PRIx64, random));
+	struct ice_definition definition = definition_of(tool, name, json);
+	tool_create(tool, &definition);
 }
 
-static void stage(struct tool *tool, struct ice_prepared *prepared)
-{
-	struct control_change *change = control_change_new(CONTROL_EPOCH);
-	ice_stage(prepared, change);
-	commit(tool, change);
-	ice_prepared_free(prepared);
-}
-
-static void create(struct tool *tool, const json_t *json)
+static void evolve(struct tool *tool, struct ice_name name, const json_t *json)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_definition definition = definition_of(tool, json);
-	struct control_change *change = control_change_new(CONTROL_EPOCH);
-	need(ice_table_create(tool->store, &definition, tool->now_ms, change, &err), &err);
-	commit(tool, change);
-}
-
-static void evolve(struct tool *tool, const json_t *json)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_definition definition = definition_of(tool, json);
-	struct ice_table *table = load(tool);
+	struct ice_definition definition = definition_of(tool, name, json);
+	struct ice_table *table = tool_load(tool, name);
 	struct ice_prepared *prepared;
-	need(ice_evolve(table, &definition, new_prefix(tool), tool->now_ms, &prepared, &err), &err);
-	stage(tool, prepared);
+	tool_need(ice_evolve(table, &definition, tool_prefix(tool), tool->now_ms, &prepared, &err), &err);
+	tool_commit(tool, prepared);
 	ice_table_unref(table);
 }
 
@@ -349,164 +247,54 @@ static int revise_table(void *context, struct weir_arena *arena, const struct ic
 	return 0;
 }
 
-static void revise(struct tool *tool, struct revision revision)
+static void revise(struct tool *tool, struct ice_name name, struct revision revision)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table = load(tool);
+	struct ice_table *table = tool_load(tool, name);
 	struct ice_prepared *prepared;
-	need(ice_revise(table, revise_table, &revision, new_prefix(tool), tool->now_ms, &prepared, &err), &err);
-	stage(tool, prepared);
+	tool_need(ice_revise(table, revise_table, &revision, tool_prefix(tool), tool->now_ms, &prepared, &err), &err);
+	tool_commit(tool, prepared);
 	ice_table_unref(table);
 }
 
 /* A branch, a tag, or main going forward to a branch. */
-static void change_ref(struct tool *tool, enum ice_ref_action action, bool is_tag, const json_t *name)
+static void change_ref(
+	struct tool *tool, struct ice_name name, enum ice_ref_action action, bool is_tag, const json_t *given)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct weir_str given = weir_str_from(json_string_value(name)), main_branch = WEIR_STR("main");
+	struct weir_str text = weir_str_from(json_string_value(given)), main_branch = WEIR_STR("main");
 	struct ice_ref_edit edit = {.action = action,
-		.name = action == ICE_REF_CREATE ? given : main_branch,
-		.to = action == ICE_REF_CREATE ? (struct weir_str){0} : given,
+		.name = action == ICE_REF_CREATE ? text : main_branch,
+		.to = action == ICE_REF_CREATE ? (struct weir_str){0} : text,
 		.is_tag = is_tag,
 		.snapshot_id = -1,
 		.max_ref_age_ms = -1,
 		.max_snapshot_age_ms = -1,
 		.min_snapshots_to_keep = -1};
-	struct ice_table *table = load(tool);
+	struct ice_table *table = tool_load(tool, name);
 	struct ice_prepared *prepared;
-	need(ice_revise(table, ice_revise_ref, &edit, new_prefix(tool), tool->now_ms, &prepared, &err), &err);
-	stage(tool, prepared);
+	tool_need(ice_revise(table, ice_revise_ref, &edit, tool_prefix(tool), tool->now_ms, &prepared, &err), &err);
+	tool_commit(tool, prepared);
 	ice_table_unref(table);
 }
 
-static void append(struct tool *tool, const json_t *rows, int32_t spec_id, const char *branch)
+static void append(struct tool *tool, struct ice_name name, const json_t *rows, int32_t spec_id, const char *branch)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table = load(tool);
+	struct ice_table *table = tool_load(tool, name);
 	struct ice_write_options options = {
-		.spec_id = spec_id, .prefix = new_prefix(tool), .codec = CODEC_ZSTD, .level = 1};
+		.spec_id = spec_id, .prefix = tool_prefix(tool), .codec = CODEC_ZSTD, .level = 1};
 	struct ice_writer *writer;
-	struct ice_written written;
-	struct ice_prepared *prepared;
-	need(ice_writer_open(table, &options, &writer, &err), &err);
-	need(ice_writer_add(writer, batch_of(tool->arena, ice_table_schema(table), rows), NULL, &err), &err);
-	need(ice_writer_close(writer, &written, &err), &err);
-	need(store_barrier(tool->store, written.handles, written.count, &err), &err);
-	struct ice_edit edit = {.operation = ICE_OP_APPEND,
-		.added = written.files,
-		.added_count = written.count,
-		.prefix = new_prefix(tool),
-		.branch = branch != NULL ? weir_str_from(branch) : (struct weir_str){0},
-		.now_ms = tool->now_ms};
-	need(ice_prepare(table, &edit, &prepared, &err), &err);
-	stage(tool, prepared);
+	tool_need(ice_writer_open(table, &options, &writer, &err), &err);
+	tool_need(ice_writer_add(writer, batch_of(tool->arena, ice_table_schema(table), rows), NULL, &err), &err);
+	struct ice_written written = tool_written(tool, writer);
+	tool_edit(tool, table,
+		(struct ice_edit){.operation = ICE_OP_APPEND,
+			.added = written.files,
+			.added_count = written.count,
+			.branch = branch != NULL ? weir_str_from(branch) : (struct weir_str){0}});
 	ice_written_free(&written);
 	ice_table_unref(table);
-}
-
-/* ---- values out ---- */
-
-static void put_double(struct weir_json *json, double value)
-{
-	if (isfinite(value))
-		weir_json_double(json, value);
-	else
-		weir_json_cstring(json, isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
-}
-
-static void put_decimal(struct weir_json *json, const struct weir_field *field, weir_int128 value)
-{
-	char digits[64], text[80];
-	size_t count = 0, size = 0;
-	bool negative = value < 0;
-	for (weir_int128 rest = negative ? -value : value; rest > 0 || count <= field->scale; rest /= 10)
-		digits[count++] = (char)('0' + (int)(rest % 10));
-	if (negative)
-		text[size++] = '-';
-	while (count > 0) {
-		text[size++] = digits[--count];
-		if (count == field->scale && count > 0)
-			text[size++] = '.';
-	}
-	weir_json_string(json, (struct weir_str){text, size});
-}
-
-static void put_hex(struct weir_json *json, struct weir_str bytes)
-{
-	struct weir_buf text = WEIR_BUF_INIT;
-	for (size_t i = 0; i < bytes.size; i++)
-		weir_buf_printf(&text, "%02x", (uint8_t)bytes.data[i]);
-	weir_json_string(json, (struct weir_str){text.data, text.size});
-	weir_buf_done(&text);
-}
-
-static void put_cell(
-	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row);
-
-static void put_span(
-	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
-{
-	struct weir_span span = ((const struct weir_span *)column->values)[row];
-	weir_json_array(json);
-	for (uint64_t i = span.offset; i < span.offset + span.length; i++) {
-		if (field->type == WEIR_MAP)
-			weir_json_array(json);
-		for (uint32_t c = 0; c < field->child_count; c++)
-			put_cell(json, &field->children[c], &column->children[c], (uint32_t)i);
-		if (field->type == WEIR_MAP)
-			weir_json_array_end(json);
-	}
-	weir_json_array_end(json);
-}
-
-static void put_cell(
-	struct weir_json *json, const struct weir_field *field, const struct weir_column *column, uint32_t row)
-{
-	char text[64];
-	if (!weir_column_is_valid(column, row)) {
-		weir_json_null(json);
-		return;
-	}
-	switch (field->type) {
-	case WEIR_BOOL:
-		weir_json_bool(json, ((const uint8_t *)column->values)[row] != 0);
-		break;
-	case WEIR_FLOAT:
-	case WEIR_DOUBLE:
-		put_double(json, weir_column_double(column, row));
-		break;
-	case WEIR_DECIMAL: {
-		weir_int128 value;
-		memcpy(&value, (const char *)column->values + (size_t)row * 16, 16);
-		put_decimal(json, field, value);
-		break;
-	}
-	case WEIR_UUID:
-		weir_uuid_format(&((const struct weir_uuid *)column->values)[row], text);
-		weir_json_cstring(json, text);
-		break;
-	case WEIR_STRING:
-		weir_json_string(json, weir_column_str(column, row));
-		break;
-	case WEIR_BINARY:
-	case WEIR_FIXED:
-		put_hex(json, weir_column_str(column, row));
-		break;
-	case WEIR_MAP:
-	case WEIR_LIST:
-		put_span(json, field, column, row);
-		break;
-	case WEIR_STRUCT:
-		weir_json_object(json);
-		for (uint32_t c = 0; c < field->child_count; c++) {
-			weir_json_key_str(json, field->children[c].name);
-			put_cell(json, &field->children[c], &column->children[c], row);
-		}
-		weir_json_object_end(json);
-		break;
-	default:
-		weir_json_int(json, weir_column_i64(column, row));
-	}
 }
 
 /* ---- reading ---- */
@@ -524,7 +312,7 @@ static struct expr_value literal(struct weir_arena *arena, enum weir_type type, 
 	} else if (type == WEIR_UUID) {
 		result.kind = EXPR_UUID;
 		if (!weir_uuid_parse(weir_str_from(json_string_value(value)), &result.u.uuid))
-			quit("a literal is not a UUID");
+			tool_quit("a literal is not a UUID");
 	} else if (type == WEIR_DECIMAL) {
 		result.u.integer = (int64_t)unscaled(json_string_value(value));
 	} else {
@@ -542,7 +330,7 @@ static struct expr_filter filter_of(struct weir_arena *arena, const struct weir_
 		const char *op = json_string_value(json_array_get(term, 1));
 		uint32_t column = weir_schema_find(schema, weir_str_from(json_string_value(json_array_get(term, 0))));
 		if (column == WEIR_NO_FIELD)
-			quit("the filter names no column of the table");
+			tool_quit("the filter names no column of the table");
 		uint32_t count = (uint32_t)json_array_size(term) - 2;
 		struct expr_value *values = weir_arena_calloc(arena, count, sizeof *values);
 		for (uint32_t v = 0; v < count; v++)
@@ -552,31 +340,10 @@ static struct expr_filter filter_of(struct weir_arena *arena, const struct weir_
 		while (at < 10 && strcmp(names[at], op) != 0)
 			at++;
 		if (at == 10)
-			quit("the filter has an unknown comparison");
+			tool_quit("the filter has an unknown comparison");
 		terms[i] = (struct expr_term){schema->fields[column].id, (enum expr_op)at, values, count};
 	}
 	return (struct expr_filter){terms, (uint32_t)json_array_size(where)};
-}
-
-static void print_batch(const struct weir_batch *batch, const struct expr_filter *filter)
-{
-	uint8_t truth[WEIR_BATCH_ROWS];
-	struct weir_buf out = WEIR_BUF_INIT;
-	expr_filter_batch(filter, batch, truth);
-	for (uint32_t row = 0; row < batch->row_count; row++) {
-		if (truth[row] != EXPR_TRUE)
-			continue;
-		struct weir_json json = weir_json_to(&out);
-		weir_json_object(&json);
-		for (uint32_t c = 0; c < batch->schema->field_count; c++) {
-			weir_json_key_str(&json, batch->schema->fields[c].name);
-			put_cell(&json, &batch->schema->fields[c], &batch->columns[c], row);
-		}
-		weir_json_object_end(&json);
-		weir_buf_putc(&out, '\n');
-	}
-	fwrite(out.data, 1, out.size, stdout);
-	weir_buf_done(&out);
 }
 
 /* -1: main's. */
@@ -593,26 +360,28 @@ static int64_t snapshot_of(const struct ice_table *table, const json_t *query)
 	else
 		return -1;
 	if (snapshot == NULL)
-		quit("the table has no such branch, tag or moment");
+		tool_quit("the table has no such branch, tag or moment");
 	return snapshot->id;
 }
 
-static void print_rows(struct tool *tool, const char *query_text)
+static void print_rows(struct tool *tool, struct ice_name name, const char *query_text)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	json_t *query = json_loads(query_text, 0, NULL);
-	struct ice_table *table = load(tool);
+	struct ice_table *table = tool_load(tool, name);
 	struct expr_filter filter = filter_of(tool->arena, ice_table_schema(table), json_object_get(query, "where"));
 	struct ice_file_list *list;
 	struct ice_reader *reader;
 	struct weir_batch *batch;
-	need(ice_plan(table, snapshot_of(table, query), &filter, &list, &err), &err);
-	need(ice_reader_open(table, list->files, list->count, NULL, &filter, &reader, &err), &err);
+	uint8_t truth[WEIR_BATCH_ROWS];
+	tool_need(ice_plan(table, snapshot_of(table, query), &filter, &list, &err), &err);
+	tool_need(ice_reader_open(table, list->files, list->count, NULL, &filter, &reader, &err), &err);
 	for (;;) {
-		need(ice_reader_next(reader, &batch, NULL, NULL, &err), &err);
+		tool_need(ice_reader_next(reader, &batch, NULL, NULL, &err), &err);
 		if (batch == NULL)
 			break;
-		print_batch(batch, &filter);
+		expr_filter_batch(&filter, batch, truth);
+		tool_print_rows(batch, truth);
 		weir_batch_release(batch);
 	}
 	ice_reader_close(reader);
@@ -647,12 +416,12 @@ static void print_file(struct weir_buf *out, const struct ice_data_file *file)
 	weir_buf_putc(out, '\n');
 }
 
-static void print_files(struct tool *tool)
+static void print_files(struct tool *tool, struct ice_name name)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table = load(tool);
+	struct ice_table *table = tool_load(tool, name);
 	struct ice_file_list *list;
-	need(ice_plan(table, -1, NULL, &list, &err), &err);
+	tool_need(ice_plan(table, -1, NULL, &list, &err), &err);
 	struct weir_buf out = WEIR_BUF_INIT;
 	for (uint32_t i = 0; i < list->count; i++)
 		print_file(&out, list->files[i]);
@@ -664,27 +433,25 @@ static void print_files(struct tool *tool)
 
 /* ---- deleting ---- */
 
-static void delete_rows(struct tool *tool, const json_t *where)
+static void delete_rows(struct tool *tool, struct ice_name name, const json_t *where)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_table *table = load(tool);
+	struct ice_table *table = tool_load(tool, name);
 	struct expr_filter filter = filter_of(tool->arena, ice_table_schema(table), where);
 	struct ice_row_delta delta;
-	struct ice_prepared *prepared;
-	need(ice_delete_rows(table, &filter, (struct weir_str){0}, new_prefix(tool), tool->arena, &delta, &err), &err);
-	delta.edit.now_ms = tool->now_ms;
-	need(ice_prepare(table, &delta.edit, &prepared, &err), &err);
-	stage(tool, prepared);
+	tool_need(ice_delete_rows(table, &filter, (struct weir_str){0}, tool_prefix(tool), tool->arena, &delta, &err),
+		&err);
+	tool_edit(tool, table, delta.edit);
 	ice_table_unref(table);
 }
 
-static struct revision revision_of(struct tool *tool, const json_t *json)
+static struct revision revision_of(struct tool *tool, struct ice_name name, const json_t *json)
 {
-	return (struct revision){.schema = definition_of(tool, json).schema,
+	return (struct revision){.schema = definition_of(tool, name, json).schema,
 		.last_column_id = (int32_t)json_integer_value(json_object_get(json, "last-column-id"))};
 }
 
-static void write_table(struct tool *tool)
+static void write_table(struct tool *tool, struct ice_name name)
 {
 	size_t i;
 	json_t *step;
@@ -692,32 +459,32 @@ static void write_table(struct tool *tool)
 	json_array_foreach(steps, i, step)
 	{
 		if (json_object_get(step, "create") != NULL)
-			create(tool, json_object_get(step, "create"));
+			create(tool, name, json_object_get(step, "create"));
 		else if (json_object_get(step, "evolve") != NULL)
-			evolve(tool, json_object_get(step, "evolve"));
+			evolve(tool, name, json_object_get(step, "evolve"));
 		else if (json_object_get(step, "append") != NULL)
-			append(tool, json_object_get(step, "append"),
+			append(tool, name, json_object_get(step, "append"),
 				(int32_t)json_integer_value(json_object_get(step, "spec")),
 				json_string_value(json_object_get(step, "branch")));
 		else if (json_object_get(step, "revise") != NULL)
-			revise(tool, revision_of(tool, json_object_get(step, "revise")));
+			revise(tool, name, revision_of(tool, name, json_object_get(step, "revise")));
 		else if (json_object_get(step, "upgrade") != NULL)
-			revise(tool,
+			revise(tool, name,
 				(struct revision){.format_version = (int32_t)json_integer_value(
 							  json_object_get(step, "upgrade"))});
 		else if (json_object_get(step, "branch") != NULL)
-			change_ref(tool, ICE_REF_CREATE, false, json_object_get(step, "branch"));
+			change_ref(tool, name, ICE_REF_CREATE, false, json_object_get(step, "branch"));
 		else if (json_object_get(step, "tag") != NULL)
-			change_ref(tool, ICE_REF_CREATE, true, json_object_get(step, "tag"));
+			change_ref(tool, name, ICE_REF_CREATE, true, json_object_get(step, "tag"));
 		else if (json_object_get(step, "publish") != NULL)
-			change_ref(tool, ICE_REF_FAST_FORWARD, false, json_object_get(step, "publish"));
+			change_ref(tool, name, ICE_REF_FAST_FORWARD, false, json_object_get(step, "publish"));
 		else if (json_object_get(step, "delete") != NULL)
-			delete_rows(tool, json_object_get(step, "delete"));
+			delete_rows(tool, name, json_object_get(step, "delete"));
 		else
-			quit("a step is not known");
+			tool_quit("a step is not known");
 	}
 	if (json_array_size(steps) == 0)
-		quit("there are no steps on standard input");
+		tool_quit("there are no steps on standard input");
 	json_decref(steps);
 }
 
@@ -731,13 +498,14 @@ int main(int argc, char **argv)
 			" files DIR NS TABLE\n");
 		return 2;
 	}
-	tool_open(&tool, argv[2], argv[3], argv[4]);
+	const struct ice_name name = {weir_str_from(argv[3]), weir_str_from(argv[4])};
+	tool_open(&tool, argv[2], getenv("MATRIX_CONTROL"), getenv("MATRIX_WAREHOUSE"));
 	if (writes)
-		write_table(&tool);
+		write_table(&tool, name);
 	else if (lists)
-		print_files(&tool);
+		print_files(&tool, name);
 	else
-		print_rows(&tool, argc == 6 ? argv[5] : "{}");
+		print_rows(&tool, name, argc == 6 ? argv[5] : "{}");
 	tool_close(&tool);
 	return 0;
 }
