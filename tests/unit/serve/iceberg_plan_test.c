@@ -8,50 +8,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <jansson.h>
 #include <stdlib.h>
 
 #include "access/catalog_int.h"
-#include "engine/engine_int.h"
-#include "serve/iceberg.h"
-#include "support/lake/lake_fixture.h"
+#include "iceberg_asker.h"
 
 #define GOLD "namespaces/gold/tables/athlete_data"
-
-struct asker {
-	struct lake_fixture *lake;
-	const char *token; /* NULL: the operator of this machine */
-};
-
-static int take_body(void *context, unsigned status, struct weir_str bytes, struct weir_error *err)
-{
-	(void)status;
-	(void)err;
-	weir_buf_append(context, bytes.data, bytes.size);
-	return 0;
-}
-
-/* *ret_answer is the parsed answer (NULL where it has none). */
-static unsigned ask(
-	const struct asker *asker, const char *method, const char *path, const char *body, json_t **ret_answer)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct weir_buf answer = WEIR_BUF_INIT;
-	struct serve_pair header;
-	unsigned status = 0;
-	if (asker->token != NULL)
-		header = (struct serve_pair){WEIR_STR("Authorization"),
-			weir_str_from(weir_arena_printf(asker->lake->arena, "Bearer %s", asker->token))};
-	struct serve_request request = {.method = method,
-		.target = weir_str_from(weir_arena_printf(asker->lake->arena, "/iceberg/v1/%s", path)),
-		.headers = &header,
-		.header_count = asker->token != NULL,
-		.body = weir_str_from(body != NULL ? body : "")};
-	LAKE_OK(asker->lake, serve_dispatch(asker->lake->engine, &request, take_body, &answer, &status, &err), &err);
-	*ret_answer = json_loadb(answer.data != NULL ? answer.data : "", answer.size, 0, NULL);
-	weir_buf_done(&answer);
-	return status;
-}
 
 static void expect(const struct asker *asker, const char *method, const char *path, const char *body, unsigned status)
 {
@@ -61,37 +23,6 @@ static void expect(const struct asker *asker, const char *method, const char *pa
 		fail_msg("%s %s: %u, not %u (%s)", method, path, got, status,
 			json_string_value(json_object_get(json_object_get(answer, "error"), "message")));
 	json_decref(answer);
-}
-
-static const char *token_of(struct lake_fixture *lake, enum access_role role, const char *purpose)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct access_identity identity;
-	struct weir_str secret, purposes[1] = {weir_str_from(purpose)};
-	LAKE_OK(lake,
-		access_token_create(engine_access(lake->engine), role, WEIR_STR("lab"), purposes, purpose != NULL,
-			lake->arena, &secret, &identity, &err),
-		&err);
-	return weir_arena_cstr(lake->arena, secret);
-}
-
-/* Rows of three athletes: all of them for research, a0 and a1 for education too. */
-static void fill(struct lake_fixture *lake)
-{
-	struct weir_buf text = WEIR_BUF_INIT;
-	char athlete[16];
-	lake_permit(lake, "a0", "research", "education", NULL);
-	lake_permit(lake, "a1", "research", "education", NULL);
-	lake_permit(lake, "a2", "research", NULL);
-	for (unsigned i = 0; i < 30; i++) {
-		snprintf(athlete, sizeof athlete, "a%u", i % 3);
-		weir_buf_printf(&text, "%s\n",
-			lake_event(lake, i, athlete, LAKE_NOW - (int64_t)(i % 4) * WEIR_US_PER_DAY,
-				"\"activity\": \"running\"", "\"heart_rate\": 100"));
-	}
-	lake_post(lake, weir_buf_cstr(&text));
-	weir_buf_done(&text);
-	lake_flush(lake);
 }
 
 struct found {
