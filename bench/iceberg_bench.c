@@ -269,25 +269,11 @@ static struct ice_data_file spoken_file(
 	}
 	int64_t *splits = weir_arena_calloc(arena, 1, sizeof *splits);
 	splits[0] = 4;
-	return (struct ice_data_file){.content = ICE_DATA,
-		.path = store_uri(bench->store, arena, weir_str_from(name)),
-		.format = WEIR_STR("PARQUET"),
-		.partition_count = 1,
-		.partition = partition,
-		.record_count = FILE_ROWS,
-		.size_bytes = 400000 + (int64_t)(n % 9000),
-		.metric_count = COLUMNS,
-		.metrics = metrics,
-		.split_count = 1,
-		.split_offsets = splits,
-		.sort_order_id = -1,
-		.status = ICE_ADDED,
-		.snapshot_id = -1,
-		.sequence_number = -1,
-		.file_sequence_number = -1,
-		.content_offset = -1,
-		.content_size_bytes = -1,
-		.first_row_id = -1};
+	return (struct ice_data_file){ICE_NEW_FILE, .content = ICE_DATA,
+		.path = store_uri(bench->store, arena, weir_str_from(name)), .format = WEIR_STR("PARQUET"),
+		.partition_count = 1, .partition = partition, .record_count = FILE_ROWS,
+		.size_bytes = 400000 + (int64_t)(n % 9000), .metric_count = COLUMNS, .metrics = metrics,
+		.split_count = 1, .split_offsets = splits};
 }
 
 static int run_files(struct bench *bench, uint64_t count)

@@ -188,6 +188,11 @@ struct ice_data_file {
 	const struct ice_data_file *const *deletes;
 };
 
+/* First in the initializer of a file that no manifest names yet: what it lacks, and what its commit gives it. */
+#define ICE_NEW_FILE \
+	.sort_order_id = -1, .status = ICE_ADDED, .snapshot_id = -1, .sequence_number = -1, \
+	.file_sequence_number = -1, .content_offset = -1, .content_size_bytes = -1, .first_row_id = -1
+
 /* Reserved field ids (table specification, "Reserved Field IDs"): a projection may ask for them. */
 #define ICE_FIELD_ROW_ID       2147483540 /* long; null before version 3 */
 #define ICE_FIELD_ROW_SEQUENCE 2147483539 /* long, _last_updated_sequence_number */

@@ -182,21 +182,13 @@ static void put_blob(const struct ice_vector *vector, uint64_t offset, uint64_t 
 static struct ice_data_file vector_file(
 	struct weir_arena *arena, const struct ice_vector *vector, struct weir_str path, uint64_t offset, uint64_t size)
 {
-	struct ice_data_file file = {.content = ICE_POSITION_DELETES,
-		.path = path,
-		.format = WEIR_STR("PUFFIN"),
-		.spec_id = vector->file->spec_id,
+	struct ice_data_file file = {ICE_NEW_FILE, .content = ICE_POSITION_DELETES, .path = path,
+		.format = WEIR_STR("PUFFIN"), .spec_id = vector->file->spec_id,
 		.partition_count = vector->file->partition_count,
 		.record_count = (int64_t)ice_positions_count(vector->positions),
-		.sort_order_id = -1,
-		.status = ICE_ADDED,
-		.snapshot_id = -1,
-		.sequence_number = -1,
-		.file_sequence_number = -1,
-		.referenced_data_file = weir_arena_str(arena, vector->file->path),
-		.content_offset = (int64_t)offset,
-		.content_size_bytes = (int64_t)size,
-		.first_row_id = -1};
+		.referenced_data_file = weir_arena_str(arena, vector->file->path)};
+	file.content_offset = (int64_t)offset;
+	file.content_size_bytes = (int64_t)size;
 	file.partition = weir_arena_calloc(arena, file.partition_count, sizeof *file.partition);
 	for (uint32_t i = 0; i < file.partition_count; i++)
 		file.partition[i] = ice_partition_value_copy(arena, &vector->file->partition[i]);

@@ -170,20 +170,10 @@ static int close_slot(struct ice_writer *writer, struct slot *slot, struct weir_
 		writer->handles = weir_realloc(writer->handles, writer->file_capacity, sizeof *writer->handles);
 	}
 	struct ice_data_file *file = &writer->files[writer->file_count];
-	*file = (struct ice_data_file){.content = ICE_DATA,
-		.format = WEIR_STR("PARQUET"),
+	*file = (struct ice_data_file){ICE_NEW_FILE, .content = ICE_DATA, .format = WEIR_STR("PARQUET"),
 		.spec_id = writer->spec->id,
 		.path = store_uri(writer->table->store, arena, weir_str_from(store_file_name(slot->file))),
-		.record_count = (int64_t)info.row_count,
-		.size_bytes = (int64_t)info.size_bytes,
-		.sort_order_id = -1,
-		.status = ICE_ADDED,
-		.snapshot_id = -1,
-		.sequence_number = -1,
-		.file_sequence_number = -1,
-		.content_offset = -1,
-		.content_size_bytes = -1,
-		.first_row_id = -1};
+		.record_count = (int64_t)info.row_count, .size_bytes = (int64_t)info.size_bytes};
 	file->partition_count = writer->spec->field_count;
 	file->partition = weir_arena_calloc(arena, file->partition_count, sizeof *file->partition);
 	for (uint32_t i = 0; i < file->partition_count; i++)

@@ -8,27 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "column/builder.h"
 #include "ice_lake.h"
 #include "iceberg/puffin.h"
-#include "iceberg/revise.h"
-
-static struct ice_table *revise(struct lake *lake, struct ice_table *take_table, ice_revise_fn *change, void *context)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct ice_prepared *prepared;
-	struct control_change *commit = control_change_new(CONTROL_EPOCH);
-	lake_check(ice_revise(take_table, change, context, lake_prefix(lake), lake->now_ms += 1000, &prepared, &err),
-		&err);
-	ice_stage(prepared, commit);
-	lake_commit(lake, commit, true);
-	lake_delete_doomed(lake, prepared);
-	struct ice_table *next = ice_prepared_table(prepared);
-	lake_check_stored(lake, next);
-	ice_prepared_free(prepared);
-	ice_table_unref(take_table);
-	return next;
-}
 
 static int refused(struct lake *lake, struct ice_table *table, ice_revise_fn *change, void *context)
 {
@@ -42,14 +23,13 @@ static struct ice_table *evolve(struct lake *lake, struct ice_table *table, enum
 {
 	struct ice_evolve_step step = {kind, weir_str_from(path), weir_str_from(type), weir_str_from(value)};
 	struct ice_evolution evolution = {&step, 1};
-	return revise(lake, table, ice_revise_evolve, &evolution);
+	return lake_revise(lake, table, ice_revise_evolve, &evolution);
 }
 
 /* Rows first..end of purpose `purpose`: subject "s<n>", timestamp n hours. Columns beyond the first six stay null. */
 static struct ice_table *append(
 	struct lake *lake, struct ice_table *table, const char *purpose, int first, int end, const char *branch)
 {
-	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_builder *builder = weir_builder_new(ice_table_schema(table));
 	const struct weir_schema *schema = ice_table_schema(table);
 	for (int i = first; i < end; i++) {
@@ -65,25 +45,13 @@ static struct ice_table *append(
 		}
 		weir_builder_end_row(builder);
 	}
-	struct weir_batch *batch = weir_builder_take(builder);
-	struct ice_writer *writer;
-	struct ice_written written;
-	struct ice_write_options options = {.spec_id = ice_table_metadata(table)->default_spec_id,
-		.prefix = lake_prefix(lake),
-		.codec = CODEC_ZSTD,
-		.level = 1};
-	lake_check(ice_writer_open(table, &options, &writer, &err), &err);
-	lake_check(ice_writer_add(writer, batch, NULL, &err), &err);
-	lake_check(ice_writer_close(writer, &written, &err), &err);
-	lake_check(store_barrier(lake->store, written.handles, written.count, &err), &err);
+	struct ice_written written = lake_write(lake, table, builder);
 	struct ice_table *next = lake_edit(lake, table,
 		(struct ice_edit){.operation = ICE_OP_APPEND,
 			.added = written.files,
 			.added_count = written.count,
 			.branch = weir_str_from(branch)});
 	ice_written_free(&written);
-	weir_batch_release(batch);
-	weir_builder_free(builder);
 	return next;
 }
 
@@ -259,8 +227,8 @@ static void test_branches(void **state)
 	struct ice_ref_edit tag = audit;
 	tag.name = WEIR_STR("v1");
 	tag.is_tag = true;
-	table = revise(&lake, table, ice_revise_ref, &audit);
-	table = revise(&lake, table, ice_revise_ref, &tag);
+	table = lake_revise(&lake, table, ice_revise_ref, &audit);
+	table = lake_revise(&lake, table, ice_revise_ref, &tag);
 	assert_int_equal(refused(&lake, table, ice_revise_ref, &audit), WEIR_E_EXISTS);
 	/* write, audit, publish: main does not see what the branch has until it is fast-forwarded */
 	table = append(&lake, table, "research", 3, 8, "audit");
@@ -270,7 +238,7 @@ static void test_branches(void **state)
 	assert_int_equal(sum_rows(table, ice_ref_snapshot(metadata, WEIR_STR("audit"))->id).rows, 8);
 	struct ice_ref_edit publish = {
 		.action = ICE_REF_FAST_FORWARD, .name = WEIR_STR("main"), .to = WEIR_STR("audit")};
-	table = revise(&lake, table, ice_revise_ref, &publish);
+	table = lake_revise(&lake, table, ice_revise_ref, &publish);
 	assert_int_equal(sum_rows(table, -1).rows, 8);
 	assert_int_equal(sum_rows(table, ice_ref_snapshot(ice_table_metadata(table), WEIR_STR("v1"))->id).rows, 3);
 	/* diverged branches do not fast-forward, tags take no commits */
@@ -286,7 +254,7 @@ static void test_branches(void **state)
 	assert_int_equal(ice_prepare(table, &edit, &prepared, &err), WEIR_E_INPUT);
 	/* rollback, and time travel by the log */
 	struct ice_rollback rollback = {start, lake.now_ms += 1000};
-	table = revise(&lake, table, ice_revise_rollback, &rollback);
+	table = lake_revise(&lake, table, ice_revise_rollback, &rollback);
 	assert_int_equal(sum_rows(table, -1).rows, 3);
 	assert_int_equal(ice_snapshot_at(ice_table_metadata(table), lake.now_ms + 1)->id, start);
 	assert_null(ice_snapshot_at(ice_table_metadata(table), 0));
@@ -296,12 +264,12 @@ static void test_branches(void **state)
 	/* expiry keeps what branches and tags name; files of the others go, and nothing else */
 	audit.action = tag.action = ICE_REF_DROP;
 	struct ice_expiry expiry = {lake.now_ms + 100000, lake.now_ms + 100000, 1};
-	table = revise(&lake, table, ice_revise_expire, &expiry);
+	table = lake_revise(&lake, table, ice_revise_expire, &expiry);
 	assert_int_equal(sum_rows(table, -1).rows, 3);
 	assert_int_equal(sum_rows(table, ice_ref_snapshot(ice_table_metadata(table), WEIR_STR("audit"))->id).rows, 9);
-	table = revise(&lake, table, ice_revise_ref, &audit);
-	table = revise(&lake, table, ice_revise_ref, &tag);
-	table = revise(&lake, table, ice_revise_expire, &expiry);
+	table = lake_revise(&lake, table, ice_revise_ref, &audit);
+	table = lake_revise(&lake, table, ice_revise_ref, &tag);
+	table = lake_revise(&lake, table, ice_revise_expire, &expiry);
 	assert_int_equal(ice_table_metadata(table)->snapshot_count, 1);
 	assert_int_equal(sum_rows(table, -1).rows, 3);
 	ice_table_unref(table);
@@ -431,7 +399,6 @@ static void test_sort_orders(void **state)
 static struct ice_table *append_numbers(
 	struct lake *lake, struct ice_table *table, const char *name, int64_t first, int64_t step, int count)
 {
-	struct weir_error err = WEIR_ERROR_INIT;
 	const struct weir_schema *schema = ice_table_schema(table);
 	struct weir_builder *builder = weir_builder_new(schema);
 	for (int i = 0; i < count; i++) {
@@ -440,22 +407,10 @@ static struct ice_table *append_numbers(
 		weir_builder_i64(builder, weir_schema_find(schema, weir_str_from(name)), first + i * step);
 		weir_builder_end_row(builder);
 	}
-	struct weir_batch *batch = weir_builder_take(builder);
-	struct ice_writer *writer;
-	struct ice_written written;
-	struct ice_write_options options = {.spec_id = ice_table_metadata(table)->default_spec_id,
-		.prefix = lake_prefix(lake),
-		.codec = CODEC_ZSTD,
-		.level = 1};
-	lake_check(ice_writer_open(table, &options, &writer, &err), &err);
-	lake_check(ice_writer_add(writer, batch, NULL, &err), &err);
-	lake_check(ice_writer_close(writer, &written, &err), &err);
-	lake_check(store_barrier(lake->store, written.handles, written.count, &err), &err);
+	struct ice_written written = lake_write(lake, table, builder);
 	struct ice_table *next = lake_edit(lake, table,
 		(struct ice_edit){.operation = ICE_OP_APPEND, .added = written.files, .added_count = written.count});
 	ice_written_free(&written);
-	weir_batch_release(batch);
-	weir_builder_free(builder);
 	return next;
 }
 

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "column/builder.h"
 #include "iceberg/internal.h"
+#include "iceberg/revise.h"
 
 #define LAKE_NAME ((struct ice_name){WEIR_STR("gold"), WEIR_STR("t")})
 
@@ -117,13 +119,18 @@ static inline void lake_commit(struct lake *lake, struct control_change *change,
 	control_change_free(change);
 }
 
-static inline void lake_create(struct lake *lake)
+static inline void lake_define(struct lake *lake, const struct ice_definition *definition)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct control_change *change = control_change_new(CONTROL_EPOCH);
-	struct ice_definition definition = lake_definition(lake->arena);
-	lake_check(ice_table_create(lake->store, &definition, lake->now_ms, change, &err), &err);
+	lake_check(ice_table_create(lake->store, definition, lake->now_ms, change, &err), &err);
 	lake_commit(lake, change, true);
+}
+
+static inline void lake_create(struct lake *lake)
+{
+	struct ice_definition definition = lake_definition(lake->arena);
+	lake_define(lake, &definition);
 }
 
 static inline struct ice_table *lake_load(struct lake *lake)
@@ -150,23 +157,9 @@ static inline struct ice_data_file lake_file(struct lake *lake, const char *purp
 		.upper = weir_str_from(subject)};
 	struct ice_partition_value *partition = weir_arena_calloc(arena, 1, sizeof *partition);
 	partition->value = (struct expr_value){.kind = EXPR_TEXT, .u.text = weir_str_from(purpose)};
-	return (struct ice_data_file){.path = store_uri(lake->store, arena, weir_str_from(name)),
-		.format = WEIR_STR("PARQUET"),
-		.spec_id = 1,
-		.partition_count = 1,
-		.partition = partition,
-		.record_count = 10,
-		.size_bytes = 1000,
-		.metric_count = 1,
-		.metrics = metrics,
-		.sort_order_id = -1,
-		.status = ICE_ADDED,
-		.snapshot_id = -1,
-		.sequence_number = -1,
-		.file_sequence_number = -1,
-		.content_offset = -1,
-		.content_size_bytes = -1,
-		.first_row_id = -1};
+	return (struct ice_data_file){ICE_NEW_FILE, .path = store_uri(lake->store, arena, weir_str_from(name)),
+		.format = WEIR_STR("PARQUET"), .spec_id = 1, .partition_count = 1, .partition = partition,
+		.record_count = 10, .size_bytes = 1000, .metric_count = 1, .metrics = metrics};
 }
 
 static inline struct weir_str lake_prefix(struct lake *lake)
@@ -209,19 +202,42 @@ static inline void lake_check_stored(struct lake *lake, struct ice_table *table)
 	ice_table_unref(again);
 }
 
-/* Prepares, commits, deletes what is doomed; the new version. Takes the table. */
-static inline struct ice_table *lake_edit(struct lake *lake, struct ice_table *take_table, struct ice_edit edit)
+/* Commits, deletes what is doomed; the new version. Takes the one before. */
+static inline struct ice_table *lake_next(
+	struct lake *lake, struct ice_table *take_table, struct ice_prepared *take_prepared)
 {
 	struct control_change *change = control_change_new(CONTROL_EPOCH);
-	struct ice_prepared *prepared = lake_prepare(lake, take_table, edit);
-	ice_stage(prepared, change);
+	ice_stage(take_prepared, change);
 	lake_commit(lake, change, true);
-	lake_delete_doomed(lake, prepared);
-	struct ice_table *next = ice_prepared_table(prepared);
+	lake_delete_doomed(lake, take_prepared);
+	struct ice_table *next = ice_prepared_table(take_prepared);
 	lake_check_stored(lake, next);
-	ice_prepared_free(prepared);
+	ice_prepared_free(take_prepared);
 	ice_table_unref(take_table);
 	return next;
+}
+
+static inline struct ice_table *lake_edit(struct lake *lake, struct ice_table *take_table, struct ice_edit edit)
+{
+	return lake_next(lake, take_table, lake_prepare(lake, take_table, edit));
+}
+
+static inline struct ice_table *lake_revise(
+	struct lake *lake, struct ice_table *take_table, ice_revise_fn *change, void *context)
+{
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct ice_prepared *prepared;
+	lake_check(ice_revise(take_table, change, context, lake_prefix(lake), lake->now_ms += 1000, &prepared, &err),
+		&err);
+	return lake_next(lake, take_table, prepared);
+}
+
+/* To a higher format version, as text. */
+static inline struct ice_table *lake_upgrade(struct lake *lake, struct ice_table *take_table, const char *version)
+{
+	struct ice_evolve_step step = {.kind = ICE_UPGRADE, .path = weir_str_from(version)};
+	struct ice_evolution evolution = {&step, 1};
+	return lake_revise(lake, take_table, ice_revise_evolve, &evolution);
 }
 
 static inline struct ice_table *lake_append(
@@ -230,6 +246,56 @@ static inline struct ice_table *lake_append(
 	return lake_edit(lake, table,
 		(struct ice_edit){
 			.operation = ICE_OP_APPEND, .added = files, .added_count = count, .keep_snapshots = keep});
+}
+
+/* The rows of a builder as durable files of the default spec, which are not committed. */
+static inline struct ice_written lake_write(
+	struct lake *lake, struct ice_table *table, struct weir_builder *take_builder)
+{
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct ice_write_options options = {.spec_id = ice_table_metadata(table)->default_spec_id,
+		.prefix = lake_prefix(lake),
+		.codec = CODEC_ZSTD,
+		.level = 1};
+	struct ice_writer *writer;
+	struct ice_written written;
+	struct weir_batch *batch = weir_builder_take(take_builder);
+	lake_check(ice_writer_open(table, &options, &writer, &err), &err);
+	if (batch != NULL)
+		lake_check(ice_writer_add(writer, batch, NULL, &err), &err);
+	lake_check(ice_writer_close(writer, &written, &err), &err);
+	lake_check(store_barrier(lake->store, written.handles, written.count, &err), &err);
+	weir_batch_release(batch);
+	weir_builder_free(take_builder);
+	return written;
+}
+
+/* A durable file of equality deletes of one number of the column `id` (1), as another engine would write it. */
+static inline struct ice_data_file lake_equality_deletes(struct lake *lake, int64_t id)
+{
+	static struct weir_field fields[] = {{.name = {"id", 2}, .id = 1, .type = WEIR_INT64}};
+	static const struct weir_schema schema = {.field_count = 1, .fields = fields};
+	static int32_t ids[] = {1};
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct weir_builder *builder = weir_builder_new(&schema);
+	struct pq_write_options options = {.codec = CODEC_ZSTD, .level = 1};
+	struct pq_writer *writer;
+	struct pq_file_info info;
+	struct store_file *file;
+	char *name = weir_arena_printf(lake->arena, "gold/t/data/eq-%u.parquet", lake->file_number++);
+	weir_builder_i64(builder, 0, id);
+	weir_builder_end_row(builder);
+	struct weir_batch *batch = weir_builder_take(builder);
+	lake_check(store_create(lake->store, name, &file, &err), &err);
+	lake_check(pq_writer_open(store_file_sink(file), &schema, &options, &writer, &err), &err);
+	lake_check(pq_writer_add(writer, batch, NULL, &err), &err);
+	lake_check(pq_writer_close(writer, lake->arena, &info, &err), &err);
+	lake_check(store_barrier(lake->store, &file, 1, &err), &err);
+	weir_batch_release(batch);
+	weir_builder_free(builder);
+	return (struct ice_data_file){ICE_NEW_FILE, .content = ICE_EQUALITY_DELETES,
+		.path = store_uri(lake->store, lake->arena, weir_str_from(name)), .format = WEIR_STR("PARQUET"),
+		.record_count = 1, .size_bytes = (int64_t)info.size_bytes, .equality_id_count = 1, .equality_ids = ids};
 }
 
 static inline struct ice_file_list *lake_plan(struct ice_table *table, const struct expr_filter *filter)

@@ -6,9 +6,7 @@
 #define WEIR_TESTS_ICE_RANDOM_H
 
 #include "base/rng.h"
-#include "column/builder.h"
 #include "ice_lake.h"
-#include "iceberg/revise.h"
 #include "iceberg/row_delta.h"
 #include "iceberg/upkeep.h"
 
@@ -42,8 +40,6 @@ static inline struct history history_open(uint64_t seed, const char *version, co
 	struct ice_partition_field *field = weir_arena_zalloc(lake->arena, sizeof *field);
 	struct ice_spec *specs = weir_arena_calloc(lake->arena, 2, sizeof *specs);
 	struct ice_kv *properties = weir_arena_calloc(lake->arena, 1, sizeof *properties);
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct control_change *change = control_change_new(CONTROL_EPOCH);
 	schema->field_count = 3;
 	schema->fields = weir_arena_calloc(lake->arena, 3, sizeof *schema->fields);
 	schema->fields[0] = (struct weir_field){.name = WEIR_STR("id"), .id = 1, .type = WEIR_INT64};
@@ -61,23 +57,10 @@ static inline struct history history_open(uint64_t seed, const char *version, co
 		.properties = properties,
 		.property_count = 1,
 		.location = WEIR_STR("gold/t")};
-	lake_check(ice_table_create(lake->store, &definition, lake->now_ms, change, &err), &err);
-	lake_commit(lake, change, true);
+	lake_define(lake, &definition);
 	history.table = lake_load(lake);
-	if (strcmp(version, "2") == 0)
-		return history;
-	struct ice_evolve_step step = {.kind = ICE_UPGRADE, .path = weir_str_from(version)};
-	struct ice_evolution evolution = {&step, 1};
-	struct ice_prepared *prepared;
-	lake_check(ice_revise(history.table, ice_revise_evolve, &evolution, lake_prefix(lake), lake->now_ms, &prepared,
-			   &err),
-		&err);
-	change = control_change_new(CONTROL_EPOCH);
-	ice_stage(prepared, change);
-	lake_commit(lake, change, true);
-	ice_table_unref(history.table);
-	history.table = ice_prepared_table(prepared);
-	ice_prepared_free(prepared);
+	if (strcmp(version, "2") != 0)
+		history.table = lake_upgrade(lake, history.table, version);
 	return history;
 }
 
@@ -144,12 +127,7 @@ static inline struct rows random_rows(struct history *history, unsigned most)
 /* Rows as durable files of the default spec. */
 static inline struct ice_written write_rows(struct history *history, const struct rows *rows)
 {
-	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_builder *builder = weir_builder_new(ice_table_schema(history->table));
-	struct ice_writer *writer;
-	struct ice_written written;
-	struct ice_write_options options = {.prefix = lake_prefix(&history->lake), .codec = CODEC_ZSTD, .level = 1};
-	lake_check(ice_writer_open(history->table, &options, &writer, &err), &err);
 	for (int row = 0; row < ROWS; row++)
 		for (int i = 0; i < rows->count[row]; i++) {
 			char part[16], value[32];
@@ -161,14 +139,7 @@ static inline struct ice_written write_rows(struct history *history, const struc
 				weir_builder_str(builder, 2, weir_str_from(value));
 			weir_builder_end_row(builder);
 		}
-	struct weir_batch *batch = weir_builder_take(builder);
-	if (batch != NULL)
-		lake_check(ice_writer_add(writer, batch, NULL, &err), &err);
-	lake_check(ice_writer_close(writer, &written, &err), &err);
-	lake_check(store_barrier(history->lake.store, written.handles, written.count, &err), &err);
-	weir_batch_release(batch);
-	weir_builder_free(builder);
-	return written;
+	return lake_write(&history->lake, history->table, builder);
 }
 
 static inline void append_rows(struct history *history, struct rows rows)
@@ -211,48 +182,14 @@ static inline bool delete_rows(struct history *history, int id, int value)
 /* Equality deletes of an id, everywhere (by the spec without fields), and rows in the same commit. */
 static inline void delete_equal(struct history *history, int id, struct rows rows)
 {
-	struct weir_error err = WEIR_ERROR_INIT;
 	struct lake *lake = &history->lake;
-	struct weir_schema schema = {.field_count = 1, .fields = ice_table_schema(history->table)->fields};
-	struct weir_builder *builder = weir_builder_new(&schema);
-	struct store_file *handle;
-	struct pq_writer *writer;
-	struct pq_file_info info;
-	struct pq_write_options options = {.codec = CODEC_NONE};
 	struct ice_written written = write_rows(history, &rows);
 	struct ice_data_file *added = weir_arena_calloc(lake->arena, written.count + 1, sizeof *added);
 	memcpy(added, written.files, written.count * sizeof *added);
-	char *name = weir_arena_printf(lake->arena, "gold/t/data/eq-%.*s.parquet", WEIR_STR_ARG(lake_prefix(lake)));
-	weir_builder_i64(builder, 0, id);
-	weir_builder_end_row(builder);
-	struct weir_batch *batch = weir_builder_take(builder);
-	lake_check(store_create(lake->store, name, &handle, &err), &err);
-	lake_check(pq_writer_open(store_file_sink(handle), &schema, &options, &writer, &err), &err);
-	lake_check(pq_writer_add(writer, batch, NULL, &err), &err);
-	lake_check(pq_writer_close(writer, lake->arena, &info, &err), &err);
-	int32_t *ids = weir_arena_calloc(lake->arena, 1, sizeof *ids);
-	ids[0] = 1;
-	added[written.count] = (struct ice_data_file){.content = ICE_EQUALITY_DELETES,
-		.path = store_uri(lake->store, lake->arena, weir_str_from(name)),
-		.format = WEIR_STR("PARQUET"),
-		.spec_id = 1,
-		.record_count = 1,
-		.size_bytes = (int64_t)info.size_bytes,
-		.sort_order_id = -1,
-		.status = ICE_ADDED,
-		.snapshot_id = -1,
-		.sequence_number = -1,
-		.file_sequence_number = -1,
-		.content_offset = -1,
-		.content_size_bytes = -1,
-		.first_row_id = -1,
-		.equality_ids = ids,
-		.equality_id_count = 1};
-	lake_check(store_barrier(lake->store, &handle, 1, &err), &err);
+	added[written.count] = lake_equality_deletes(lake, id);
+	added[written.count].spec_id = 1;
 	history->table = lake_edit(lake, history->table,
 		(struct ice_edit){.operation = ICE_OP_OVERWRITE, .added = added, .added_count = written.count + 1});
-	weir_batch_release(batch);
-	weir_builder_free(builder);
 	ice_written_free(&written);
 	for (int i = 0; i < ROWS; i++)
 		history->now.count[i] = (i / VALUES / PARTS == id ? 0 : history->now.count[i]) + rows.count[i];

@@ -152,22 +152,10 @@ static void test_upgrade(void **state)
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		struct history history = history_open(1, "2", granularities[i]);
-		struct ice_evolve_step step = {.kind = ICE_UPGRADE, .path = WEIR_STR("3")};
-		struct ice_evolution evolution = {&step, 1};
-		struct ice_prepared *prepared;
-		struct weir_error err = WEIR_ERROR_INIT;
 		fill(&history);
 		fill(&history);
 		assert_true(delete_rows(&history, 3, 0));
-		lake_check(ice_revise(history.table, ice_revise_evolve, &evolution, lake_prefix(&history.lake),
-				   history.lake.now_ms, &prepared, &err),
-			&err);
-		struct control_change *change = control_change_new(CONTROL_EPOCH);
-		ice_stage(prepared, change);
-		lake_commit(&history.lake, change, true);
-		ice_table_unref(history.table);
-		history.table = ice_prepared_table(prepared);
-		ice_prepared_free(prepared);
+		history.table = lake_upgrade(&history.lake, history.table, "3");
 		assert_true(delete_rows(&history, 5, 0));
 		struct rows seen = scan_rows(history.table);
 		assert_memory_equal(&seen, &history.now, sizeof seen);

@@ -8,10 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "column/builder.h"
 #include "ice_lake.h"
 #include "iceberg/puffin.h"
-#include "iceberg/revise.h"
 #include "iceberg/upkeep.h"
 
 /* id int, group text, x int: unpartitioned, or by group. */
@@ -20,8 +18,6 @@ static struct ice_table *new_table(struct lake *lake, bool partitioned, const ch
 	struct weir_schema *schema = weir_arena_zalloc(lake->arena, sizeof *schema);
 	struct ice_partition_field *field = weir_arena_zalloc(lake->arena, sizeof *field);
 	struct ice_spec *spec = weir_arena_zalloc(lake->arena, sizeof *spec);
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct control_change *change = control_change_new(CONTROL_EPOCH);
 	schema->field_count = 3;
 	schema->fields = weir_arena_calloc(lake->arena, 3, sizeof *schema->fields);
 	schema->fields[0] = (struct weir_field){.name = WEIR_STR("id"), .id = 1, .type = WEIR_INT64};
@@ -32,47 +28,22 @@ static struct ice_table *new_table(struct lake *lake, bool partitioned, const ch
 	*spec = (struct ice_spec){.field_count = partitioned, .fields = field};
 	struct ice_definition definition = {
 		.name = LAKE_NAME, .schema = schema, .specs = spec, .spec_count = 1, .location = WEIR_STR("gold/t")};
-	lake_check(ice_table_create(lake->store, &definition, lake->now_ms, change, &err), &err);
-	lake_commit(lake, change, true);
+	lake_define(lake, &definition);
 	struct ice_table *table = lake_load(lake);
-	if (strcmp(version, "2") == 0)
-		return table;
-	struct ice_evolve_step step = {.kind = ICE_UPGRADE, .path = weir_str_from(version)};
-	struct ice_evolution evolution = {&step, 1};
-	struct ice_prepared *prepared;
-	lake_check(ice_revise(table, ice_revise_evolve, &evolution, lake_prefix(lake), lake->now_ms, &prepared, &err),
-		&err);
-	change = control_change_new(CONTROL_EPOCH);
-	ice_stage(prepared, change);
-	lake_commit(lake, change, true);
-	ice_table_unref(table);
-	table = ice_prepared_table(prepared);
-	ice_prepared_free(prepared);
-	return table;
+	return strcmp(version, "2") == 0 ? table : lake_upgrade(lake, table, version);
 }
 
 /* Writes rows id first..end, group "g<id % 2>", x = id * 37 % 100. Durable, not committed. */
 static struct ice_written write_rows(struct lake *lake, struct ice_table *table, int first, int end)
 {
-	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_builder *builder = weir_builder_new(ice_table_schema(table));
-	struct ice_writer *writer;
-	struct ice_written written;
-	struct ice_write_options options = {.prefix = lake_prefix(lake), .codec = CODEC_ZSTD, .level = 1};
-	lake_check(ice_writer_open(table, &options, &writer, &err), &err);
 	for (int i = first; i < end; i++) {
 		weir_builder_i64(builder, 0, i);
 		weir_builder_str(builder, 1, i % 2 == 0 ? WEIR_STR("g0") : WEIR_STR("g1"));
 		weir_builder_i64(builder, 2, i * 37 % 100);
 		weir_builder_end_row(builder);
 	}
-	struct weir_batch *batch = weir_builder_take(builder);
-	lake_check(ice_writer_add(writer, batch, NULL, &err), &err);
-	lake_check(ice_writer_close(writer, &written, &err), &err);
-	lake_check(store_barrier(lake->store, written.handles, written.count, &err), &err);
-	weir_batch_release(batch);
-	weir_builder_free(builder);
-	return written;
+	return lake_write(lake, table, builder);
 }
 
 static struct ice_table *append(struct lake *lake, struct ice_table *table, int first, int end)
@@ -306,49 +277,14 @@ static int commit_late(void *context, struct ice_table *table, const struct ice_
 	return 0;
 }
 
-/* An equality delete file of ids, as another engine would write it. */
-static struct ice_data_file equality_deletes(
-	struct lake *lake, const struct ice_table *table, int64_t id, uint32_t partitions)
+/* Of an id, in the partition g0 where there are partitions. */
+static struct ice_data_file equality_deletes(struct lake *lake, int64_t id, uint32_t partitions)
 {
-	static struct weir_field fields[] = {{.name = {"id", 2}, .id = 1, .type = WEIR_INT64}};
-	static const struct weir_schema schema = {.field_count = 1, .fields = fields};
-	static int32_t ids[] = {1};
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct weir_builder *builder = weir_builder_new(&schema);
-	struct pq_write_options options = {.codec = CODEC_ZSTD, .level = 1};
-	struct pq_writer *writer;
-	struct pq_file_info info;
-	struct store_file *file;
-	char *name = weir_arena_printf(lake->arena, "gold/t/data/eq-%u.parquet", lake->file_number++);
-	struct ice_partition_value *partition = weir_arena_zalloc(lake->arena, sizeof *partition);
-	(void)table;
-	partition->value = (struct expr_value){.kind = EXPR_TEXT, .u.text = WEIR_STR("g0")};
-	weir_builder_i64(builder, 0, id);
-	weir_builder_end_row(builder);
-	struct weir_batch *batch = weir_builder_take(builder);
-	lake_check(store_create(lake->store, name, &file, &err), &err);
-	lake_check(pq_writer_open(store_file_sink(file), &schema, &options, &writer, &err), &err);
-	lake_check(pq_writer_add(writer, batch, NULL, &err), &err);
-	lake_check(pq_writer_close(writer, lake->arena, &info, &err), &err);
-	lake_check(store_barrier(lake->store, &file, 1, &err), &err);
-	weir_batch_release(batch);
-	weir_builder_free(builder);
-	return (struct ice_data_file){.content = ICE_EQUALITY_DELETES,
-		.path = store_uri(lake->store, lake->arena, weir_str_from(name)),
-		.format = WEIR_STR("PARQUET"),
-		.partition_count = partitions,
-		.partition = partition,
-		.record_count = 1,
-		.size_bytes = (int64_t)info.size_bytes,
-		.sort_order_id = -1,
-		.snapshot_id = -1,
-		.sequence_number = -1,
-		.file_sequence_number = -1,
-		.equality_id_count = 1,
-		.equality_ids = ids,
-		.content_offset = -1,
-		.content_size_bytes = -1,
-		.first_row_id = -1};
+	struct ice_data_file file = lake_equality_deletes(lake, id);
+	file.partition_count = partitions;
+	file.partition = weir_arena_zalloc(lake->arena, sizeof *file.partition);
+	file.partition->value = (struct expr_value){.kind = EXPR_TEXT, .u.text = WEIR_STR("g0")};
+	return file;
 }
 
 static bool has_id(struct ice_table *table, int64_t id)
@@ -369,7 +305,7 @@ static void test_equality_deletes(void **state)
 	(void)state;
 	table = append(&lake, table, 0, 10);
 	/* of partition g0: id 4 is in it, id 5 is not */
-	struct ice_data_file deletes[2] = {equality_deletes(&lake, table, 4, 1), equality_deletes(&lake, table, 5, 1)};
+	struct ice_data_file deletes[2] = {equality_deletes(&lake, 4, 1), equality_deletes(&lake, 5, 1)};
 	table = lake_edit(
 		&lake, table, (struct ice_edit){.operation = ICE_OP_DELETE, .added = deletes, .added_count = 2});
 	assert_false(has_id(table, 4));
@@ -380,7 +316,7 @@ static void test_equality_deletes(void **state)
 	/* a rewrite keeps the sequence number of what it read: a delete that came meanwhile still applies */
 	struct ice_file_list *files = lake_plan(table, NULL);
 	int64_t planned = ice_table_metadata(table)->last_sequence_number;
-	struct ice_data_file late = equality_deletes(&lake, table, 6, 1);
+	struct ice_data_file late = equality_deletes(&lake, 6, 1);
 	table = lake_edit(
 		&lake, table, (struct ice_edit){.operation = ICE_OP_DELETE, .added = &late, .added_count = 1});
 	assert_false(has_id(table, 6));
@@ -406,13 +342,13 @@ static void test_equality_deletes(void **state)
 	assert_true(has_id(table, 4));
 	/* rows of the very commit that deletes are newer than its deletes */
 	struct ice_written same = write_rows(&lake, table, 20, 21);
-	struct ice_data_file both[2] = {same.files[0], equality_deletes(&lake, table, 20, 1)};
+	struct ice_data_file both[2] = {same.files[0], equality_deletes(&lake, 20, 1)};
 	table = lake_edit(
 		&lake, table, (struct ice_edit){.operation = ICE_OP_OVERWRITE, .added = both, .added_count = 2});
 	assert_true(has_id(table, 20));
 	ice_written_free(&same);
 	/* a compaction that loses the race to a delete: what is deleted stays so */
-	struct ice_data_file twenty = equality_deletes(&lake, table, 20, 1);
+	struct ice_data_file twenty = equality_deletes(&lake, 20, 1);
 	struct race race = {&lake, {.operation = ICE_OP_DELETE, .added = &twenty, .added_count = 1}, false};
 	struct ice_compact_options options = {.all = true, .prefix = lake_prefix(&lake), .now_ms = lake.now_ms};
 	struct weir_error err = WEIR_ERROR_INIT;
