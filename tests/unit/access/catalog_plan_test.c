@@ -9,48 +9,24 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "access/catalog_int.h"
-#include "iceberg/table.h"
+#include "unit/iceberg/ice_lake.h"
 
-#define NAME ((struct catalog_name){WEIR_STR("shop"), WEIR_STR("t")})
+#define NAME ((struct catalog_name){LAKE_NAME.ns, LAKE_NAME.table})
 
 /* A catalog without a lake over a memory store, and one table in it whose data files are in manifests alone. */
 struct world {
-	struct weir_arena *arena;
-	struct store *store;
-	struct control *control;
-	struct ice_cache *cache;
+	struct ice_lake lake;
 	struct ice_registry *registry;
 	struct catalog *catalog;
 	struct access_identity caller;
 	struct catalog_load load;
 	struct ice_table *table;
-	char directory[64], database[96];
-	unsigned files, prefixes;
-	int64_t now_ms;
 };
 
-static void check(int code, const struct weir_error *err)
-{
-	char text[1200];
-	if (code != 0)
-		print_error("%s\n", weir_error_text(err, text, sizeof text));
-	assert_int_equal(code, 0);
-}
-
-static void commit(struct world *world, struct control_change *take_change)
-{
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct control_result result;
-	check(control_commit(world->control, take_change, &result, &err), &err);
-	assert_int_equal(result.outcome, CONTROL_DONE);
-	control_change_free(take_change);
-}
-
 /* subject, purpose, activity, timestamp; spec 0: purpose; spec 1: purpose, activity, day(timestamp). */
-static void make_table(struct world *world)
+static struct ice_table *make_table(struct ice_lake *lake)
 {
 	static struct weir_field fields[] = {{.name = {"subject", 7}, .id = 1, .type = WEIR_STRING},
 		{.name = {"purpose", 7}, .id = 2, .type = WEIR_STRING, .required = true},
@@ -61,102 +37,44 @@ static void make_table(struct world *world)
 		{.source_id = 4, .field_id = 1002, .name = {"timestamp_day", 13}, .transform = {ICE_DAY, 0}}};
 	static const struct ice_spec specs[] = {{0, 1, parts}, {1, 3, parts}};
 	const struct weir_schema schema = {.field_count = 4, .fields = fields};
-	const struct ice_definition definition = {.name = {NAME.ns, NAME.name},
-		.schema = &schema,
-		.specs = specs,
-		.spec_count = 2,
-		.location = WEIR_STR("shop/t")};
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct control_change *change = control_change_new(CONTROL_EPOCH);
-	check(ice_table_create(world->store, &definition, world->now_ms, change, &err), &err);
-	commit(world, change);
-	check(ice_table_load(world->store, world->control, world->cache, definition.name, &world->table, &err), &err);
+	const struct ice_definition definition = {
+		.name = LAKE_NAME, .schema = &schema, .specs = specs, .spec_count = 2, .location = WEIR_STR("gold/t")};
+	lake_define(lake, &definition);
+	return lake_load(lake);
 }
 
 static void world_open(struct world *world)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	*world = (struct world){.arena = weir_arena_new(0),
-		.store = store_memory_new(),
-		.cache = ice_cache_new(1U << 20),
-		.directory = "/tmp/weir-plan-XXXXXX",
-		.now_ms = 1738396800000};
-	assert_non_null(mkdtemp(world->directory));
-	snprintf(world->database, sizeof world->database, "%s/control.db", world->directory);
-	struct control_options options = {.url = world->database, .unsafe_no_sync = true};
-	check(control_open(&options, &world->control, &err), &err);
-	make_table(world);
-	world->registry = ice_registry_new(world->store, world->control);
+	*world = (struct world){.lake = lake_open(1U << 20)};
+	world->table = make_table(&world->lake);
+	world->registry = ice_registry_new(world->lake.store, world->lake.control);
 	struct catalog_config config = {.registry = world->registry, .clock = weir_clock_system()};
-	check(catalog_open(&config, &world->catalog, &err), &err);
+	lake_check(catalog_open(&config, &world->catalog, &err), &err);
 	world->caller = access_operator();
 	world->load = (struct catalog_load){.caller = &world->caller, .route = WEIR_STR("/")};
 }
 
 static void world_close(struct world *world)
 {
-	static const char *const tails[] = {"", "-wal", "-shm", "-journal", ".lock"};
 	ice_table_unref(world->table);
 	catalog_close(world->catalog);
 	ice_registry_free(world->registry);
-	control_close(world->control);
-	ice_cache_free(world->cache);
-	store_close(world->store);
-	for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++)
-		unlink(weir_arena_printf(world->arena, "%s%s", world->database, tails[i]));
-	rmdir(world->directory);
-	weir_arena_free(world->arena);
+	lake_close(&world->lake);
 }
 
 /* Of spec 0; its bounds of `subject` are the given text. */
 static struct ice_data_file a_file(struct world *world, const char *purpose, const char *subject)
 {
-	const char *name = weir_arena_printf(world->arena, "shop/t/data/f-%u.parquet", world->files++);
-	struct ice_column_metrics *metrics = weir_arena_calloc(world->arena, 1, sizeof *metrics);
-	struct ice_partition_value *partition = weir_arena_calloc(world->arena, 1, sizeof *partition);
-	metrics[0] = (struct ice_column_metrics){.field_id = 1,
-		.size_bytes = 100,
-		.value_count = 10,
-		.nan_count = -1,
-		.has_lower = true,
-		.has_upper = true,
-		.lower = weir_str_from(subject),
-		.upper = weir_str_from(subject)};
-	partition->value = (struct expr_value){.kind = EXPR_TEXT, .u.text = weir_str_from(purpose)};
-	return (struct ice_data_file){.path = store_uri(world->store, world->arena, weir_str_from(name)),
-		.format = WEIR_STR("PARQUET"),
-		.partition_count = 1,
-		.partition = partition,
-		.record_count = 10,
-		.size_bytes = 1000,
-		.metric_count = 1,
-		.metrics = metrics,
-		.sort_order_id = -1,
-		.status = ICE_ADDED,
-		.snapshot_id = -1,
-		.sequence_number = -1,
-		.file_sequence_number = -1,
-		.content_offset = -1,
-		.content_size_bytes = -1,
-		.first_row_id = -1};
+	struct ice_data_file file = lake_file(&world->lake, purpose, subject);
+	file.spec_id = 0;
+	return file;
 }
 
 static void edit(struct world *world, enum ice_operation operation, const struct ice_data_file *files, uint32_t count)
 {
-	struct weir_error err = WEIR_ERROR_INIT;
-	struct control_change *change = control_change_new(CONTROL_EPOCH);
-	struct ice_prepared *prepared;
-	const struct ice_edit change_of = {.operation = operation,
-		.added = files,
-		.added_count = count,
-		.prefix = weir_str_from(weir_arena_printf(world->arena, "%08x", world->prefixes++)),
-		.now_ms = world->now_ms += 1000};
-	check(ice_prepare(world->table, &change_of, &prepared, &err), &err);
-	ice_stage(prepared, change);
-	commit(world, change);
-	ice_table_unref(world->table);
-	world->table = ice_prepared_table(prepared);
-	ice_prepared_free(prepared);
+	world->table = lake_edit(&world->lake, world->table,
+		(struct ice_edit){.operation = operation, .added = files, .added_count = count});
 }
 
 static void append(struct world *world, const struct ice_data_file *files, uint32_t count)
@@ -190,7 +108,7 @@ static json_t *plan(struct world *world, const char *request)
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_buf out = WEIR_BUF_INIT;
 	json_t *json = parse(request);
-	check(catalog_plan(world->catalog, NAME, &world->load, json, world->arena, &out, &err), &err);
+	lake_check(catalog_plan(world->catalog, NAME, &world->load, json, world->lake.arena, &out, &err), &err);
 	json_decref(json);
 	return answer_of(&out);
 }
@@ -199,7 +117,7 @@ static int try_plan(struct world *world, const char *request, struct weir_error 
 {
 	struct weir_buf out = WEIR_BUF_INIT;
 	json_t *json = parse(request);
-	int status = catalog_plan(world->catalog, NAME, &world->load, json, world->arena, &out, err);
+	int status = catalog_plan(world->catalog, NAME, &world->load, json, world->lake.arena, &out, err);
 	weir_buf_done(&out);
 	json_decref(json);
 	return status;
@@ -208,8 +126,8 @@ static int try_plan(struct world *world, const char *request, struct weir_error 
 static int try_task(struct world *world, const char *token, json_t **ret_answer, struct weir_error *err)
 {
 	struct weir_buf out = WEIR_BUF_INIT;
-	int status =
-		catalog_plan_task(world->catalog, NAME, &world->load, weir_str_from(token), world->arena, &out, err);
+	int status = catalog_plan_task(
+		world->catalog, NAME, &world->load, weir_str_from(token), world->lake.arena, &out, err);
 	if (status == 0 && ret_answer != NULL)
 		*ret_answer = answer_of(&out);
 	weir_buf_done(&out);
@@ -246,9 +164,10 @@ static unsigned follow(struct world *world, const json_t *first, unsigned *ret_a
 		size_t index;
 		if (i > 0) {
 			json_decref(answer);
-			check(try_task(world,
-				      json_string_value(json_array_get(json_object_get(first, "plan-tasks"), i - 1)),
-				      &answer, &err),
+			lake_check(
+				try_task(world,
+					json_string_value(json_array_get(json_object_get(first, "plan-tasks"), i - 1)),
+					&answer, &err),
 				&err);
 			assert_null(json_object_get(answer, "status"));
 		}
@@ -296,14 +215,15 @@ static void a_large_plan_comes_in_pages(void **state)
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_buf out = WEIR_BUF_INIT;
 	struct weir_str id = weir_str_from(text_at(answer, "plan-id"));
-	check(catalog_plan_fetch(world.catalog, NAME, &world.load, id, world.arena, &out, &err), &err);
+	lake_check(catalog_plan_fetch(world.catalog, NAME, &world.load, id, world.lake.arena, &out, &err), &err);
 	json_t *again = answer_of(&out);
 	assert_string_equal(text_at(again, "status"), "completed");
 	assert_int_equal(follow(&world, again, &answers), 0x7ff);
-	check(catalog_plan_cancel(world.catalog, NAME, &world.load, id, world.arena, &err), &err);
+	lake_check(catalog_plan_cancel(world.catalog, NAME, &world.load, id, world.lake.arena, &err), &err);
 	/* A task is no plan, and a plan no task. */
 	const char *task = json_string_value(json_array_get(json_object_get(answer, "plan-tasks"), 0));
-	assert_int_equal(catalog_plan_cancel(world.catalog, NAME, &world.load, weir_str_from(task), world.arena, &err),
+	assert_int_equal(
+		catalog_plan_cancel(world.catalog, NAME, &world.load, weir_str_from(task), world.lake.arena, &err),
 		WEIR_E_NOT_FOUND);
 	assert_string_equal(err.object, "plan");
 	assert_int_equal(try_task(&world, text_at(answer, "plan-id"), NULL, &err), WEIR_E_NOT_FOUND);
@@ -321,7 +241,7 @@ static void tokens_are_bounded(void **state)
 	struct ice_data_file *files;
 	(void)state;
 	world_open(&world);
-	files = weir_arena_calloc(world.arena, FILES, sizeof *files);
+	files = weir_arena_calloc(world.lake.arena, FILES, sizeof *files);
 	for (unsigned i = 0; i < FILES; i++)
 		files[i] = a_file(&world, "research", "a");
 	append(&world, files, FILES);
@@ -329,12 +249,12 @@ static void tokens_are_bounded(void **state)
 	json_t *answer = plan(&world, "{}");
 	assert_int_equal(json_array_size(json_object_get(answer, "plan-tasks")), 199); /* of three files */
 	json_decref(answer);
-	char *filler = weir_arena_alloc(world.arena, FILTER + 1);
+	char *filler = weir_arena_alloc(world.lake.arena, FILTER + 1);
 	memset(filler, 'b', FILTER);
 	filler[FILTER] = '\0';
 	answer = plan(&world,
 		weir_arena_printf(
-			world.arena, "{'filter': {'type': 'not-eq', 'term': 'subject', 'value': '%s'}}", filler));
+			world.lake.arena, "{'filter': {'type': 'not-eq', 'term': 'subject', 'value': '%s'}}", filler));
 	size_t total = 0, tasks = json_array_size(json_object_get(answer, "plan-tasks"));
 	for (size_t i = 0; i < tasks; i++)
 		total += json_string_length(json_array_get(json_object_get(answer, "plan-tasks"), i));
@@ -362,11 +282,12 @@ static void what_a_file_is_described_by(void **state)
 	json_t *task = json_array_get(json_object_get(answer, "file-scan-tasks"), 0);
 	json_t *expected = json_pack("{s:{s:i,s:s,s:s,s:s,s:[s,n,s],s:i,s:i,s:{s:[i],s:[i]},s:{s:[i],s:[i]},s:{s:[i],"
 				     "s:[i]},s:{s:[],s:[]},s:{s:[i],s:[s]},s:{s:[i],s:[s]}},s:b}",
-		"data-file", "spec-id", 1, "content", "data", "file-path", weir_arena_cstr(world.arena, files[1].path),
-		"file-format", "parquet", "partition", "coaching", "2024-10-04", "file-size-in-bytes", 1000,
-		"record-count", 10, "column-sizes", "keys", 1, "values", 100, "value-counts", "keys", 1, "values", 10,
-		"null-value-counts", "keys", 1, "values", 0, "nan-value-counts", "keys", "values", "lower-bounds",
-		"keys", 1, "values", "62", "upper-bounds", "keys", 1, "values", "62", "residual-filter", 1);
+		"data-file", "spec-id", 1, "content", "data", "file-path",
+		weir_arena_cstr(world.lake.arena, files[1].path), "file-format", "parquet", "partition", "coaching",
+		"2024-10-04", "file-size-in-bytes", 1000, "record-count", 10, "column-sizes", "keys", 1, "values", 100,
+		"value-counts", "keys", 1, "values", 10, "null-value-counts", "keys", 1, "values", 0,
+		"nan-value-counts", "keys", "values", "lower-bounds", "keys", 1, "values", "62", "upper-bounds", "keys",
+		1, "values", "62", "residual-filter", 1);
 	assert_non_null(expected);
 	char *shown = json_dumps(task, 0);
 	if (!json_equal(task, expected))
@@ -444,14 +365,14 @@ static void snapshots_and_increments(void **state)
 		const char *request;
 		unsigned files;
 	} cases[] = {
-		{"{}", 7}, {weir_arena_printf(world.arena, "{'snapshot-id': %lld}", (long long)ids[1]), 3},
+		{"{}", 7}, {weir_arena_printf(world.lake.arena, "{'snapshot-id': %lld}", (long long)ids[1]), 3},
 		{weir_arena_printf(
-			 world.arena, "{'snapshot-id': %lld, 'use-snapshot-schema': true}", (long long)ids[0]),
+			 world.lake.arena, "{'snapshot-id': %lld, 'use-snapshot-schema': true}", (long long)ids[0]),
 			1},
-		{weir_arena_printf(world.arena, "{'start-snapshot-id': %lld, 'end-snapshot-id': %lld}",
+		{weir_arena_printf(world.lake.arena, "{'start-snapshot-id': %lld, 'end-snapshot-id': %lld}",
 			 (long long)ids[0], (long long)ids[2]),
 			6},
-		{weir_arena_printf(world.arena, "{'start-snapshot-id': %lld, 'end-snapshot-id': %lld}",
+		{weir_arena_printf(world.lake.arena, "{'start-snapshot-id': %lld, 'end-snapshot-id': %lld}",
 			 (long long)ids[0], (long long)ids[1]),
 			2},
 		{"{'min-rows-requested': 15}", 3}, /* of two files of ten rows; whichever come first */
@@ -490,7 +411,7 @@ static struct weir_str pointer(struct world *world)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct catalog_pointer found;
-	check(catalog_pointer_read(world->catalog, world->arena, NAME, &found, &err), &err);
+	lake_check(catalog_pointer_read(world->catalog, world->lake.arena, NAME, &found, &err), &err);
 	return found.location;
 }
 
@@ -498,7 +419,7 @@ static int settled(struct world *world, struct weir_str location)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct control_result result;
-	check(catalog_change_settle(world->catalog, NAME, location, &result, &err), &err);
+	lake_check(catalog_change_settle(world->catalog, NAME, location, &result, &err), &err);
 	return (int)result.outcome;
 }
 
@@ -507,7 +428,7 @@ static void set_property(struct world *world, const char *value)
 	struct weir_error err = WEIR_ERROR_INIT;
 	json_t *updates = json_pack("[{s:s,s:{s:s}}]", "action", "set-properties", "updates", "k", value);
 	struct catalog_change change = {.name = NAME, .updates = updates};
-	check(catalog_commit(world->catalog, CATALOG_TABLE, &change, 1, world->arena, NULL, &err), &err);
+	lake_check(catalog_commit(world->catalog, CATALOG_TABLE, &change, 1, world->lake.arena, NULL, &err), &err);
 	json_decref(updates);
 }
 
@@ -521,7 +442,7 @@ static void a_lost_outcome_is_found_out(void **state)
 	set_property(&world, "1");
 	struct weir_str mine = pointer(&world);
 	struct weir_str other = weir_str_from(
-		weir_arena_printf(world.arena, "%.*s-other.metadata.json", (int)mine.size - 14, mine.data));
+		weir_arena_printf(world.lake.arena, "%.*s-other.metadata.json", (int)mine.size - 14, mine.data));
 	assert_int_equal(settled(&world, mine), CONTROL_DONE);
 	assert_int_equal(settled(&world, other), CONTROL_CONFLICT);
 	for (unsigned i = 0; i < 4; i++) { /* others commit on top of it: it happened all the same */
@@ -530,18 +451,18 @@ static void a_lost_outcome_is_found_out(void **state)
 		assert_int_equal(settled(&world, other), CONTROL_CONFLICT);
 	}
 	/* Renamed since, and dropped since. */
-	struct catalog_name moved = {WEIR_STR("shop"), WEIR_STR("moved")};
+	struct catalog_name moved = {NAME.ns, WEIR_STR("moved")};
 	mine = pointer(&world);
-	check(catalog_rename(world.catalog, CATALOG_TABLE, NAME, moved, &err), &err);
+	lake_check(catalog_rename(world.catalog, CATALOG_TABLE, NAME, moved, &err), &err);
 	assert_int_equal(settled(&world, mine), CONTROL_DONE);
 	assert_int_equal(settled(&world, other), CONTROL_CONFLICT);
 	/* Later versions whose file is gone say nothing. */
-	check(catalog_rename(world.catalog, CATALOG_TABLE, moved, NAME, &err), &err);
+	lake_check(catalog_rename(world.catalog, CATALOG_TABLE, moved, NAME, &err), &err);
 	set_property(&world, "5");
 	set_property(&world, "6");
 	struct weir_str file;
-	check(store_name_of(world.store, world.arena, pointer(&world), &file, &err), &err);
-	check(store_delete_many(world.store, &file.data, 1, &err), &err);
+	lake_check(store_name_of(world.lake.store, world.lake.arena, pointer(&world), &file, &err), &err);
+	lake_check(store_delete_many(world.lake.store, &file.data, 1, &err), &err);
 	assert_int_equal(catalog_change_settle(world.catalog, NAME, mine, &result, &err), WEIR_E_UNKNOWN);
 	world_close(&world);
 }

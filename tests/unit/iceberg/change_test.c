@@ -11,15 +11,15 @@
 #include "ice_lake.h"
 #include "iceberg/puffin.h"
 
-static int refused(struct lake *lake, struct ice_table *table, ice_revise_fn *change, void *context)
+static int refused(struct ice_lake *lake, struct ice_table *table, ice_revise_fn *change, void *context)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_prepared *prepared;
 	return ice_revise(table, change, context, lake_prefix(lake), lake->now_ms, &prepared, &err);
 }
 
-static struct ice_table *evolve(struct lake *lake, struct ice_table *table, enum ice_evolve_kind kind, const char *path,
-	const char *type, const char *value)
+static struct ice_table *evolve(struct ice_lake *lake, struct ice_table *table, enum ice_evolve_kind kind,
+	const char *path, const char *type, const char *value)
 {
 	struct ice_evolve_step step = {kind, weir_str_from(path), weir_str_from(type), weir_str_from(value)};
 	struct ice_evolution evolution = {&step, 1};
@@ -28,7 +28,7 @@ static struct ice_table *evolve(struct lake *lake, struct ice_table *table, enum
 
 /* Rows first..end of purpose `purpose`: subject "s<n>", timestamp n hours. Columns beyond the first six stay null. */
 static struct ice_table *append(
-	struct lake *lake, struct ice_table *table, const char *purpose, int first, int end, const char *branch)
+	struct ice_lake *lake, struct ice_table *table, const char *purpose, int first, int end, const char *branch)
 {
 	struct weir_builder *builder = weir_builder_new(ice_table_schema(table));
 	const struct weir_schema *schema = ice_table_schema(table);
@@ -101,8 +101,8 @@ static struct sum sum_rows(struct ice_table *table, int64_t snapshot_id)
 }
 
 /* Deletes rows (positions in its first file) by a vector that takes up the one before it. */
-static struct ice_edit delta(
-	struct lake *lake, struct ice_table *table, struct ice_file_list *files, const uint64_t *rows, uint32_t count)
+static struct ice_edit delta(struct ice_lake *lake, struct ice_table *table, struct ice_file_list *files,
+	const uint64_t *rows, uint32_t count)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	const struct ice_data_file *file = files->files[0];
@@ -121,7 +121,7 @@ static struct ice_edit delta(
 		.removed_delete_count = file->delete_count};
 }
 
-static struct ice_table *new_table(struct lake *lake)
+static struct ice_table *new_table(struct ice_lake *lake)
 {
 	lake_create(lake);
 	struct ice_table *table = lake_load(lake);
@@ -131,7 +131,7 @@ static struct ice_table *new_table(struct lake *lake)
 /* A file is rewritten (all its rows kept) while another writer deletes rows of it: they must not come back. */
 static void test_rewrite_meets_delta(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake);
 	struct weir_error err = WEIR_ERROR_INIT;
 	(void)state;
@@ -165,7 +165,7 @@ static void test_rewrite_meets_delta(void **state)
 
 static void test_row_delta(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake);
 	struct weir_error err = WEIR_ERROR_INIT;
 	(void)state;
@@ -213,7 +213,7 @@ static void test_row_delta(void **state)
 
 static void test_branches(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake);
 	(void)state;
 	table = append(&lake, table, "research", 0, 3, NULL);
@@ -278,7 +278,7 @@ static void test_branches(void **state)
 
 static void test_evolution(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake);
 	struct weir_error err = WEIR_ERROR_INIT;
 	(void)state;
@@ -354,7 +354,7 @@ static const struct ice_sort_order *default_order(const struct ice_table *table)
 
 static void test_sort_orders(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake);
 	(void)state;
 	table = evolve(&lake, table, ICE_SET_SORT, "day(timestamp) desc, bucket(16, subject) asc nulls last,purpose",
@@ -397,7 +397,7 @@ static void test_sort_orders(void **state)
 
 /* Rows of one file: column `name` is first + i. */
 static struct ice_table *append_numbers(
-	struct lake *lake, struct ice_table *table, const char *name, int64_t first, int64_t step, int count)
+	struct ice_lake *lake, struct ice_table *table, const char *name, int64_t first, int64_t step, int count)
 {
 	const struct weir_schema *schema = ice_table_schema(table);
 	struct weir_builder *builder = weir_builder_new(schema);
@@ -454,7 +454,7 @@ static void test_dates_become_timestamps(void **state)
 	} kinds[] = {{"timestamp", 86400000000LL}, {"timestamp_ns", 86400000000000LL}};
 	(void)state;
 	for (size_t k = 0; k < 2; k++) {
-		struct lake lake = lake_open(1 << 20);
+		struct ice_lake lake = lake_open(1 << 20);
 		struct ice_table *table = new_table(&lake);
 		int64_t sum, day = kinds[k].day;
 		table = append_numbers(&lake, table, "timestamp", 0, 1, 3); /* older than the column */
@@ -480,7 +480,7 @@ static void test_dates_become_timestamps(void **state)
 
 static void test_dates_stay(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	(void)state;
 	lake_create(&lake);
 	struct ice_table *table = lake_load(&lake); /* version 2 */
@@ -504,7 +504,7 @@ static void test_dates_stay(void **state)
 static void test_unknown(void **state)
 {
 	static const char *const others[] = {"variant", "geometry", "geometry(srid:4326)", "geography"};
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake);
 	struct weir_error err = WEIR_ERROR_INIT;
 	int64_t sum;
@@ -552,7 +552,7 @@ static int count_rows(void *context, const struct weir_batch *batch, struct weir
 
 static void test_metadata_tables(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake);
 	struct weir_error err = WEIR_ERROR_INIT;
 	static const uint32_t expected[ICE_METADATA_TABLES] = {3, 3, 1, 0, 3, 2};

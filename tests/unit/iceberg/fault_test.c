@@ -150,7 +150,7 @@ static int count_object(void *context, const struct store_object *object, struct
 	return 0;
 }
 
-static unsigned count_objects(struct lake *lake)
+static unsigned count_objects(struct ice_lake *lake)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	unsigned count = 0;
@@ -159,7 +159,7 @@ static unsigned count_objects(struct lake *lake)
 }
 
 static int write_rows(
-	struct lake *lake, struct ice_table *table, struct ice_written *ret_written, struct weir_error *err)
+	struct ice_lake *lake, struct ice_table *table, struct ice_written *ret_written, struct weir_error *err)
 {
 	struct ice_write_options options = {
 		.spec_id = 0, .prefix = lake_prefix(lake), .codec = CODEC_ZSTD, .level = 1, .max_open = 1};
@@ -187,7 +187,7 @@ static int write_rows(
 
 /* Loads, writes files, replaces what is there in an erasure, and reads the rows back. A fresh cache reads everything.
  */
-static int whole_change(struct lake *lake, uint64_t *ret_rows, struct weir_error *err)
+static int whole_change(struct ice_lake *lake, uint64_t *ret_rows, struct weir_error *err)
 {
 	struct ice_table *table = NULL;
 	struct ice_written written = {0};
@@ -256,7 +256,7 @@ static int whole_change(struct lake *lake, uint64_t *ret_rows, struct weir_error
 
 static void test_every_failure(void **state)
 {
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	struct faulty faulty;
 	struct weir_error err = WEIR_ERROR_INIT;
 	uint64_t rows;
@@ -326,7 +326,7 @@ static void *plan_often(void *context)
 
 static void test_threads(void **state)
 {
-	struct lake lake = lake_open(6000); /* smaller than what they read: it is evicted all the time */
+	struct ice_lake lake = lake_open(6000); /* smaller than what they read: it is evicted all the time */
 	struct planner planners[4];
 	pthread_t threads[4];
 	(void)state;

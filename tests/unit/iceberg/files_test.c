@@ -29,7 +29,7 @@ static void add_row(struct weir_builder *builder, unsigned n)
 }
 
 static struct ice_written write_rows(
-	struct lake *lake, struct ice_table *table, struct ice_write_options options, unsigned first, unsigned end)
+	struct ice_lake *lake, struct ice_table *table, struct ice_write_options options, unsigned first, unsigned end)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_writer *writer;
@@ -52,7 +52,7 @@ static struct ice_written write_rows(
 	return written;
 }
 
-static struct ice_table *commit_written(struct lake *lake, struct ice_table *table, struct ice_written *written)
+static struct ice_table *commit_written(struct ice_lake *lake, struct ice_table *table, struct ice_written *written)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	lake_check(store_barrier(lake->store, written->handles, written->count, &err), &err);
@@ -129,7 +129,7 @@ static void check_metrics(const struct ice_data_file *file)
 
 static void test_both_specs(void **state)
 {
-	struct lake lake = lake_open(8U << 20);
+	struct ice_lake lake = lake_open(8U << 20);
 	(void)state;
 	lake_create(&lake);
 	struct ice_table *table = lake_load(&lake);
@@ -157,7 +157,7 @@ static void test_both_specs(void **state)
 
 static void test_target_and_abandon(void **state)
 {
-	struct lake lake = lake_open(8U << 20);
+	struct ice_lake lake = lake_open(8U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	(void)state;
 	lake_create(&lake);
@@ -190,7 +190,7 @@ static void test_target_and_abandon(void **state)
 /* Row groups of one table's file are spliced into another file, byte for byte. */
 static void test_splice(void **state)
 {
-	struct lake lake = lake_open(8U << 20);
+	struct ice_lake lake = lake_open(8U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	(void)state;
 	lake_create(&lake);
@@ -238,7 +238,7 @@ static void test_splice(void **state)
 
 static void test_projection_and_filter(void **state)
 {
-	struct lake lake = lake_open(8U << 20);
+	struct ice_lake lake = lake_open(8U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	(void)state;
 	lake_create(&lake);

@@ -12,7 +12,7 @@
 
 #define LAKE_NAME ((struct ice_name){WEIR_STR("gold"), WEIR_STR("t")})
 
-struct lake {
+struct ice_lake {
 	struct weir_arena *arena;
 	struct store *store;
 	struct control *control;
@@ -31,9 +31,9 @@ static inline void lake_check(int code, const struct weir_error *err)
 	assert_int_equal(code, 0);
 }
 
-static inline struct lake lake_open(uint64_t cache_bytes)
+static inline struct ice_lake lake_open(uint64_t cache_bytes)
 {
-	struct lake lake = {.arena = weir_arena_new(0),
+	struct ice_lake lake = {.arena = weir_arena_new(0),
 		.store = store_memory_new(),
 		.cache = ice_cache_new(cache_bytes),
 		.directory = "/tmp/weir-ice-XXXXXX",
@@ -46,7 +46,7 @@ static inline struct lake lake_open(uint64_t cache_bytes)
 	return lake;
 }
 
-static inline void lake_close(struct lake *lake)
+static inline void lake_close(struct ice_lake *lake)
 {
 	static const char *const tails[] = {"", "-wal", "-shm", "-journal", ".lock"};
 	control_close(lake->control);
@@ -110,7 +110,7 @@ static inline struct ice_definition lake_definition(struct weir_arena *arena)
 		.location = WEIR_STR("gold/t")};
 }
 
-static inline void lake_commit(struct lake *lake, struct control_change *change, bool expect_done)
+static inline void lake_commit(struct ice_lake *lake, struct control_change *change, bool expect_done)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct control_result result;
@@ -119,7 +119,7 @@ static inline void lake_commit(struct lake *lake, struct control_change *change,
 	control_change_free(change);
 }
 
-static inline void lake_define(struct lake *lake, const struct ice_definition *definition)
+static inline void lake_define(struct ice_lake *lake, const struct ice_definition *definition)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct control_change *change = control_change_new(CONTROL_EPOCH);
@@ -127,13 +127,13 @@ static inline void lake_define(struct lake *lake, const struct ice_definition *d
 	lake_commit(lake, change, true);
 }
 
-static inline void lake_create(struct lake *lake)
+static inline void lake_create(struct ice_lake *lake)
 {
 	struct ice_definition definition = lake_definition(lake->arena);
 	lake_define(lake, &definition);
 }
 
-static inline struct ice_table *lake_load(struct lake *lake)
+static inline struct ice_table *lake_load(struct ice_lake *lake)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_table *table;
@@ -142,7 +142,7 @@ static inline struct ice_table *lake_load(struct lake *lake)
 }
 
 /* A data file that exists in manifests only, under the landing spec. Its bounds of `subject` are the given text. */
-static inline struct ice_data_file lake_file(struct lake *lake, const char *purpose, const char *subject)
+static inline struct ice_data_file lake_file(struct ice_lake *lake, const char *purpose, const char *subject)
 {
 	struct weir_arena *arena = lake->arena;
 	char *name = weir_arena_printf(arena, "gold/t/data/purpose=%s/f-%u.parquet", purpose, lake->file_number++);
@@ -162,12 +162,12 @@ static inline struct ice_data_file lake_file(struct lake *lake, const char *purp
 		.record_count = 10, .size_bytes = 1000, .metric_count = 1, .metrics = metrics};
 }
 
-static inline struct weir_str lake_prefix(struct lake *lake)
+static inline struct weir_str lake_prefix(struct ice_lake *lake)
 {
 	return weir_str_from(weir_arena_printf(lake->arena, "%08x", lake->prefix_number++));
 }
 
-static inline struct ice_prepared *lake_prepare(struct lake *lake, struct ice_table *table, struct ice_edit edit)
+static inline struct ice_prepared *lake_prepare(struct ice_lake *lake, struct ice_table *table, struct ice_edit edit)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_prepared *prepared;
@@ -177,7 +177,7 @@ static inline struct ice_prepared *lake_prepare(struct lake *lake, struct ice_ta
 	return prepared;
 }
 
-static inline void lake_delete_doomed(struct lake *lake, const struct ice_prepared *prepared)
+static inline void lake_delete_doomed(struct ice_lake *lake, const struct ice_prepared *prepared)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	const char *const *names;
@@ -186,7 +186,7 @@ static inline void lake_delete_doomed(struct lake *lake, const struct ice_prepar
 }
 
 /* A version that a commit left in memory is the one that its metadata file says. */
-static inline void lake_check_stored(struct lake *lake, struct ice_table *table)
+static inline void lake_check_stored(struct ice_lake *lake, struct ice_table *table)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_buf is = WEIR_BUF_INIT, stored = WEIR_BUF_INIT;
@@ -204,7 +204,7 @@ static inline void lake_check_stored(struct lake *lake, struct ice_table *table)
 
 /* Commits, deletes what is doomed; the new version. Takes the one before. */
 static inline struct ice_table *lake_next(
-	struct lake *lake, struct ice_table *take_table, struct ice_prepared *take_prepared)
+	struct ice_lake *lake, struct ice_table *take_table, struct ice_prepared *take_prepared)
 {
 	struct control_change *change = control_change_new(CONTROL_EPOCH);
 	ice_stage(take_prepared, change);
@@ -217,13 +217,13 @@ static inline struct ice_table *lake_next(
 	return next;
 }
 
-static inline struct ice_table *lake_edit(struct lake *lake, struct ice_table *take_table, struct ice_edit edit)
+static inline struct ice_table *lake_edit(struct ice_lake *lake, struct ice_table *take_table, struct ice_edit edit)
 {
 	return lake_next(lake, take_table, lake_prepare(lake, take_table, edit));
 }
 
 static inline struct ice_table *lake_revise(
-	struct lake *lake, struct ice_table *take_table, ice_revise_fn *change, void *context)
+	struct ice_lake *lake, struct ice_table *take_table, ice_revise_fn *change, void *context)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_prepared *prepared;
@@ -233,15 +233,15 @@ static inline struct ice_table *lake_revise(
 }
 
 /* To a higher format version, as text. */
-static inline struct ice_table *lake_upgrade(struct lake *lake, struct ice_table *take_table, const char *version)
+static inline struct ice_table *lake_upgrade(struct ice_lake *lake, struct ice_table *take_table, const char *version)
 {
 	struct ice_evolve_step step = {.kind = ICE_UPGRADE, .path = weir_str_from(version)};
 	struct ice_evolution evolution = {&step, 1};
 	return lake_revise(lake, take_table, ice_revise_evolve, &evolution);
 }
 
-static inline struct ice_table *lake_append(
-	struct lake *lake, struct ice_table *table, const struct ice_data_file *files, uint32_t count, uint32_t keep)
+static inline struct ice_table *lake_append(struct ice_lake *lake, struct ice_table *table,
+	const struct ice_data_file *files, uint32_t count, uint32_t keep)
 {
 	return lake_edit(lake, table,
 		(struct ice_edit){
@@ -250,7 +250,7 @@ static inline struct ice_table *lake_append(
 
 /* The rows of a builder as durable files of the default spec, which are not committed. */
 static inline struct ice_written lake_write(
-	struct lake *lake, struct ice_table *table, struct weir_builder *take_builder)
+	struct ice_lake *lake, struct ice_table *table, struct weir_builder *take_builder)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_write_options options = {.spec_id = ice_table_metadata(table)->default_spec_id,
@@ -271,7 +271,7 @@ static inline struct ice_written lake_write(
 }
 
 /* A durable file of equality deletes of one number of the column `id` (1), as another engine would write it. */
-static inline struct ice_data_file lake_equality_deletes(struct lake *lake, int64_t id)
+static inline struct ice_data_file lake_equality_deletes(struct ice_lake *lake, int64_t id)
 {
 	static struct weir_field fields[] = {{.name = {"id", 2}, .id = 1, .type = WEIR_INT64}};
 	static const struct weir_schema schema = {.field_count = 1, .fields = fields};

@@ -21,7 +21,7 @@ struct rows {
 };
 
 struct history {
-	struct lake lake;
+	struct ice_lake lake;
 	struct ice_table *table;
 	struct weir_rng rng;
 	struct rows now;
@@ -35,7 +35,7 @@ static inline int row_code(int id, int part, int value)
 static inline struct history history_open(uint64_t seed, const char *version, const char *granularity)
 {
 	struct history history = {.lake = lake_open(1 << 20), .rng = weir_rng_new(seed)};
-	struct lake *lake = &history.lake;
+	struct ice_lake *lake = &history.lake;
 	struct weir_schema *schema = weir_arena_zalloc(lake->arena, sizeof *schema);
 	struct ice_partition_field *field = weir_arena_zalloc(lake->arena, sizeof *field);
 	struct ice_spec *specs = weir_arena_calloc(lake->arena, 2, sizeof *specs);
@@ -182,7 +182,7 @@ static inline bool delete_rows(struct history *history, int id, int value)
 /* Equality deletes of an id, everywhere (by the spec without fields), and rows in the same commit. */
 static inline void delete_equal(struct history *history, int id, struct rows rows)
 {
-	struct lake *lake = &history->lake;
+	struct ice_lake *lake = &history->lake;
 	struct ice_written written = write_rows(history, &rows);
 	struct ice_data_file *added = weir_arena_calloc(lake->arena, written.count + 1, sizeof *added);
 	memcpy(added, written.files, written.count * sizeof *added);

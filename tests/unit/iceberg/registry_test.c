@@ -43,7 +43,7 @@ static void *commit_often(void *context)
 
 static void test_threads_commit(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct committer *committers = weir_zalloc(THREADS * sizeof *committers);
 	pthread_t threads[THREADS];
 	struct weir_error err = WEIR_ERROR_INIT;
@@ -82,7 +82,7 @@ static void test_threads_commit(void **state)
 
 struct pair_committer {
 	struct ice_registry *registry;
-	struct lake *lake;
+	struct ice_lake *lake;
 	_Atomic bool done;
 };
 
@@ -121,7 +121,7 @@ static int64_t file_total(const struct ice_table *table)
 	return total;
 }
 
-static struct ice_table *second_table(struct lake *lake)
+static struct ice_table *second_table(struct ice_lake *lake)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct control_change *change = control_change_new(CONTROL_EPOCH);
@@ -137,7 +137,7 @@ static struct ice_table *second_table(struct lake *lake)
 
 static void test_versions_of_one_moment(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct pair_committer committer = {.lake = &lake};
 	pthread_t thread;
 	uint64_t looks = 0;

@@ -34,7 +34,7 @@ static json_t *parse(const char *text)
  * 2      coaching   of the landing spec: none            z
  * 3      coaching   run, null, day 20000                 b
  */
-static struct ice_table *table_of_four(struct lake *lake)
+static struct ice_table *table_of_four(struct ice_lake *lake)
 {
 	lake_create(lake);
 	struct ice_table *table = lake_load(lake);
@@ -140,7 +140,7 @@ static void files_and_residuals(void **state)
 		{"{'type': 'eq', 'term': 'raw.key', 'value': 'k'}", 15,
 			"{'type': 'eq', 'term': 'raw.key', 'value': 'k'}"},
 	};
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_rest_filter *filter;
 	(void)state;
@@ -176,7 +176,7 @@ static void refused(void **state)
 		{"{'type': 'and', 'left': true}", "predicate of type ''"},
 		{"{'type': 'not'}", "predicate of type ''"},
 	};
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	struct ice_rest_filter *filter;
 	(void)state;
 	struct ice_table *table = table_of_four(&lake);
@@ -218,7 +218,7 @@ static uint32_t appended(struct ice_table *table, int64_t after, int64_t until)
 /* What was appended, though some of it is gone since; other operations are passed over. */
 static void appends_between_snapshots(void **state)
 {
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_file_list *list;
 	struct ice_data_file files[4] = {lake_file(&lake, "research", "a"), lake_file(&lake, "coaching", "b"),

@@ -11,7 +11,7 @@
 static void names_and_folders(void **state)
 {
 	const struct weir_str both[] = {WEIR_STR("coaching"), WEIR_STR("research")}, odd[] = {WEIR_STR("re search")};
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_slice_objects objects;
 	(void)state;

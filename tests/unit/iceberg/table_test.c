@@ -10,7 +10,7 @@
 
 static void test_create_and_load(void **state)
 {
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_table *table;
 	struct ice_name absent = {WEIR_STR("gold"), WEIR_STR("absent")};
@@ -50,7 +50,7 @@ static void check_summary(struct ice_table *table, const char *key, const char *
 
 static void test_append_and_overwrite(void **state)
 {
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	(void)state;
 	lake_create(&lake);
 	struct ice_table *table = lake_load(&lake);
@@ -121,7 +121,7 @@ static void test_append_and_overwrite(void **state)
 
 static void test_pruning(void **state)
 {
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	(void)state;
 	lake_create(&lake);
 	struct ice_table *table = lake_load(&lake);
@@ -177,7 +177,7 @@ static void test_pruning(void **state)
 /* Buckets have no order: a range says nothing of them, an equality does. */
 static void test_bucket_pruning(void **state)
 {
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_partition_field bucket = {
 		.source_id = 1, .field_id = 1000, .name = WEIR_STR("subject_bucket"), .transform = {ICE_BUCKET, 64}};
@@ -215,7 +215,7 @@ static void test_bucket_pruning(void **state)
 
 static void test_conflict_and_rebase(void **state)
 {
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	(void)state;
 	lake_create(&lake);
@@ -282,7 +282,7 @@ static int add_reached(void *context, struct weir_str name, const struct ice_dat
 }
 
 /* Every object is reached and every reached name exists: nothing is lost, and nothing is left behind. */
-static void check_exact(struct lake *lake, struct ice_table *table)
+static void check_exact(struct ice_lake *lake, struct ice_table *table)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_arena *arena = weir_arena_new(0);
@@ -300,7 +300,7 @@ static void check_exact(struct lake *lake, struct ice_table *table)
 	weir_arena_free(arena);
 }
 
-static void put_object(struct lake *lake, const struct ice_data_file *file)
+static void put_object(struct ice_lake *lake, const struct ice_data_file *file)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_str name;
@@ -315,7 +315,7 @@ static void test_random_edits(void **state)
 	const char *text = getenv("WEIR_SEED");
 	uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : 7;
 	struct weir_rng rng = weir_rng_new(seed);
-	struct lake lake = lake_open(1U << 16); /* small, so that pins and eviction are tested too */
+	struct ice_lake lake = lake_open(1U << 16); /* small, so that pins and eviction are tested too */
 	(void)state;
 	print_message("seed %llu\n", (unsigned long long)seed);
 	lake_create(&lake);
@@ -366,7 +366,7 @@ static void test_random_edits(void **state)
 /* ---- erasure ---- */
 
 struct scan {
-	struct lake *lake;
+	struct ice_lake *lake;
 	const char *needle;
 	unsigned hits, objects;
 	bool report;
@@ -425,7 +425,7 @@ static int scan_object(void *context, const struct store_object *object, struct 
 	return 0;
 }
 
-static unsigned scan_store(struct lake *lake, const char *needle, bool report)
+static unsigned scan_store(struct ice_lake *lake, const char *needle, bool report)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct scan scan = {.lake = lake, .needle = needle, .report = report};
@@ -437,7 +437,7 @@ static unsigned scan_store(struct lake *lake, const char *needle, bool report)
 static void test_erasure(void **state)
 {
 	static const char subject[] = "subject-4711";
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	(void)state;
 	lake_create(&lake);
 	struct ice_table *table = lake_load(&lake);
@@ -499,7 +499,7 @@ static void test_erasure(void **state)
 /* A tag keeps its snapshot when others expire, and goes with an erasure. */
 static void test_tags(void **state)
 {
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	(void)state;
 	lake_create(&lake);
@@ -569,7 +569,7 @@ static void test_tags(void **state)
 
 static void test_many_appends(void **state)
 {
-	struct lake lake = lake_open(8U << 20);
+	struct ice_lake lake = lake_open(8U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	uint32_t most_manifests = 0;
 	uint64_t entries_written = 0, most_list = 0, most_metadata = 0;
@@ -625,7 +625,7 @@ static void test_many_appends(void **state)
 
 static void test_evolve(void **state)
 {
-	struct lake lake = lake_open(1U << 20);
+	struct ice_lake lake = lake_open(1U << 20);
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_prepared *prepared;
 	(void)state;

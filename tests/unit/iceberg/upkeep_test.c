@@ -13,7 +13,7 @@
 #include "iceberg/upkeep.h"
 
 /* id int, group text, x int: unpartitioned, or by group. */
-static struct ice_table *new_table(struct lake *lake, bool partitioned, const char *version)
+static struct ice_table *new_table(struct ice_lake *lake, bool partitioned, const char *version)
 {
 	struct weir_schema *schema = weir_arena_zalloc(lake->arena, sizeof *schema);
 	struct ice_partition_field *field = weir_arena_zalloc(lake->arena, sizeof *field);
@@ -34,7 +34,7 @@ static struct ice_table *new_table(struct lake *lake, bool partitioned, const ch
 }
 
 /* Writes rows id first..end, group "g<id % 2>", x = id * 37 % 100. Durable, not committed. */
-static struct ice_written write_rows(struct lake *lake, struct ice_table *table, int first, int end)
+static struct ice_written write_rows(struct ice_lake *lake, struct ice_table *table, int first, int end)
 {
 	struct weir_builder *builder = weir_builder_new(ice_table_schema(table));
 	for (int i = first; i < end; i++) {
@@ -46,7 +46,7 @@ static struct ice_written write_rows(struct lake *lake, struct ice_table *table,
 	return lake_write(lake, table, builder);
 }
 
-static struct ice_table *append(struct lake *lake, struct ice_table *table, int first, int end)
+static struct ice_table *append(struct ice_lake *lake, struct ice_table *table, int first, int end)
 {
 	struct ice_written written = write_rows(lake, table, first, end);
 	table = lake_edit(lake, table,
@@ -103,13 +103,13 @@ static int by_id(const void *a, const void *b)
 static int commit_edit(void *context, struct ice_table *table, const struct ice_edit *edit,
 	struct ice_table **ret_table, struct weir_error *err)
 {
-	struct lake *lake = context;
+	struct ice_lake *lake = context;
 	(void)err;
 	*ret_table = lake_edit(lake, ice_table_ref(table), *edit);
 	return 0;
 }
 
-static struct ice_table *compact(struct lake *lake, struct ice_table *take_table, enum ice_compact_order order,
+static struct ice_table *compact(struct ice_lake *lake, struct ice_table *take_table, enum ice_compact_order order,
 	bool all, struct ice_compact_counts *ret_counts)
 {
 	static const int32_t columns[] = {3, 1};
@@ -125,7 +125,7 @@ static struct ice_table *compact(struct lake *lake, struct ice_table *take_table
 	return lake_load(lake);
 }
 
-static struct ice_table *delete_rows(struct lake *lake, struct ice_table *table, uint32_t file_index, uint64_t row)
+static struct ice_table *delete_rows(struct ice_lake *lake, struct ice_table *table, uint32_t file_index, uint64_t row)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_file_list *files = lake_plan(table, NULL);
@@ -145,7 +145,7 @@ static void test_compaction(void **state)
 	static const enum ice_compact_order orders[] = {ICE_COMPACT_BINPACK, ICE_COMPACT_SORT, ICE_COMPACT_ZORDER};
 	(void)state;
 	for (size_t o = 0; o < 3; o++) {
-		struct lake lake = lake_open(1 << 20);
+		struct ice_lake lake = lake_open(1 << 20);
 		struct ice_table *table = new_table(&lake, false, "3");
 		struct row before[200], after[200];
 		struct ice_compact_counts counts;
@@ -182,7 +182,7 @@ static void test_compaction(void **state)
 /* In Z-order the first half of the rows spans about half of each column, where a sort would span all of the second. */
 static void test_zorder_is_near(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake, false, "2");
 	struct ice_compact_counts counts;
 	struct row rows[256];
@@ -253,7 +253,7 @@ static void test_a_table_moves_on(void **state)
 
 /* Another writer's edit comes between the preparation and the commit of the first rewrite. */
 struct race {
-	struct lake *lake;
+	struct ice_lake *lake;
 	struct ice_edit edit;
 	bool is_lost;
 };
@@ -278,7 +278,7 @@ static int commit_late(void *context, struct ice_table *table, const struct ice_
 }
 
 /* Of an id, in the partition g0 where there are partitions. */
-static struct ice_data_file equality_deletes(struct lake *lake, int64_t id, uint32_t partitions)
+static struct ice_data_file equality_deletes(struct ice_lake *lake, int64_t id, uint32_t partitions)
 {
 	struct ice_data_file file = lake_equality_deletes(lake, id);
 	file.partition_count = partitions;
@@ -299,7 +299,7 @@ static bool has_id(struct ice_table *table, int64_t id)
 
 static void test_equality_deletes(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake, true, "2");
 	struct ice_compact_counts counts;
 	(void)state;
@@ -363,7 +363,7 @@ static void test_equality_deletes(void **state)
 }
 
 struct orphans {
-	struct lake *lake;
+	struct ice_lake *lake;
 	struct ice_table *table;
 	uint32_t count;
 	struct ice_edit *late; /* committed between the listing and the reload */
@@ -389,7 +389,7 @@ static int count_orphan(void *context, const struct store_object *object, struct
 
 static void test_orphans(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake, false, "3");
 	struct weir_error err = WEIR_ERROR_INIT;
 	int64_t now = 0, day = 24 * 3600000LL; /* the memory store's files are of 1970 */
@@ -418,7 +418,7 @@ static void test_orphans(void **state)
 
 static void test_manifests(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake, true, "3");
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct row before[100], after[100];
