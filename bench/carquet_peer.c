@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include <carquet/carquet.h>
+
+#include "measure.h"
 
 #define BATCH_ROWS 65536
 #define GROUP_ROWS 122880
@@ -36,27 +37,6 @@ static void *need(void *memory)
 	if (memory == NULL)
 		stop("out of memory");
 	return memory;
-}
-
-static double seconds(int threads)
-{
-	struct timespec at;
-	clock_gettime(threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &at);
-	return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
-}
-
-/* VmHWM: what the process has had since its start; the kernel's ru_maxrss counts what was forked to become it. */
-static long long peak_memory(void)
-{
-	char line[256];
-	long long kilobytes = 0;
-	FILE *file = fopen("/proc/self/status", "r");
-	while (file != NULL && fgets(line, sizeof line, file) != NULL)
-		if (sscanf(line, "VmHWM: %lld kB", &kilobytes) == 1)
-			break;
-	if (file != NULL)
-		fclose(file);
-	return kilobytes * 1024;
 }
 
 static carquet_reader_t *open_file(const char *path, int threads)
@@ -203,9 +183,9 @@ static double run_write(
 	sprintf(out, "%s.carquet", path);
 	double best = 1e9;
 	for (unsigned i = 0; i < times; i++) {
-		double start = seconds(1);
+		double start = measure_seconds(1);
 		write_all(out, copy, columns, count, codec);
-		double took = seconds(1) - start;
+		double took = measure_seconds(1) - start;
 		best = took < best ? took : best;
 	}
 	struct stat info;
@@ -233,12 +213,12 @@ int main(int count, char **texts)
 			&size);
 	}
 	for (unsigned i = 0; i < times && strcmp(texts[1], "read") == 0; i++) {
-		double start = seconds(threads);
+		double start = measure_seconds((unsigned)threads);
 		rows = read_all(texts[4], threads, NULL);
-		double took = seconds(threads) - start;
+		double took = measure_seconds((unsigned)threads) - start;
 		best = took < best ? took : best;
 		size = stat(texts[4], &info) == 0 ? (int64_t)info.st_size : 0;
 	}
-	printf("%.6f %lld %lld %lld\n", best, (long long)rows, (long long)size, peak_memory());
+	printf("%.6f %lld %lld %lld\n", best, (long long)rows, (long long)size, measure_peak_bytes());
 	return 0;
 }

@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "base/rng.h"
 #include "base/time.h"
 #include "column/builder.h"
 #include "consent/rules.h"
+#include "measure.h"
 
 #define SUBJECTS 1000000
 #define BODIES   3000
@@ -44,14 +44,6 @@ static struct weir_field fields[] = {
 };
 static const struct weir_schema schema = {.field_count = 7, .fields = fields};
 static const char *const activities[] = {"running", "cycling", "rowing", "swimming", "walking", "skiing"};
-
-/* Of this process's own time on a core, so that a busy machine does not count. */
-static double seconds(void)
-{
-	struct timespec used;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
-}
 
 /* Most rules are permits with one or two conditions; one in five denies. */
 static struct weir_str random_body(struct weir_rng *rng, struct weir_arena *arena, unsigned number)
@@ -102,9 +94,10 @@ static struct consent_rules *make_rules(struct weir_rng *rng, struct weir_arena 
 				.version = 1};
 	}
 	struct consent_rules *empty = consent_rules_new(&vocabulary);
-	double start = seconds();
+	double start = measure_seconds(1);
 	struct consent_rules *rules = consent_rules_apply(empty, edits, SUBJECTS * 3, SUBJECTS * 3);
-	printf("building the set: %.2f s for %d subjects with three rules each\n", seconds() - start, SUBJECTS);
+	printf("building the set: %.2f s for %d subjects with three rules each\n", measure_seconds(1) - start,
+		SUBJECTS);
 	consent_rules_unref(empty);
 	free(edits);
 	return rules;
@@ -160,13 +153,13 @@ static void measure(struct weir_rng *rng, struct consent_rules *rules, uint32_t 
 		batches[i] = make_batch(rng, arena, rows_of_subject, &dict);
 	if (consent_binding_new(rules, &schema, &binding, NULL) != 0)
 		exit(1);
-	double start = seconds();
+	double start = measure_seconds(1);
 	for (unsigned i = 0; i < BATCHES; i++) {
 		consent_evaluate(binding, batches[i], masks, versions, NULL);
 		for (uint32_t row = 0; row < WEIR_BATCH_ROWS; row++)
 			permitted += (uint64_t)__builtin_popcountll(masks[row]);
 	}
-	double taken = seconds() - start, rows = (double)BATCHES * WEIR_BATCH_ROWS;
+	double taken = measure_seconds(1) - start, rows = (double)BATCHES * WEIR_BATCH_ROWS;
 	printf("%3u rows of a subject together: %6.1f million decisions/s (%.0f ns a row, %.1f %% permitted)\n",
 		rows_of_subject, rows * PURPOSES / taken / 1e6, taken / rows * 1e9,
 		(double)permitted / rows / PURPOSES * 100);
@@ -188,13 +181,13 @@ int main(void)
 	measure(&rng, rules, 256);
 	struct consent_edit withdraw = {
 		.kind = CONSENT_WITHDRAW, .subject = WEIR_STR("athlete-0000007"), .lsn = SUBJECTS * 3 + 1};
-	double start = seconds();
+	double start = measure_seconds(1);
 	for (unsigned i = 0; i < 1000; i++) {
 		struct consent_rules *next = consent_rules_apply(rules, &withdraw, 1, ++withdraw.lsn);
 		consent_rules_unref(rules);
 		rules = next;
 	}
-	printf("one change of one subject: %.1f us\n", (seconds() - start) * 1e3);
+	printf("one change of one subject: %.1f us\n", (measure_seconds(1) - start) * 1e3);
 	consent_rules_unref(rules);
 	weir_arena_free(arena);
 	return 0;

@@ -25,6 +25,7 @@
 #include "base/time.h"
 #include "base/uuid.h"
 #include "iceberg/table.h"
+#include "measure.h"
 
 #define START_MS     1735689600000 /* 2025-01-01T00:00:00Z */
 #define START_DAY    20089
@@ -70,23 +71,9 @@ static double now(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
-/* VmHWM: what the process has had since its start; the kernel's ru_maxrss counts what was forked to become it. */
-static long long peak_memory(void)
-{
-	char line[256];
-	long long kilobytes = 0;
-	FILE *file = fopen("/proc/self/status", "r");
-	while (file != NULL && fgets(line, sizeof line, file) != NULL)
-		if (sscanf(line, "VmHWM: %lld kB", &kilobytes) == 1)
-			break;
-	if (file != NULL)
-		fclose(file);
-	return kilobytes * 1024;
-}
-
 static void say(double ms, uint64_t found, uint64_t cells)
 {
-	printf("%.3f %llu %llu %lld\n", ms, (unsigned long long)found, (unsigned long long)cells, peak_memory());
+	printf("%.3f %llu %llu %lld\n", ms, (unsigned long long)found, (unsigned long long)cells, measure_peak_bytes());
 }
 
 static void bench_open(struct bench *bench, const char *dir, const char *table)

@@ -14,11 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/arena.h"
 #include "base/os.h"
 #include "format/parquet/parquet.h"
+#include "measure.h"
 
 #define FILE_LIMIT  ((size_t)4 << 30)
 #define GROUP_ROWS  122880
@@ -36,31 +36,10 @@ static _Noreturn void stop(const struct weir_error *err)
 	exit(1);
 }
 
-/* One thread is charged with what it computes; of several, the slowest counts. */
-static double seconds(uint32_t threads)
-{
-	struct timespec at;
-	clock_gettime(threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &at);
-	return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
-}
-
-/* VmHWM: what the process has had since its start; the kernel's ru_maxrss counts what was forked to become it. */
-static long long peak_memory(void)
-{
-	char line[256];
-	long long kilobytes = 0;
-	FILE *file = fopen("/proc/self/status", "r");
-	while (file != NULL && fgets(line, sizeof line, file) != NULL)
-		if (sscanf(line, "VmHWM: %lld kB", &kilobytes) == 1)
-			break;
-	if (file != NULL)
-		fclose(file);
-	return kilobytes * 1024;
-}
-
 static void say(double least, uint64_t rows, uint64_t bytes)
 {
-	printf("%.6f %llu %llu %lld\n", least, (unsigned long long)rows, (unsigned long long)bytes, peak_memory());
+	printf("%.6f %llu %llu %lld\n", least, (unsigned long long)rows, (unsigned long long)bytes,
+		measure_peak_bytes());
 }
 
 static struct pq_file *open_file(const char *path, struct weir_slice *memory)
@@ -147,9 +126,9 @@ static int run_read(uint32_t threads, unsigned times, const char *path)
 			parts[i].row_groups[parts[i].count++] = group;
 	}
 	for (unsigned i = 0; i < times; i++) {
-		double start = seconds(threads);
+		double start = measure_seconds(threads);
 		in_threads(read_part, parts, sizeof parts[0], threads);
-		double took = seconds(threads) - start;
+		double took = measure_seconds(threads) - start;
 		best = took < best ? took : best;
 		rows = 0;
 		for (uint32_t j = 0; j < threads; j++)
@@ -187,10 +166,10 @@ static int run_scan(unsigned times, const char *path, const char *column, int64_
 	double best = 1e9;
 	uint64_t matches = 0;
 	for (unsigned i = 0; i < times; i++) {
-		double start = seconds(1);
+		double start = measure_seconds(1);
 		matches = 0;
 		read_once(file, &options, &matches);
-		double took = seconds(1) - start;
+		double took = measure_seconds(1) - start;
 		best = took < best ? took : best;
 	}
 	say(best, matches, memory.size);
@@ -304,9 +283,9 @@ static int run_write(uint32_t threads, unsigned times, const char *path, enum co
 		stop(&err);
 	const struct weir_schema *schema = with_ids(arena, pq_file_schema(file));
 	for (unsigned i = 0; i < times; i++) {
-		double start = seconds(threads);
+		double start = measure_seconds(threads);
 		rows = write_once(threads, schema, batches, count, codec, &out);
-		double took = seconds(threads) - start;
+		double took = measure_seconds(threads) - start;
 		best = took < best ? took : best;
 	}
 	say(best, rows, out.size);

@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "load.h"
+
 #define CLASSES         8
 #define CONNECTIONS_MAX 10000
 #define HEAD_BYTES      8192
@@ -83,23 +85,6 @@ static int64_t now_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static void die(const char *what)
-{
-	fprintf(stderr, "query_load: %s: %s\n", what, strerror(errno));
-	exit(3);
-}
-
-static void *grow(void *items, size_t count, size_t *capacity, size_t size)
-{
-	if (count < *capacity)
-		return items;
-	*capacity = *capacity > 0 ? 2 * *capacity : 1024;
-	items = realloc(items, *capacity * size);
-	if (items == NULL)
-		die("memory");
-	return items;
-}
-
 static void read_requests(struct load *load)
 {
 	char *line = NULL;
@@ -114,7 +99,8 @@ static void read_requests(struct load *load)
 		}
 		request.accept = strdup(accept);
 		request.target = strdup(target);
-		load->requests = grow(load->requests, load->request_count, &load->request_capacity, sizeof request);
+		load->requests =
+			load_grow(load->requests, load->request_count, &load->request_capacity, sizeof request);
 		load->requests[load->request_count++] = request;
 	}
 	free(line);
@@ -126,13 +112,13 @@ static void open_connection(struct load *load, struct connection *connection)
 {
 	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&load->address, sizeof load->address) != 0)
-		die("connect");
+		load_die("connect");
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	connection->fd = fd;
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
 	if (epoll_ctl(load->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
-		die("epoll_ctl");
+		load_die("epoll_ctl");
 }
 
 static void make_idle(struct load *load, struct connection *connection)
@@ -147,7 +133,7 @@ static void finish(struct load *load, struct connection *connection, bool good)
 	struct class *class = &load->classes[connection->request->class];
 	if (good) {
 		class->latencies_us =
-			grow(class->latencies_us, class->count, &class->capacity, sizeof *class->latencies_us);
+			load_grow(class->latencies_us, class->count, &class->capacity, sizeof *class->latencies_us);
 		class->latencies_us[class->count++] = (uint32_t)(now_us() - connection->due_us);
 	} else {
 		class->errors++;
@@ -407,7 +393,7 @@ int main(int argc, char **argv)
 	load.buffer = malloc(READ_BYTES);
 	load.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (load.connections == NULL || load.idle == NULL || load.buffer == NULL || load.epoll < 0)
-		die("start");
+		load_die("start");
 	read_requests(&load);
 	for (unsigned i = 0; i < load.connection_count; i++) {
 		open_connection(&load, &load.connections[i]);

@@ -9,7 +9,6 @@
  * other than 200 ends it with exit 1. A thread a connection; the server is on 127.0.0.1.
  */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -22,6 +21,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "load.h"
 
 #define CONNECTIONS_MAX 64
 #define BUFFER_BYTES    (1 << 20)
@@ -48,23 +49,6 @@ static double now(void)
 	return (double)at.tv_sec * 1e3 + (double)at.tv_nsec / 1e6;
 }
 
-static void die(const char *what)
-{
-	fprintf(stderr, "rest_load: %s: %s\n", what, strerror(errno));
-	exit(3);
-}
-
-static void *grow(void *items, size_t count, size_t *capacity, size_t size)
-{
-	if (count < *capacity)
-		return items;
-	*capacity = *capacity > 0 ? 2 * *capacity : 1024;
-	items = realloc(items, *capacity * size);
-	if (items == NULL)
-		die("memory");
-	return items;
-}
-
 static void open_connection(struct client *client)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)client->port)};
@@ -72,11 +56,11 @@ static void open_connection(struct client *client)
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (client->fd < 0 || connect(client->fd, (struct sockaddr *)&address, sizeof address) != 0)
-		die("connect");
+		load_die("connect");
 	setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	client->buffer = malloc(BUFFER_BYTES);
 	if (client->buffer == NULL)
-		die("memory");
+		load_die("memory");
 }
 
 /* ---- answers ---- */
@@ -90,10 +74,10 @@ static void fill(struct client *client)
 		client->at = 0;
 	}
 	if (client->size == BUFFER_BYTES)
-		die("an answer's head is too long");
+		load_die("an answer's head is too long");
 	ssize_t got = recv(client->fd, client->buffer + client->size, BUFFER_BYTES - client->size, 0);
 	if (got <= 0)
-		die("the server closed the connection");
+		load_die("the server closed the connection");
 	client->size += (size_t)got;
 }
 
@@ -143,7 +127,7 @@ static void take_answer(struct client *client)
 	int status = 0;
 	client->body_bytes = 0;
 	if (sscanf(take_line(client), "HTTP/1.%*d %d", &status) != 1)
-		die("an answer is not HTTP");
+		load_die("an answer is not HTTP");
 	for (char *line = take_line(client); *line != '\0'; line = take_line(client)) {
 		if (strncasecmp(line, "content-length:", 15) == 0)
 			length = strtoull(line + 15, NULL, 10);
@@ -215,11 +199,11 @@ static void *run_client(void *context)
 		for (size_t at = 0; at < size;) {
 			ssize_t sent = send(client->fd, out + at, size - at, MSG_NOSIGNAL);
 			if (sent <= 0)
-				die("send");
+				load_die("send");
 			at += (size_t)sent;
 		}
 		take_answer(client);
-		client->took = grow(client->took, client->count, &client->capacity, sizeof *client->took);
+		client->took = load_grow(client->took, client->count, &client->capacity, sizeof *client->took);
 		client->took[client->count++] = now() - start;
 	}
 	close(client->fd);
@@ -252,7 +236,7 @@ int main(int count, char **texts)
 			.commits = (unsigned)atoi(texts[5]),
 			.until = start + atof(texts[5]) * 1e3};
 		if (pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) != 0)
-			die("thread");
+			load_die("thread");
 	}
 	for (unsigned i = 0; i < connections; i++) {
 		pthread_join(clients[i].thread, NULL);
@@ -260,7 +244,7 @@ int main(int count, char **texts)
 	}
 	double seconds = (now() - start) / 1e3, *took = malloc((all + 1) * sizeof *took);
 	if (took == NULL)
-		die("memory");
+		load_die("memory");
 	for (unsigned i = 0, at = 0; i < connections; at += (unsigned)clients[i].count, i++)
 		memcpy(took + at, clients[i].took, clients[i].count * sizeof *took);
 	qsort(took, all, sizeof *took, by_value);

@@ -1,4 +1,5 @@
 """What every benchmark needs: where things are, processes that are measured, a lake, a server, and the results."""
+import glob
 import http.client
 import json
 import os
@@ -75,9 +76,10 @@ def output_of(command, cores=2, **options):
 
 
 def compiled(name):
-    """bench/NAME.c as a program; made again when its source is newer."""
+    """bench/NAME.c as a program; made again when its source, or a header beside it, is newer."""
     source, program = os.path.join(ROOT, "bench", name + ".c"), os.path.join(WORK, name)
-    if not os.path.exists(program) or os.path.getmtime(program) < os.path.getmtime(source):
+    newest = max(os.path.getmtime(path) for path in [source, *glob.glob(os.path.join(ROOT, "bench", "*.h"))])
+    if not os.path.exists(program) or os.path.getmtime(program) < newest:
         subprocess.run(["cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-pthread", "-o", program, source], check=True)
     return program
 
