@@ -18,6 +18,20 @@ bool weir_str_to_u64(struct weir_str text, uint64_t *ret_value)
 	return true;
 }
 
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct weir_str weir_str_trim(struct weir_str text)
+{
+	while (text.size > 0 && is_space(text.data[0]))
+		text = (struct weir_str){text.data + 1, text.size - 1};
+	while (text.size > 0 && is_space(text.data[text.size - 1]))
+		text.size--;
+	return text;
+}
+
 bool weir_str_to_i64(struct weir_str text, int64_t *ret_value)
 {
 	bool negative = text.size > 0 && text.data[0] == '-';

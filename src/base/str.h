@@ -63,6 +63,9 @@ static inline int weir_str_compare(struct weir_str a, struct weir_str b)
 	return a.size < b.size ? -1 : a.size > b.size;
 }
 
+/* Without the spaces, tabs and line ends at both sides. */
+struct weir_str weir_str_trim(struct weir_str text);
+
 /* The whole text as a number; false when it is not one, or does not fit. No spaces, no sign '+'. */
 bool weir_str_to_i64(struct weir_str text, int64_t *ret_value);
 bool weir_str_to_u64(struct weir_str text, uint64_t *ret_value);

@@ -438,26 +438,17 @@ static int drop_partition(struct change *change, const struct ice_evolve_step *s
 
 /* ---- the sort order ---- */
 
-static struct weir_str trim(struct weir_str text)
-{
-	while (text.size > 0 && text.data[0] == ' ')
-		text = (struct weir_str){text.data + 1, text.size - 1};
-	while (text.size > 0 && text.data[text.size - 1] == ' ')
-		text.size--;
-	return text;
-}
-
 /* The part before the first `by` outside of parentheses; *rest becomes what is behind it. */
 static struct weir_str take_until(struct weir_str *rest, char by)
 {
-	struct weir_str all = trim(*rest);
+	struct weir_str all = weir_str_trim(*rest);
 	size_t end = 0;
 	int depth = 0;
 	for (; end < all.size && (all.data[end] != by || depth > 0); end++)
 		depth += (all.data[end] == '(') - (all.data[end] == ')');
 	size_t skip = end + (end < all.size);
-	*rest = trim((struct weir_str){all.data + skip, all.size - skip});
-	return trim((struct weir_str){all.data, end});
+	*rest = weir_str_trim((struct weir_str){all.data + skip, all.size - skip});
+	return weir_str_trim((struct weir_str){all.data, end});
 }
 
 /* "desc nulls last" and the like: nulls are first where the order ascends, unless it says otherwise. */
@@ -529,7 +520,7 @@ static void put_order(struct change *change, struct ice_sort_order order)
 static int set_sort(struct change *change, const struct ice_evolve_step *step)
 {
 	struct ice_sort_order order = {0};
-	struct weir_str rest = trim(step->path);
+	struct weir_str rest = weir_str_trim(step->path);
 	order.fields = weir_arena_calloc(change->arena, SORT_FIELDS_MAX, sizeof *order.fields);
 	while (rest.size > 0) {
 		struct weir_str item = take_until(&rest, ',');

@@ -35,15 +35,6 @@ struct draft {
 	char what[160];
 };
 
-static struct weir_str trim(struct weir_str text)
-{
-	while (text.size > 0 && text.data[0] == ' ')
-		text = (struct weir_str){text.data + 1, text.size - 1};
-	while (text.size > 0 && text.data[text.size - 1] == ' ')
-		text.size--;
-	return text;
-}
-
 static bool split_at(struct weir_str text, char at, struct weir_str *ret_before, struct weir_str *ret_after)
 {
 	const char *found = memchr(text.data, at, text.size);
@@ -59,7 +50,7 @@ static bool parse_partition(struct weir_arena *arena, struct weir_str text, stru
 {
 	static const char *const plain[] = {"identity", "year", "month", "day", "hour", "void"};
 	struct weir_str name, rest, width, column;
-	text = trim(text);
+	text = weir_str_trim(text);
 	if (!split_at(text, '(', &name, &rest)) {
 		*ret_partition = (struct lake_partition){WEIR_STR("identity"), text};
 		return lake_is_identifier(text);
@@ -67,21 +58,21 @@ static bool parse_partition(struct weir_arena *arena, struct weir_str text, stru
 	if (rest.size < 2 || rest.data[rest.size - 1] != ')')
 		return false;
 	rest.size--;
-	name = trim(name);
+	name = weir_str_trim(name);
 	if (weir_str_is(name, "bucket") || weir_str_is(name, "truncate")) {
 		uint64_t number = 0;
-		if (!split_at(rest, ',', &width, &column) || !weir_str_to_u64(trim(width), &number) || number == 0 ||
-			number > INT32_MAX || !lake_is_identifier(trim(column)))
+		if (!split_at(rest, ',', &width, &column) || !weir_str_to_u64(weir_str_trim(width), &number) ||
+			number == 0 || number > INT32_MAX || !lake_is_identifier(weir_str_trim(column)))
 			return false;
 		*ret_partition = (struct lake_partition){
 			weir_str_from(weir_arena_printf(arena, "%.*s[%u]", WEIR_STR_ARG(name), (unsigned)number)),
-			trim(column)};
+			weir_str_trim(column)};
 		return true;
 	}
-	*ret_partition = (struct lake_partition){name, trim(rest)};
+	*ret_partition = (struct lake_partition){name, weir_str_trim(rest)};
 	for (size_t i = 0; i < LAKE_COUNT(plain); i++) {
 		if (weir_str_is(name, plain[i]))
-			return lake_is_identifier(trim(rest));
+			return lake_is_identifier(weir_str_trim(rest));
 	}
 	return false;
 }

@@ -3,15 +3,6 @@
 
 #include <strings.h>
 
-static struct weir_str trim(struct weir_str text)
-{
-	while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t'))
-		text = (struct weir_str){text.data + 1, text.size - 1};
-	while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
-		text.size--;
-	return text;
-}
-
 /* Cuts off and returns what stands before the separator. */
 static struct weir_str take(struct weir_str *rest, char separator)
 {
@@ -19,7 +10,7 @@ static struct weir_str take(struct weir_str *rest, char separator)
 	struct weir_str part = {rest->data, at != NULL ? (size_t)(at - rest->data) : rest->size};
 	size_t skip = part.size + (at != NULL ? 1 : 0);
 	*rest = (struct weir_str){skip > 0 ? rest->data + skip : rest->data, rest->size - skip};
-	return trim(part);
+	return weir_str_trim(part);
 }
 
 static bool same(struct weir_str a, const char *b)
@@ -70,7 +61,7 @@ static int fits(struct weir_str range, const char *type)
 
 int accept_choose(struct weir_str accept, const char *const *offered, unsigned count)
 {
-	if (trim(accept).size == 0)
+	if (weir_str_trim(accept).size == 0)
 		return 0;
 	int best = -1, best_weight = 0;
 	for (unsigned i = 0; i < count; i++) {

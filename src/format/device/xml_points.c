@@ -151,17 +151,6 @@ static bool parse_number(struct weir_str text, double *ret_value)
 	return end == copy + text.size && *ret_value - *ret_value == 0;
 }
 
-static struct weir_str trim(struct weir_str text)
-{
-	while (text.size > 0 && (unsigned char)text.data[0] <= ' ') {
-		text.data++;
-		text.size--;
-	}
-	while (text.size > 0 && (unsigned char)text.data[text.size - 1] <= ' ')
-		text.size--;
-	return text;
-}
-
 static void set_number(struct xml_reader *reader, enum device_column column, struct weir_str text, bool overwrite)
 {
 	double value;
@@ -209,8 +198,8 @@ static void begin_point(struct xml_reader *reader, const char **attributes)
 	reader->has_time = false;
 	reader->has = 0;
 	if (reader->format == DEVICE_GPX) {
-		set_number(reader, DEVICE_LAT, trim(weir_str_from(attribute(attributes, "lat"))), true);
-		set_number(reader, DEVICE_LON, trim(weir_str_from(attribute(attributes, "lon"))), true);
+		set_number(reader, DEVICE_LAT, weir_str_trim(weir_str_from(attribute(attributes, "lat"))), true);
+		set_number(reader, DEVICE_LON, weir_str_trim(weir_str_from(attribute(attributes, "lon"))), true);
 	}
 }
 
@@ -322,7 +311,7 @@ static void XMLCALL on_end(void *context, const char *name)
 		return;
 	enum element element = reader->stack[--reader->depth];
 	enum element parent = reader->depth > 0 ? reader->stack[reader->depth - 1] : ELEMENT_OTHER;
-	struct weir_str text = trim(weir_buf_str(&reader->text));
+	struct weir_str text = weir_str_trim(weir_buf_str(&reader->text));
 	reader->text.size = 0;
 	if (element == ELEMENT_POINT) {
 		end_point(reader);

@@ -55,6 +55,16 @@ static void test_utf8(void **state)
 		assert_int_equal(weir_utf8_valid((struct weir_str){cases[i].text, cases[i].size}), cases[i].fine);
 }
 
+static void test_trim(void **state)
+{
+	static const char *const cases[][2] = {
+		{"", ""}, {" \t\r\n ", ""}, {"a b", "a b"}, {"\n a b\t", "a b"}, {"a ", "a"}, {"\v", "\v"}};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		assert_true(weir_str_is(weir_str_trim(weir_str_from(cases[i][0])), cases[i][1]));
+	assert_int_equal(weir_str_trim((struct weir_str){0}).size, 0);
+}
+
 static void test_distance(void **state)
 {
 	(void)state;
@@ -186,6 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_distance),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_doubles_read_back),
