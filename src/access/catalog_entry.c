@@ -84,7 +84,7 @@ static int load_refs(struct weir_buf *text, struct weir_str location, struct wei
 	return 0;
 }
 
-static bool file_exists(struct catalog *catalog, struct weir_str location)
+bool catalog_file_exists(struct catalog *catalog, struct weir_str location)
 {
 	struct weir_arena *scratch = weir_arena_new(4096);
 	struct weir_error missing = WEIR_ERROR_INIT;
@@ -115,7 +115,8 @@ int catalog_load(struct catalog *catalog, enum catalog_kind kind, struct catalog
 		if (status != 0)
 			return status;
 		catalog_etag(pointer.location, load->refs_only ? "refs" : "all", ret_entry->etag);
-		*ret_same = etag_fits(load->if_none_match, ret_entry->etag) && file_exists(catalog, pointer.location);
+		*ret_same = etag_fits(load->if_none_match, ret_entry->etag) &&
+			catalog_file_exists(catalog, pointer.location);
 		if (*ret_same)
 			return 0;
 		status = catalog_file_read(catalog, pointer.location, &text, err);

@@ -116,18 +116,6 @@ static int refuse_while_removing(
 
 /* ---- slices ---- */
 
-static bool slice_still_there(struct catalog *catalog, struct weir_str list)
-{
-	struct weir_arena *scratch = weir_arena_new(4096);
-	struct weir_error missing = WEIR_ERROR_INIT;
-	struct weir_str name;
-	uint64_t size;
-	bool there = store_name_of(catalog->store, scratch, list, &name, &missing) == 0 &&
-		store_size(catalog->store, name.data, &size, &missing) == 0;
-	weir_arena_free(scratch);
-	return there;
-}
-
 static bool find_slice(struct catalog *catalog, uint32_t table, int64_t snapshot_id, uint64_t purposes, int64_t now_us,
 	struct weir_arena *arena, struct ice_slice *ret_slice)
 {
@@ -143,7 +131,7 @@ static bool find_slice(struct catalog *catalog, uint32_t table, int64_t snapshot
 		}
 	}
 	pthread_mutex_unlock(&catalog->lock);
-	return found && slice_still_there(catalog, ret_slice->list);
+	return found && catalog_file_exists(catalog, ret_slice->list);
 }
 
 static void free_slice(struct catalog_slice *slice)

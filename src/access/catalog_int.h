@@ -41,6 +41,7 @@ int catalog_pointer_read(struct catalog *catalog, struct weir_arena *arena, stru
 /* The pointer of an entry of this kind, or WEIR_E_NOT_FOUND that says whether the namespace or the entry is missing. */
 int catalog_pointer_need(struct catalog *catalog, struct weir_arena *arena, enum catalog_kind kind,
 	struct catalog_name name, struct catalog_pointer *ret_pointer, struct weir_error *err);
+bool catalog_file_exists(struct catalog *catalog, struct weir_str location); /* false also where it is not known */
 int catalog_file_read(struct catalog *catalog, struct weir_str location, struct weir_buf *out, struct weir_error *err);
 void catalog_etag(struct weir_str location, const char *variant, char etag[40]);
 const char *catalog_kind_name(enum catalog_kind kind);

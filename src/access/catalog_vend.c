@@ -105,21 +105,38 @@ static void put_statement(
 	weir_json_object_end(json);
 }
 
+static void begin_policy(struct weir_json *json)
+{
+	weir_json_object(json);
+	weir_json_key_cstring(json, "Version", "2012-10-17");
+	weir_json_key(json, "Statement");
+	weir_json_array(json);
+}
+
+/* With what every policy grants on the bucket itself. The text is in arena; what it was written to is freed. */
+static struct weir_str end_policy(struct weir_json *json, const char *const *bucket, struct weir_arena *arena)
+{
+	static const char *const places[] = {"s3:GetBucketLocation"};
+	put_statement(json, places, 1, bucket, 1);
+	weir_json_array_end(json);
+	weir_json_object_end(json);
+	struct weir_str policy = weir_arena_str(arena, weir_buf_str(json->out));
+	weir_buf_done(json->out);
+	return policy;
+}
+
 /* prefix: the folder in the bucket. */
 static struct weir_str make_policy(struct weir_arena *arena, const char *bucket, const char *prefix, bool writes)
 {
 	static const char *const objects[] = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject",
 		"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"},
-				 *const lists[] = {"s3:ListBucket"}, *const places[] = {"s3:GetBucketLocation"};
+				 *const lists[] = {"s3:ListBucket"};
 	const char *inside[] = {weir_arena_printf(arena, "arn:aws:s3:::%s/%s/*", bucket, prefix)};
 	const char *whole[] = {weir_arena_printf(arena, "arn:aws:s3:::%s", bucket)};
 	const char *prefixes[] = {weir_arena_printf(arena, "%s/*", prefix), weir_arena_printf(arena, "%s/", prefix)};
 	struct weir_buf out = WEIR_BUF_INIT;
 	struct weir_json json = weir_json_to(&out);
-	weir_json_object(&json);
-	weir_json_key_cstring(&json, "Version", "2012-10-17");
-	weir_json_key(&json, "Statement");
-	weir_json_array(&json);
+	begin_policy(&json);
 	put_statement(&json, objects, writes ? 5 : 1, inside, 1);
 	weir_json_object(&json);
 	weir_json_key_cstring(&json, "Effect", "Allow");
@@ -133,19 +150,14 @@ static struct weir_str make_policy(struct weir_arena *arena, const char *bucket,
 	weir_json_object_end(&json);
 	weir_json_object_end(&json);
 	weir_json_object_end(&json);
-	put_statement(&json, places, 1, whole, 1);
-	weir_json_array_end(&json);
-	weir_json_object_end(&json);
-	struct weir_str policy = weir_arena_str(arena, weir_buf_str(&out));
-	weir_buf_done(&out);
-	return policy;
+	return end_policy(&json, whole, arena);
 }
 
 /* root: the warehouse in the bucket, "BUCKET" or "BUCKET/PREFIX". */
 static struct weir_str make_slice_policy(
 	struct weir_arena *arena, struct weir_str root, const struct ice_slice_objects *objects)
 {
-	static const char *const gets[] = {"s3:GetObject"}, *const places[] = {"s3:GetBucketLocation"};
+	static const char *const gets[] = {"s3:GetObject"};
 	size_t bucket = strcspn(weir_arena_cstr(arena, root), "/"), count = 0;
 	const char *whole[] = {weir_arena_printf(arena, "arn:aws:s3:::%.*s", (int)bucket, root.data)};
 	const char **on = weir_arena_calloc(arena, objects->name_count + objects->folder_count, sizeof *on);
@@ -156,18 +168,10 @@ static struct weir_str make_slice_policy(
 	for (uint32_t i = 0; i < objects->folder_count; i++)
 		on[count++] =
 			weir_arena_printf(arena, "arn:aws:s3:::%.*s/%s/*", WEIR_STR_ARG(root), objects->folders[i]);
-	weir_json_object(&json);
-	weir_json_key_cstring(&json, "Version", "2012-10-17");
-	weir_json_key(&json, "Statement");
-	weir_json_array(&json);
+	begin_policy(&json);
 	if (count > 0)
 		put_statement(&json, gets, 1, on, count);
-	put_statement(&json, places, 1, whole, 1);
-	weir_json_array_end(&json);
-	weir_json_object_end(&json);
-	struct weir_str policy = weir_arena_str(arena, weir_buf_str(&out));
-	weir_buf_done(&out);
-	return policy;
+	return end_policy(&json, whole, arena);
 }
 
 /* *ret_policy size 0 and *ret_reason where a policy cannot say what the slice may read. */

@@ -14,14 +14,19 @@ static int reply(struct serve_call *call, int status)
 	return status;
 }
 
+static int name_and_body(
+	struct serve_call *call, struct catalog_name *ret_name, json_t **ret_body, struct weir_error *err)
+{
+	int status = iceberg_name(call, ret_name, err);
+	return status != 0 ? status : iceberg_body(call, ret_body, err);
+}
+
 int iceberg_plan(struct serve_call *call, struct weir_error *err)
 {
 	struct catalog_load load = load_of(call);
 	struct catalog_name name;
 	json_t *body;
-	int status = iceberg_name(call, &name, err);
-	if (status == 0)
-		status = iceberg_body(call, &body, err);
+	int status = name_and_body(call, &name, &body, err);
 	if (status != 0)
 		return status;
 	status = catalog_plan(call->app->catalog, name, &load, body, call->arena, &call->out, err);
@@ -55,9 +60,7 @@ int iceberg_plan_task(struct serve_call *call, struct weir_error *err)
 	struct catalog_load load = load_of(call);
 	struct catalog_name name;
 	json_t *body;
-	int status = iceberg_name(call, &name, err);
-	if (status == 0)
-		status = iceberg_body(call, &body, err);
+	int status = name_and_body(call, &name, &body, err);
 	if (status != 0)
 		return status;
 	const json_t *task = json_object_get(body, "plan-task");
