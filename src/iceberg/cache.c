@@ -189,36 +189,18 @@ static void close_source(struct ice_cached *cached)
 	cached->source = (struct weir_byte_source){0};
 }
 
-int ice_cached_manifest(struct ice_table *table, const struct ice_manifest *manifest, struct ice_cached **ret_cached,
-	struct weir_error *err)
+/* A manifest (NULL: a manifest list) as it is cached, or as its file says it. */
+static int cached_or_read(struct ice_table *table, enum cached_kind kind, struct weir_str uri,
+	const struct ice_manifest *manifest, struct ice_cached **ret_cached, struct weir_error *err)
 {
-	struct ice_cached *cached = find(table->cache, CACHED_MANIFEST, manifest->path);
+	struct ice_cached *cached = find(table->cache, kind, uri);
 	if (cached == NULL) {
-		cached = cached_new(CACHED_MANIFEST, manifest->path);
+		cached = cached_new(kind, uri);
 		int code = source_of(table, cached, err);
-		if (code == 0)
+		if (code == 0 && manifest != NULL)
 			code = ice_manifest_read(cached->arena, cached->source, table->metadata, manifest->spec_id,
 				&cached->entries, err);
-		close_source(cached);
-		if (code != 0) {
-			cached_free(cached);
-			return code;
-		}
-		cached->bytes = weir_arena_used(cached->arena) + sizeof *cached;
-		cached = insert(table->cache, cached);
-	}
-	*ret_cached = cached;
-	return 0;
-}
-
-int ice_cached_list(
-	struct ice_table *table, struct weir_str list_uri, struct ice_cached **ret_cached, struct weir_error *err)
-{
-	struct ice_cached *cached = find(table->cache, CACHED_LIST, list_uri);
-	if (cached == NULL) {
-		cached = cached_new(CACHED_LIST, list_uri);
-		int code = source_of(table, cached, err);
-		if (code == 0)
+		else if (code == 0)
 			code = ice_manifest_list_read(
 				cached->arena, cached->source, &cached->manifests, &cached->manifest_count, err);
 		close_source(cached);
@@ -231,6 +213,18 @@ int ice_cached_list(
 	}
 	*ret_cached = cached;
 	return 0;
+}
+
+int ice_cached_manifest(struct ice_table *table, const struct ice_manifest *manifest, struct ice_cached **ret_cached,
+	struct weir_error *err)
+{
+	return cached_or_read(table, CACHED_MANIFEST, manifest->path, manifest, ret_cached, err);
+}
+
+int ice_cached_list(
+	struct ice_table *table, struct weir_str list_uri, struct ice_cached **ret_cached, struct weir_error *err)
+{
+	return cached_or_read(table, CACHED_LIST, list_uri, NULL, ret_cached, err);
 }
 
 const struct ice_entries *ice_cached_entries(const struct ice_cached *cached)

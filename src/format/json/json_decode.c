@@ -92,24 +92,6 @@ static inline bool is_nested(const struct json_cursor *cursor)
 	return cursor->at < cursor->end && (*cursor->at == '{' || *cursor->at == '[');
 }
 
-/* At '"': the name and the colon after it. */
-static bool scan_name(struct json_cursor *cursor, struct weir_str *ret_name)
-{
-	struct json_string name;
-	if (cursor->at >= cursor->end || *cursor->at != '"')
-		return json_wrong(cursor, cursor->at, "expected a name in quotes");
-	if (!json_scan_string(cursor, &name))
-		return false;
-	json_skip_space(cursor);
-	if (cursor->at >= cursor->end || *cursor->at != ':')
-		return json_wrong(cursor, cursor->at, "expected ':'");
-	cursor->at++;
-	json_skip_space(cursor);
-	ret_name->data = name.text.data;
-	ret_name->size = name.text.size;
-	return true;
-}
-
 /* After a member or element: *ret_more where another follows. */
 static inline bool scan_separator(struct json_cursor *cursor, char close, bool *ret_more)
 {
@@ -171,7 +153,7 @@ static bool check_object(struct decode *d, const struct json_rule *rule, const s
 	for (bool more = scan_open(cursor, '}'); more; count++) {
 		struct path inner = {path, {0}, 0};
 		const char *start = cursor->at;
-		if (!scan_name(cursor, &inner.name))
+		if (!json_scan_name(cursor, &inner.name))
 			return false;
 		if (!json_keys_add(&keys, d->arena, inner.name))
 			return json_wrong(cursor, start, "the name comes twice in its object");
@@ -252,7 +234,7 @@ static bool decode_map(struct decode *d, const struct json_field *field, uint32_
 		struct path path = {&up, {0}, 0};
 		const char *start = cursor->at, *problem, *remedy = "";
 		struct json_token token;
-		if (!scan_name(cursor, &path.name))
+		if (!json_scan_name(cursor, &path.name))
 			return false;
 		if (!json_keys_add(&keys, d->arena, path.name))
 			return json_wrong(cursor, start, "the name comes twice in its object");
@@ -443,7 +425,7 @@ static inline bool scan_field_name(struct decode *d, uint32_t guess, uint32_t *r
 			return true;
 		}
 	}
-	if (!scan_name(cursor, ret_name))
+	if (!json_scan_name(cursor, ret_name))
 		return false;
 	*ret_index = json_decoder_find(d->decoder, *ret_name);
 	return true;

@@ -77,19 +77,10 @@ static bool scan_row(struct json_cursor *cursor, struct names *names, struct wei
 		json_skip_space(cursor);
 	}
 	for (bool more = !object || cursor->at >= cursor->end || *cursor->at != '}'; more;) {
-		struct json_string name = {.text = WEIR_STR("value")};
-		if (object) {
-			if (cursor->at >= cursor->end || *cursor->at != '"')
-				return json_wrong(cursor, cursor->at, "expected a name in quotes");
-			if (!json_scan_string(cursor, &name))
-				return false;
-			json_skip_space(cursor);
-			if (cursor->at >= cursor->end || *cursor->at != ':')
-				return json_wrong(cursor, cursor->at, "expected ':'");
-			cursor->at++;
-			json_skip_space(cursor);
-		}
-		uint32_t column = names_find(names, name.text);
+		struct weir_str name = WEIR_STR("value");
+		if (object && !json_scan_name(cursor, &name))
+			return false;
+		uint32_t column = names_find(names, name);
 		if (column == WEIR_NO_FIELD)
 			return json_wrong(cursor, cursor->at, "more than 4,096 different names on the first level");
 		if (!scan_text(cursor, &text, &there))

@@ -99,6 +99,23 @@ static inline bool json_scan_string(struct json_cursor *cursor, struct json_stri
 	return json_scan_string_from(cursor, p, ret_string);
 }
 
+/* At '"': the name, and the colon after it with the space around. */
+static inline bool json_scan_name(struct json_cursor *cursor, struct weir_str *ret_name)
+{
+	struct json_string name;
+	if (cursor->at >= cursor->end || *cursor->at != '"')
+		return json_wrong(cursor, cursor->at, "expected a name in quotes");
+	if (!json_scan_string(cursor, &name))
+		return false;
+	json_skip_space(cursor);
+	if (cursor->at >= cursor->end || *cursor->at != ':')
+		return json_wrong(cursor, cursor->at, "expected ':'");
+	cursor->at++;
+	json_skip_space(cursor);
+	*ret_name = name.text;
+	return true;
+}
+
 /* The names of one object, to find one that comes twice. */
 #define JSON_KEYS_FEW 16
 struct json_keys {
