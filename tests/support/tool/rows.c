@@ -1,7 +1,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/json.h"
+#include "column/row_json.h"
 #include "column/text.h"
 #include "support/tool/tool.h"
 
@@ -61,16 +61,11 @@ static void put_cell(
 		return;
 	}
 	switch (field->type) {
-	case WEIR_BOOL:
-		weir_json_bool(json, ((const uint8_t *)column->values)[row] != 0);
-		break;
 	case WEIR_FLOAT:
 	case WEIR_DOUBLE:
 		put_double(json, weir_column_double(column, row));
 		break;
 	case WEIR_DECIMAL:
-	case WEIR_UUID:
-	case WEIR_STRING:
 		weir_json_string(json, weir_column_text(field, column, row, text));
 		break;
 	case WEIR_BINARY:
@@ -84,8 +79,16 @@ static void put_cell(
 	case WEIR_STRUCT:
 		put_group(json, field->children, column->children, field->child_count, row);
 		break;
-	default:
+	case WEIR_DATE:
+	case WEIR_TIME:
+	case WEIR_TIMESTAMP:
+	case WEIR_TIMESTAMPTZ:
+	case WEIR_TIMESTAMP_NS:
+	case WEIR_TIMESTAMPTZ_NS:
 		weir_json_int(json, weir_column_i64(column, row));
+		break;
+	default:
+		weir_cell_json(json, field, column, row);
 	}
 }
 

@@ -11,25 +11,7 @@
 #include "column/builder.h"
 #include "format/csv/csv.h"
 #include "format/json/json_events.h"
-
-/* Hands out the text in pieces of `step` bytes. */
-struct pieces {
-	struct weir_str text;
-	size_t at, step;
-};
-
-static int read_piece(void *self, void *buffer, size_t capacity, size_t *ret_size, struct weir_error *err)
-{
-	struct pieces *pieces = self;
-	size_t size = pieces->text.size - pieces->at;
-	(void)err;
-	size = size < pieces->step ? size : pieces->step;
-	size = size < capacity ? size : capacity;
-	memcpy(buffer, pieces->text.data + pieces->at, size);
-	pieces->at += size;
-	*ret_size = size;
-	return 0;
-}
+#include "support/pieces.h"
 
 /* The whole file as "a|b;c|~;" with ~ for null, then "!LINE problem" for each bad row. */
 static void render(const char *text, size_t size, size_t step, struct weir_buf *out)

@@ -8,12 +8,11 @@
 /* after the above */
 #include <cmocka.h>
 
-#include <zlib.h>
-
 #include "column/builder.h"
 #include "format/parquet/parquet.h"
 #include "gen/device_files.h"
 #include "support/lake/lake_fixture.h"
+#include "support/gzip.h"
 
 #define SILVER "silver.telemetry"
 #define POINTS 20
@@ -43,20 +42,6 @@ static const char whoop_page[] = "{\"records\": [{\"cycle_id\": 1, \"created_at\
 				 " \"score\": {\"recovery_score\": 44}}, {\"cycle_id\": 2, \"created_at\": "
 				 "\"2025-02-01T06:00:00Z\", \"updated_at\": \"2025-02-01T07:00:00Z\","
 				 " \"score_state\": \"PENDING_SCORE\"}], \"next_token\": null}";
-
-static void gzip(struct weir_str plain, struct weir_buf *out)
-{
-	z_stream z = {0};
-	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
-	weir_buf_reserve(out, plain.size + 1024);
-	z.next_in = (Bytef *)(uintptr_t)plain.data;
-	z.avail_in = (uInt)plain.size;
-	z.next_out = (Bytef *)out->data;
-	z.avail_out = (uInt)(plain.size + 1024);
-	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-	out->size = z.total_out;
-	deflateEnd(&z);
-}
 
 /* event_id uuid, athlete_id, timestamp timestamptz, "metrics.heart_rate" double, as another program might write them. */
 static void make_parquet(struct weir_buf *out)
@@ -194,7 +179,7 @@ static void every_format_is_read_packed(void **state)
 		char name[64];
 		snprintf(name, sizeof name, "%s.gz", documents[i].name[0] != '\0' ? documents[i].name : "x");
 		make_document(&documents[i], &content);
-		gzip(weir_buf_str(&content), &packed);
+		test_gzip(weir_buf_str(&content), &packed);
 		check_document(&documents[i], name, weir_buf_str(&packed), false);
 		weir_buf_done(&content);
 		weir_buf_done(&packed);
@@ -213,7 +198,7 @@ static void every_format_is_read_from_a_file(void **state)
 		snprintf(name, sizeof name, "%s", documents[i].name[0] != '\0' ? documents[i].name : "x");
 		check_document(&documents[i], name, weir_buf_str(&content), true);
 		snprintf(name, sizeof name, "%s.gz", documents[i].name[0] != '\0' ? documents[i].name : "x");
-		gzip(weir_buf_str(&content), &packed);
+		test_gzip(weir_buf_str(&content), &packed);
 		check_document(&documents[i], name, weir_buf_str(&packed), true);
 		weir_buf_done(&content);
 		weir_buf_done(&packed);

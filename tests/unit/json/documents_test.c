@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "format/json/json_events.h"
+#include "support/pieces.h"
 
 static void render_document(const char *text, struct weir_buf *out)
 {
@@ -84,24 +85,6 @@ static void test_large_document(void **state)
 	assert_int_equal(rows, ROWS);
 	weir_arena_free(arena);
 	weir_buf_done(&text);
-}
-
-struct pieces {
-	struct weir_str text;
-	size_t at, step;
-};
-
-static int read_piece(void *self, void *buffer, size_t capacity, size_t *ret_size, struct weir_error *err)
-{
-	struct pieces *pieces = self;
-	size_t size = pieces->text.size - pieces->at;
-	(void)err;
-	size = size < pieces->step ? size : pieces->step;
-	size = size < capacity ? size : capacity;
-	memcpy(buffer, pieces->text.data + pieces->at, size);
-	pieces->at += size;
-	*ret_size = size;
-	return 0;
 }
 
 /* All pieces joined, each checked for its offset and its end; then the code. */

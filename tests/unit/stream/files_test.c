@@ -8,10 +8,9 @@
 /* after the above */
 #include <cmocka.h>
 
-#include <zlib.h>
-
 #include "gen/device_files.h"
 #include "support/lake/lake_fixture.h"
+#include "support/gzip.h"
 
 #define SILVER "silver.telemetry"
 #define POINTS 50
@@ -49,20 +48,6 @@ static void make_samples(struct sample samples[SAMPLES])
 	gen_write_device_file(&session, GEN_GPX, &samples[1].content);
 	gen_write_device_file(&session, GEN_TCX, &samples[2].content);
 	weir_buf_puts(&samples[3].content, whoop);
-}
-
-static void gzip(struct weir_str plain, struct weir_buf *out)
-{
-	z_stream z = {0};
-	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
-	weir_buf_reserve(out, plain.size + 1024);
-	z.next_in = (Bytef *)(uintptr_t)plain.data;
-	z.avail_in = (uInt)plain.size;
-	z.next_out = (Bytef *)out->data;
-	z.avail_out = (uInt)(plain.size + 1024);
-	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-	out->size = z.total_out;
-	deflateEnd(&z);
 }
 
 static void give(
@@ -119,7 +104,7 @@ static void gzip_and_time_and_restarts_change_nothing(void **state)
 			struct weir_buf packed = WEIR_BUF_INIT;
 			char name[64];
 			snprintf(name, sizeof name, "%u-%s.gz", round, samples[i].name);
-			gzip(weir_buf_str(&samples[i].content), &packed);
+			test_gzip(weir_buf_str(&samples[i].content), &packed);
 			give(&lake, name, weir_buf_str(&packed), "a1", samples[i].rows);
 			give(&lake, samples[i].renamed, weir_buf_str(&samples[i].content), "a1", samples[i].rows);
 			weir_buf_done(&packed);
