@@ -208,7 +208,7 @@ static void test_zorder_is_near(void **state)
 
 /* A caller that, as a server does, keeps the newest version of its table alone. */
 struct owner {
-	struct lake *lake;
+	struct ice_lake *lake;
 	struct ice_table *table;
 };
 
@@ -230,7 +230,7 @@ static void test_a_table_moves_on(void **state)
 	static const int32_t columns[] = {3, 1};
 	(void)state;
 	for (size_t v = 0; v < 2; v++) {
-		struct lake lake = lake_open(1 << 20);
+		struct ice_lake lake = lake_open(1 << 20);
 		struct owner owner = {&lake, new_table(&lake, true, versions[v])};
 		struct weir_error err = WEIR_ERROR_INIT;
 		struct ice_compact_counts counts;
