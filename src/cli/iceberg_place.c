@@ -9,7 +9,8 @@
 #include "engine/warehouse.h"
 #include "store/s3.h"
 
-#define TRIES       20
+#define RETRIES     19 /* of a commit whose table moves, where the table says no other number */
+#define RETRIES_MAX 1000
 #define CACHE_BYTES (256ULL << 20)
 
 struct ice_table *cli_place_table(struct cli_place *place)
@@ -208,11 +209,22 @@ int cli_place_tables(const struct cli_args *args, const char *catalog, cli_place
 
 /* ---- committing ---- */
 
+/* commit.retry.num-retries of what is to be committed: a change of the property counts for itself. */
+static int tries_of(const struct ice_prepared *prepared, int64_t *ret_tries, struct weir_error *err)
+{
+	struct ice_table *next = ice_prepared_table(prepared);
+	int rc = ice_property_number(ice_table_metadata(next), "commit.retry.num-retries", 0, RETRIES, ret_tries, err);
+	ice_table_unref(next);
+	*ret_tries = (*ret_tries < RETRIES_MAX ? *ret_tries : RETRIES_MAX) + 1;
+	return rc;
+}
+
 /* Swaps until it is done or fails for another reason than a race that was lost. */
-static int swap(struct cli_place *place, struct ice_prepared *prepared, bool *ret_spare, struct weir_error *err)
+static int swap(
+	struct cli_place *place, struct ice_prepared *prepared, int64_t tries, bool *ret_spare, struct weir_error *err)
 {
 	int rc = WEIR_E_CONFLICT;
-	for (int i = 0; i < TRIES && rc == WEIR_E_CONFLICT; i++) {
+	for (int64_t i = 0; i < tries && rc == WEIR_E_CONFLICT; i++) {
 		struct ice_table *next, *newest = NULL;
 		if (i > 0) {
 			rc = cli_place_reload(place, &newest, err);
@@ -233,7 +245,13 @@ static int swap(struct cli_place *place, struct ice_prepared *prepared, bool *re
 int cli_place_commit(struct cli_place *place, struct ice_prepared *take_prepared, struct weir_error *err)
 {
 	bool spare = false;
-	int rc = swap(place, take_prepared, &spare, err);
+	int64_t tries;
+	int rc = tries_of(take_prepared, &tries, err);
+	if (rc != 0) {
+		ice_prepared_abandon(take_prepared);
+		return rc;
+	}
+	rc = swap(place, take_prepared, tries, &spare, err);
 	if (rc != 0) {
 		/* After a failure that may have been a success the files stay: orphan removal knows which they are. */
 		if (rc == WEIR_E_CONFLICT || rc == WEIR_E_DENIED)

@@ -474,14 +474,19 @@ int cmd_expire(const struct cli_args *args)
 	struct cli_place *place = NULL;
 	struct ice_expiry expiry = {.now_ms = now_ms(), .keep_last = 1};
 	int64_t age_ms;
-	double keep = 1;
-	if (!duration_ms(args, "--older-than", 5 * 24 * 3600000LL, &age_ms))
+	double keep = 0;
+	if (!duration_ms(args, "--older-than", -1, &age_ms))
 		return CLI_WRONG_USE;
 	if (cli_option(args, "--keep") != NULL && !cli_number(args, "--keep", 1, 1000000, &keep))
 		return CLI_WRONG_USE;
-	expiry.older_than_ms = expiry.now_ms - age_ms;
-	expiry.keep_last = (uint32_t)keep;
+	expiry.older_than_ms = expiry.now_ms - ICE_EXPIRY_AGE_MS;
 	int rc = cli_place_open(args, &place, &err);
+	if (rc == 0)
+		rc = ice_expiry_read(ice_table_metadata(cli_place_table(place)), &expiry, &err);
+	if (age_ms >= 0)
+		expiry.older_than_ms = expiry.now_ms - age_ms;
+	if (keep > 0)
+		expiry.keep_last = (uint32_t)keep;
 	if (rc == 0)
 		rc = revise(args, place, ice_revise_expire, &expiry, &err);
 	return finish(place, rc, &err);
@@ -526,7 +531,7 @@ static bool columns_of(const struct cli_args *args, const struct ice_table *tabl
 	while (list != NULL && *list != '\0') {
 		struct weir_str name = {list, strcspn(list, ",")};
 		uint32_t column = weir_schema_find(ice_table_schema(table), name);
-		if (column == WEIR_NO_FIELD || *ret_count == ICE_ZORDER_COLUMNS) {
+		if (column == WEIR_NO_FIELD || *ret_count == ICE_COMPACT_COLUMNS) {
 			cli_wrong_use(
 				args, "the table has no column '%.*s', or there are too many", WEIR_STR_ARG(name));
 			return false;
@@ -561,7 +566,7 @@ int cmd_compact(const struct cli_args *args)
 	struct compacting compacting = {.show = isatty(STDERR_FILENO) != 0};
 	struct ice_compact_counts counts = {0};
 	char prefix[WEIR_UUID_TEXT];
-	int32_t columns[ICE_ZORDER_COLUMNS];
+	int32_t columns[ICE_COMPACT_COLUMNS];
 	struct ice_compact_options options = {
 		.columns = columns, .all = cli_flag(args, "--all"), .prefix = new_prefix(prefix), .now_ms = now_ms()};
 	const char *sort = cli_option(args, "--sort"), *zorder = cli_option(args, "--zorder"),
@@ -570,7 +575,7 @@ int cmd_compact(const struct cli_args *args)
 		return cli_wrong_use(args, "--sort and --zorder are two orders; take one");
 	if (target != NULL && !weir_size_parse(weir_str_from(target), &options.target_bytes))
 		return cli_wrong_use(args, "--target takes a size such as 128MiB, not '%s'", target);
-	options.order = sort != NULL ? ICE_COMPACT_SORT : zorder != NULL ? ICE_COMPACT_ZORDER : ICE_COMPACT_BINPACK;
+	options.order = sort != NULL ? ICE_COMPACT_SORT : zorder != NULL ? ICE_COMPACT_ZORDER : ICE_COMPACT_OWN;
 	int rc = cli_place_open(args, &compacting.place, &err);
 	if (rc == 0)
 		rc = cli_place_writable(compacting.place, &err);

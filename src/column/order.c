@@ -14,6 +14,21 @@ struct item {
 	struct weir_pick pick;
 };
 
+/* Orders as the values do: -infinity < -0 < 0 < infinity < NaN. */
+static uint64_t double_key(double value)
+{
+	uint64_t bits;
+	memcpy(&bits, &value, sizeof bits);
+	return (bits >> 63) != 0 ? ~bits : bits | 1ULL << 63;
+}
+
+static weir_int128 decimal_of(const struct weir_column *column, uint32_t row)
+{
+	weir_int128 value;
+	memcpy(&value, (const char *)column->values + (size_t)row * sizeof value, sizeof value);
+	return value;
+}
+
 int weir_cells_compare(const struct weir_column *a, uint32_t row_a, const struct weir_column *b, uint32_t row_b)
 {
 	bool valid_a = weir_column_is_valid(a, row_a), valid_b = weir_column_is_valid(b, row_b);
@@ -25,7 +40,11 @@ int weir_cells_compare(const struct weir_column *a, uint32_t row_a, const struct
 		return memcmp((const struct weir_uuid *)a->values + row_a, (const struct weir_uuid *)b->values + row_b,
 			sizeof(struct weir_uuid));
 	if (a->type == WEIR_DOUBLE || a->type == WEIR_FLOAT) {
-		double x = weir_column_double(a, row_a), y = weir_column_double(b, row_b);
+		uint64_t x = double_key(weir_column_double(a, row_a)), y = double_key(weir_column_double(b, row_b));
+		return x < y ? -1 : x > y;
+	}
+	if (a->type == WEIR_DECIMAL) {
+		weir_int128 x = decimal_of(a, row_a), y = decimal_of(b, row_b);
 		return x < y ? -1 : x > y;
 	}
 	int64_t x = weir_column_i64(a, row_a), y = weir_column_i64(b, row_b);
@@ -36,10 +55,11 @@ int weir_rows_compare(const struct weir_order *order, const struct weir_batch *a
 	const struct weir_batch *b, uint32_t row_b)
 {
 	for (uint32_t i = 0; i < order->count; i++) {
-		int result = weir_cells_compare(
-			&a->columns[order->columns[i]], row_a, &b->columns[order->columns[i]], row_b);
+		const struct weir_column *x = &a->columns[order->columns[i]], *y = &b->columns[order->columns[i]];
+		int result = weir_cells_compare(x, row_a, y, row_b);
+		bool has_null = !weir_column_is_valid(x, row_a) || !weir_column_is_valid(y, row_b);
 		if (result != 0)
-			return result;
+			return ((has_null ? order->nulls_last : order->descending) >> i & 1) != 0 ? -result : result;
 	}
 	return 0;
 }
@@ -53,35 +73,51 @@ static uint64_t prefix_key(struct weir_str text)
 	return key;
 }
 
-static uint64_t double_key(double value)
+/* The low 64 bits where the value fits them, else the least or the greatest key. */
+static uint64_t decimal_key(weir_int128 value, bool *ret_exact)
 {
-	uint64_t bits;
-	memcpy(&bits, &value, sizeof bits);
-	return (bits >> 63) != 0 ? ~bits : bits | 1ULL << 63;
+	bool fits = value >= INT64_MIN && value <= INT64_MAX;
+	*ret_exact = *ret_exact && fits;
+	return fits ? (uint64_t)(int64_t)value ^ 1ULL << 63 : value < 0 ? 0 : UINT64_MAX;
 }
 
-/* Keys of one column of one batch. Nulls are 0, and so come first together with the smallest value: cells settle it. */
-static void column_keys(
-	const struct weir_column *column, uint32_t rows, const uint32_t *ranks, unsigned which, struct item *items)
+/* The key of a valid cell, ascending. *ret_exact is cleared where another value may have the same. */
+static uint64_t cell_key(const struct weir_column *column, uint32_t row, const uint32_t *ranks, bool *ret_exact)
 {
-	const struct weir_view *views = column->values;
+	if (ranks != NULL)
+		return (uint64_t)ranks[((const uint32_t *)column->values)[row]] + 1;
+	if (column->type == WEIR_DOUBLE || column->type == WEIR_FLOAT)
+		return double_key(weir_column_double(column, row));
+	if (column->type == WEIR_DECIMAL)
+		return decimal_key(decimal_of(column, row), ret_exact);
+	if (!weir_type_is_text(column->type) && column->type != WEIR_UUID)
+		return (uint64_t)weir_column_i64(column, row) ^ 1ULL << 63;
+	*ret_exact = false;
+	if (column->type == WEIR_UUID)
+		return prefix_key(
+			(struct weir_str){(const char *)((const struct weir_uuid *)column->values)[row].bytes, 8});
+	return prefix_key(weir_column_str(column, row));
+}
+
+/*
+ * Keys of column `which` of the order, of one batch. Nulls have the least or the greatest key, which a value may have too.
+ * False where equal keys do not mean equal values.
+ */
+static bool column_keys(const struct weir_column *column, uint32_t rows, const uint32_t *ranks,
+	const struct weir_order *order, unsigned which, struct item *items)
+{
+	uint64_t null_key = (order->nulls_last >> which & 1) != 0 ? UINT64_MAX : 0;
+	bool is_descending = (order->descending >> which & 1) != 0, exact = true;
 	for (uint32_t row = 0; row < rows; row++) {
-		uint64_t key = 0;
+		uint64_t key = null_key;
 		if (weir_column_is_valid(column, row)) {
-			if (column->layout == WEIR_DICT)
-				key = (uint64_t)ranks[((const uint32_t *)column->values)[row]] + 1;
-			else if (weir_type_is_text(column->type))
-				key = prefix_key(weir_view_str(&views[row]));
-			else if (column->type == WEIR_UUID)
-				key = prefix_key((struct weir_str){
-					(const char *)((const struct weir_uuid *)column->values)[row].bytes, 8});
-			else if (column->type == WEIR_DOUBLE || column->type == WEIR_FLOAT)
-				key = double_key(weir_column_double(column, row));
-			else
-				key = (uint64_t)weir_column_i64(column, row) ^ 1ULL << 63;
+			key = cell_key(column, row, ranks, &exact);
+			key = is_descending ? ~key : key;
+			exact = exact && key != null_key;
 		}
 		items[row].keys[which] = key;
 	}
+	return exact;
 }
 
 /* One pass of a least-significant-digit radix sort by byte `shift / 8` of keys[which]. */
@@ -149,32 +185,33 @@ static void settle_ties(struct item *items, uint64_t count, struct tie_context *
 }
 
 /*
- * Fills keys[which] of all rows from one column. False where equal keys do not mean equal values: text that
- * has no dictionary in common gives its first bytes, or nothing at all where layouts mix.
+ * Fills keys[which] of all rows from that column of the order. False where equal keys do not mean equal values: text that
+ * has no dictionary in common gives its first bytes.
  */
-static bool order_keys(struct weir_arena *arena, struct weir_batch *const *batches, uint32_t count, uint32_t column,
-	unsigned which, struct item *items)
+static bool order_keys(struct weir_arena *arena, struct weir_batch *const *batches, uint32_t count,
+	const struct weir_order *order, unsigned which, struct item *items)
 {
+	uint32_t column = order->columns[which];
 	const struct weir_column *first = &batches[0]->columns[column];
-	bool same = true;
+	bool same = true, exact = true;
 	for (uint32_t i = 1; i < count; i++)
 		same = same && batches[i]->columns[column].layout == first->layout &&
 			batches[i]->columns[column].dict == first->dict;
-	if (!same)
-		return false;
-	const uint32_t *ranks = first->layout == WEIR_DICT ? weir_dict_ranks(arena, first->dict) : NULL;
+	const uint32_t *ranks = same && first->layout == WEIR_DICT ? weir_dict_ranks(arena, first->dict) : NULL;
 	uint64_t at = 0;
 	for (uint32_t i = 0; i < count; i++) {
-		column_keys(&batches[i]->columns[column], batches[i]->row_count, ranks, which, items + at);
+		if (!column_keys(&batches[i]->columns[column], batches[i]->row_count, ranks, order, which, items + at))
+			exact = false;
 		at += batches[i]->row_count;
 	}
-	return first->layout == WEIR_FLAT ? first->type != WEIR_UUID : ranks != NULL;
+	return exact;
 }
 
 struct weir_pick *weir_batches_order(
 	struct weir_batch *const *batches, uint32_t count, const struct weir_order *order, uint64_t *ret_rows)
 {
 	uint64_t rows = 0;
+	WEIR_ASSERT(order->count <= WEIR_ORDER_COLUMNS);
 	for (uint32_t i = 0; i < count; i++)
 		rows += batches[i]->row_count;
 	struct item *first = weir_realloc(NULL, rows, sizeof *first),
@@ -183,7 +220,7 @@ struct weir_pick *weir_batches_order(
 	struct weir_arena *arena = weir_arena_new(0);
 	unsigned keys = order->count < 2 ? order->count : 2;
 	for (unsigned k = 0; k < keys; k++)
-		if (!order_keys(arena, batches, count, order->columns[k], k, first))
+		if (!order_keys(arena, batches, count, order, k, first))
 			break; /* its ties must not be ordered by the second key alone */
 	uint64_t at = 0;
 	for (uint32_t i = 0; i < count; i++)

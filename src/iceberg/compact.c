@@ -12,7 +12,6 @@
 
 #define TARGET_BYTES (128ULL << 20)
 #define COMMIT_BYTES (1ULL << 30)
-#define MEMORY_BYTES (256ULL << 20)
 #define GENTLE_FILES 5  /* small ones that are worth joining, delete files that are worth applying */
 #define GENTLE_SHARE 10 /* a tenth of a file's rows is worth being left out */
 
@@ -158,14 +157,14 @@ static uint64_t order_bits(const struct weir_column *column, uint32_t row)
 }
 
 struct z_row {
-	uint64_t key[ICE_ZORDER_COLUMNS]; /* bits of all columns in turn, the highest first */
+	uint64_t key[ICE_COMPACT_COLUMNS]; /* bits of all columns in turn, the highest first */
 	struct weir_pick pick;
 };
 
 static int by_key(const void *a, const void *b)
 {
 	const struct z_row *left = a, *right = b;
-	for (unsigned i = 0; i < ICE_ZORDER_COLUMNS; i++)
+	for (unsigned i = 0; i < ICE_COMPACT_COLUMNS; i++)
 		if (left->key[i] != right->key[i])
 			return left->key[i] < right->key[i] ? -1 : 1;
 	return 0;
@@ -199,12 +198,13 @@ static void interleave(const uint64_t *bits, uint32_t columns, uint64_t *key)
 			key[at / 64] |= (bits[c] >> bit & 1) << (63 - at % 64);
 }
 
-static struct weir_pick *z_order(
-	const struct compaction *compaction, struct weir_batch *const *batches, uint32_t count, uint64_t *ret_rows)
+/* ice_order_fn */
+static struct weir_pick *z_order(void *context, struct weir_batch *const *batches, uint32_t count, uint64_t *ret_rows)
 {
-	uint32_t columns[ICE_ZORDER_COLUMNS];
-	unsigned shift[ICE_ZORDER_COLUMNS];
-	uint64_t rows = 0, at = 0, bits[ICE_ZORDER_COLUMNS];
+	const struct compaction *compaction = context;
+	uint32_t columns[ICE_COMPACT_COLUMNS];
+	unsigned shift[ICE_COMPACT_COLUMNS];
+	uint64_t rows = 0, at = 0, bits[ICE_COMPACT_COLUMNS];
 	for (uint32_t c = 0; c < compaction->options.column_count; c++) {
 		columns[c] = weir_schema_find_id(compaction->schema, compaction->options.columns[c]);
 		shift[c] = common_bits(batches, count, columns[c]);
@@ -228,9 +228,11 @@ static struct weir_pick *z_order(
 	return picks;
 }
 
+/* ice_order_fn */
 static struct weir_pick *sort_order(
-	const struct compaction *compaction, struct weir_batch *const *batches, uint32_t count, uint64_t *ret_rows)
+	void *context, struct weir_batch *const *batches, uint32_t count, uint64_t *ret_rows)
 {
+	const struct compaction *compaction = context;
 	struct weir_order order = {.count = compaction->options.column_count};
 	for (uint32_t c = 0; c < order.count; c++)
 		order.columns[c] = weir_schema_find_id(compaction->schema, compaction->options.columns[c]);
@@ -238,58 +240,6 @@ static struct weir_pick *sort_order(
 }
 
 /* ---- rewriting ---- */
-
-/* Rows held to be sorted. */
-struct held {
-	struct weir_batch **batches;
-	uint32_t count, capacity;
-	uint64_t bytes;
-};
-
-static void release_held(struct held *held)
-{
-	for (uint32_t i = 0; i < held->count; i++)
-		weir_batch_release(held->batches[i]);
-	held->count = 0;
-	held->bytes = 0;
-}
-
-static int write_held(
-	struct compaction *compaction, struct held *held, struct ice_writer *writer, struct weir_error *err)
-{
-	uint64_t rows = 0;
-	int code = 0;
-	if (held->count == 0)
-		return 0;
-	struct weir_pick *picks = compaction->options.order == ICE_COMPACT_ZORDER
-		? z_order(compaction, held->batches, held->count, &rows)
-		: sort_order(compaction, held->batches, held->count, &rows);
-	for (uint64_t at = 0; at < rows && code == 0; at += WEIR_BATCH_ROWS) {
-		struct weir_arena *arena = weir_arena_new(0);
-		uint32_t count = (uint32_t)(rows - at < WEIR_BATCH_ROWS ? rows - at : WEIR_BATCH_ROWS);
-		struct weir_batch *batch = weir_batch_gather(arena, held->batches, picks + at, count);
-		code = ice_writer_add(writer, batch, NULL, err);
-		weir_arena_free(arena);
-	}
-	free(picks);
-	release_held(held);
-	return code;
-}
-
-static int take_batch(struct compaction *compaction, struct held *held, struct weir_batch *take_batch,
-	struct ice_writer *writer, struct weir_error *err)
-{
-	compaction->counts.rows += take_batch->row_count;
-	if (compaction->options.order == ICE_COMPACT_BINPACK) {
-		int code = ice_writer_add(writer, take_batch, NULL, err);
-		weir_batch_release(take_batch);
-		return code;
-	}
-	WEIR_GROW(held->batches, held->count, held->capacity);
-	held->batches[held->count++] = take_batch;
-	held->bytes += weir_batch_bytes(take_batch);
-	return held->bytes >= compaction->options.memory_bytes ? write_held(compaction, held, writer, err) : 0;
-}
 
 /* A commit gives a version that others may have changed the schema of, and may be the last that held the one before. */
 static void set_schema(struct compaction *compaction)
@@ -307,25 +257,25 @@ static int rewrite(struct compaction *compaction, const struct ice_data_file *co
 		.prefix = weir_str_from(weir_arena_printf(compaction->arena, "%.*s-%u",
 			WEIR_STR_ARG(compaction->options.prefix), compaction->counts.commits)),
 		.target_bytes = compaction->options.target_bytes,
-		.codec = CODEC_ZSTD,
-		.level = 1,
-		.lineage = lineage};
-	struct held held = {0};
+		.lineage = lineage,
+		.sort_bytes = compaction->options.memory_bytes};
 	struct ice_writer *writer = NULL;
 	struct ice_reader *reader = NULL;
 	struct weir_batch *batch;
-	int code = ice_writer_open(compaction->table, &options, &writer, err);
+	int code = ice_write_properties(compaction->table->metadata, &options, err);
+	if (code == 0)
+		code = ice_writer_open(compaction->table, &options, &writer, err);
+	if (code == 0 && compaction->options.order != ICE_COMPACT_OWN)
+		ice_writer_order(
+			writer, compaction->options.order == ICE_COMPACT_SORT ? sort_order : z_order, compaction);
 	if (code == 0)
 		code = ice_reader_open(compaction->table, files, count, compaction->schema, NULL, &reader, err);
 	while (code == 0 && (code = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
-		code = take_batch(compaction, &held, batch, writer, err);
+		compaction->counts.rows += batch->row_count;
+		code = ice_writer_take(writer, batch, err);
 		if (code == 0 && compaction->options.stop != NULL && atomic_load(compaction->options.stop))
 			code = weir_fail(err, WEIR_E_CANCELLED, "the compaction was stopped");
 	}
-	if (code == 0)
-		code = write_held(compaction, &held, writer, err);
-	release_held(&held);
-	free(held.batches);
 	ice_reader_close(reader);
 	if (code == 0)
 		return ice_writer_close(writer, ret_written, err);
@@ -419,12 +369,12 @@ static void delete_written(struct compaction *compaction, const struct ice_writt
 static int check_options(const struct compaction *compaction, struct weir_error *err)
 {
 	const struct ice_compact_options *options = &compaction->options;
-	uint32_t most = options->order == ICE_COMPACT_SORT ? WEIR_ORDER_COLUMNS : ICE_ZORDER_COLUMNS;
 	uint32_t least = options->order == ICE_COMPACT_SORT ? 1 : 2;
-	if (options->order == ICE_COMPACT_BINPACK)
+	if (options->order == ICE_COMPACT_OWN)
 		return 0;
-	if (options->column_count < least || options->column_count > most)
-		return weir_fail(err, WEIR_E_INPUT, "a compaction in this order takes %u to %u columns", least, most);
+	if (options->column_count < least || options->column_count > ICE_COMPACT_COLUMNS)
+		return weir_fail(err, WEIR_E_INPUT, "a compaction in this order takes %u to %u columns", least,
+			ICE_COMPACT_COLUMNS);
 	for (uint32_t i = 0; i < options->column_count; i++) {
 		uint32_t column = weir_schema_find_id(compaction->schema, options->columns[i]);
 		if (column == WEIR_NO_FIELD || weir_type_is_nested(compaction->schema->fields[column].type))
@@ -501,14 +451,15 @@ int ice_compact(struct ice_table *table, const struct ice_compact_options *optio
 		.sequence_number = table->metadata->last_sequence_number,
 		.arena = weir_arena_new(0)};
 	struct ice_file_list *list = NULL;
-	if (options->target_bytes == 0)
-		compaction.options.target_bytes = TARGET_BYTES;
 	if (options->commit_bytes == 0)
 		compaction.options.commit_bytes = COMMIT_BYTES;
-	if (options->memory_bytes == 0)
-		compaction.options.memory_bytes = MEMORY_BYTES;
 	set_schema(&compaction);
 	int code = check_options(&compaction, err);
+	int64_t target = (int64_t)options->target_bytes;
+	if (code == 0 && target == 0)
+		code = ice_property_number(
+			table->metadata, "write.target-file-size-bytes", 1, TARGET_BYTES, &target, err);
+	compaction.options.target_bytes = (uint64_t)target;
 	if (code == 0)
 		code = ice_plan(table, -1, NULL, &list, err);
 	if (code == 0)

@@ -40,6 +40,22 @@ int ice_default_check(const struct weir_field *field, struct weir_str json, stru
 bool ice_constant_column(struct weir_arena *arena, const struct weir_field *field, const struct expr_value *value,
 	uint32_t rows, struct weir_column *ret_column);
 
+/* ---- rows in the table's order (row_order.c, writer.c) ---- */
+/* The table's default sort order; NULL: it has none, or one that rows cannot be put in. In arena. */
+struct ice_row_order;
+struct ice_row_order *ice_row_order_new(
+	struct weir_arena *arena, const struct ice_metadata *metadata, const struct weir_schema *schema);
+int32_t ice_row_order_id(const struct ice_row_order *order);
+/* The rows of all batches in order; malloc'ed. */
+typedef struct weir_pick *ice_order_fn(
+	void *context, struct weir_batch *const *batches, uint32_t count, uint64_t *ret_rows);
+struct weir_pick *ice_row_order_picks(
+	void *order, struct weir_batch *const *batches, uint32_t count, uint64_t *ret_rows);
+/* Before the first row: rows are held and put in this order instead of the table's. Files claim no order. */
+void ice_writer_order(struct ice_writer *writer, ice_order_fn *order, void *context);
+/* As ice_writer_add of all rows, and the batch is the writer's. */
+int ice_writer_take(struct ice_writer *writer, struct weir_batch *take_batch, struct weir_error *err);
+
 /* ---- schemas and specs (metadata_parse.c) ---- */
 /* A field anywhere in a schema; NULL where absent. */
 const struct weir_field *ice_schema_field(const struct weir_schema *schema, int32_t field_id);

@@ -125,6 +125,14 @@ const struct ice_snapshot *ice_metadata_snapshot(const struct ice_metadata *meta
 const struct ice_snapshot *ice_metadata_current(const struct ice_metadata *metadata); /* NULL: empty table */
 /* size 0 and data NULL where absent. */
 struct weir_str ice_property(const struct ice_metadata *metadata, const char *key);
+/* A property as a number of at least `least`, or true or false; absent where the table has none. WEIR_E_INPUT, naming the
+ * property, its value and what to do, where it is neither. */
+int ice_property_number(const struct ice_metadata *metadata, const char *key, int64_t least, int64_t absent,
+	int64_t *ret_number, struct weir_error *err);
+int ice_property_flag(
+	const struct ice_metadata *metadata, const char *key, bool absent, bool *ret_flag, struct weir_error *err);
+/* WEIR_E_INPUT, with the remedy, where gc.enabled is false: no file of the table may be deleted. */
+int ice_property_gc(const struct ice_metadata *metadata, struct weir_error *err);
 /* JSON of a member that the model keeps as it was read; size 0 where absent. */
 struct weir_str ice_metadata_extra(const struct ice_metadata *metadata, const char *key);
 struct weir_str ice_summary(const struct ice_snapshot *snapshot, const char *key);

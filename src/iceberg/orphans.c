@@ -97,6 +97,8 @@ int ice_orphans(struct ice_table *table, int64_t now_ms, int64_t grace_ms, ice_r
 		code = weir_fail(err, WEIR_E_INPUT,
 			"a grace of less than an hour could take files that a writer is about to commit");
 	if (code == 0)
+		code = ice_property_gc(table->metadata, err);
+	if (code == 0)
 		code = list_folder(&listing, table, "data", err);
 	if (code == 0)
 		code = list_folder(&listing, table, "metadata", err);

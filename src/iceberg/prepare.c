@@ -238,20 +238,32 @@ static void set_snapshots(const struct ice_commit *commit, const bool *is_kept, 
 	next->refs[next->ref_count++] = own;
 }
 
-/* The base's own metadata file joins the log; what falls out of it is doomed. An erasure dooms all of it. */
-static void set_metadata_log(struct ice_commit *commit, bool erase, struct ice_metadata *next)
+/*
+ * The base's own metadata file joins the log; what falls out of it, past write.metadata.previous-versions-max, is doomed unless
+ * write.metadata.delete-after-commit.enabled is false: nobody finds it any more. An erasure dooms all of it.
+ */
+static int set_metadata_log(struct ice_commit *commit, bool erase, struct ice_metadata *next, struct weir_error *err)
 {
+	int64_t most;
+	bool deletes = true;
+	int code =
+		ice_property_number(next, "write.metadata.previous-versions-max", 1, ICE_METADATA_LOG_MAX, &most, err);
+	if (code == 0)
+		code = ice_property_flag(next, "write.metadata.delete-after-commit.enabled", true, &deletes, err);
+	if (code != 0)
+		return code;
 	const struct ice_metadata *base = commit->base->metadata;
 	uint32_t count = base->metadata_log_count + 1;
 	struct ice_log_entry *log = weir_arena_calloc(commit->arena, count, sizeof *log);
 	memcpy(log, base->metadata_log, base->metadata_log_count * sizeof *log);
 	log[count - 1] = (struct ice_log_entry){
 		.timestamp_ms = base->last_updated_ms, .metadata_file = commit->base->metadata_uri};
-	uint32_t first = erase ? count : count > ICE_METADATA_LOG_MAX ? count - ICE_METADATA_LOG_MAX : 0;
-	for (uint32_t i = 0; i < first; i++)
+	uint32_t first = erase ? count : count > most ? count - (uint32_t)most : 0;
+	for (uint32_t i = 0; i < first && (deletes || erase); i++)
 		ice_commit_doom(commit, log[i].metadata_file);
 	next->metadata_log = log + first;
 	next->metadata_log_count = count - first;
+	return 0;
 }
 
 /* The version number in "00012-....metadata.json", or in the older "v12.metadata.json". */
@@ -458,8 +470,8 @@ static int build_edit(struct ice_commit *commit, struct ice_table **ret_table, s
 	next.last_updated_ms = commit->snapshot->timestamp_ms;
 	next.next_row_id = commit->next_row_id;
 	set_snapshots(commit, is_kept, &next);
-	set_metadata_log(commit, commit->edit->erase, &next);
-	return write_metadata(commit, commit->edit->prefix, &next, ret_table, err);
+	code = set_metadata_log(commit, commit->edit->erase, &next, err);
+	return code != 0 ? code : write_metadata(commit, commit->edit->prefix, &next, ret_table, err);
 }
 
 /* ---- evolution ---- */
@@ -558,8 +570,8 @@ static int build_evolution(struct ice_commit *commit, const struct ice_definitio
 	next.property_count = wanted->property_count;
 	if (commit->edit->now_ms > next.last_updated_ms)
 		next.last_updated_ms = commit->edit->now_ms;
-	set_metadata_log(commit, false, &next);
-	return write_metadata(commit, commit->edit->prefix, &next, ret_table, err);
+	code = set_metadata_log(commit, false, &next, err);
+	return code != 0 ? code : write_metadata(commit, commit->edit->prefix, &next, ret_table, err);
 }
 
 static int build_revision(struct ice_commit *commit, const struct ice_prepared *prepared, struct ice_table **ret_table,
@@ -574,8 +586,8 @@ static int build_revision(struct ice_commit *commit, const struct ice_prepared *
 	code = ice_commit_doom_dropped(commit, &next, err);
 	if (code != 0)
 		return code;
-	set_metadata_log(commit, false, &next);
-	return write_metadata(commit, commit->edit->prefix, &next, ret_table, err);
+	code = set_metadata_log(commit, false, &next, err);
+	return code != 0 ? code : write_metadata(commit, commit->edit->prefix, &next, ret_table, err);
 }
 
 /* ---- attempts ---- */

@@ -44,12 +44,17 @@ int ice_revise_rollback(void *rollback, struct weir_arena *arena, const struct i
 /*
  * Expiry: snapshots older than older_than_ms go, but those that a branch or tag names, the last keep_last of every branch's
  * line, and what a branch's own retention keeps; refs past their own age go first. Files that no snapshot needs
- * any more become doomed.
+ * any more become doomed. WEIR_E_INPUT where gc.enabled is false.
  */
 struct ice_expiry {
 	int64_t now_ms, older_than_ms;
-	uint32_t keep_last; /* at least 1 */
+	uint32_t keep_last;     /* at least 1 */
+	int64_t max_ref_age_ms; /* of branches and tags that say none of their own; 0: for ever */
 };
+#define ICE_EXPIRY_AGE_MS (5 * 24 * 3600000LL) /* of engines, where nobody says other */
+/* Sets what the table's properties say: history.expire.max-snapshot-age-ms, history.expire.min-snapshots-to-keep and
+ * history.expire.max-ref-age-ms. */
+int ice_expiry_read(const struct ice_metadata *metadata, struct ice_expiry *expiry, struct weir_error *err);
 int ice_revise_expire(void *expiry, struct weir_arena *arena, const struct ice_metadata *base,
 	struct ice_metadata *next, struct weir_error *err);
 

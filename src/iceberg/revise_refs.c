@@ -187,12 +187,33 @@ static void expire_refs(const struct ice_expiry *expiry, struct ice_metadata *ne
 	for (uint32_t i = 0; i < next->ref_count; i++) {
 		const struct ice_ref *ref = &next->refs[i];
 		const struct ice_snapshot *snapshot = ice_metadata_snapshot(next, ref->snapshot_id);
-		bool is_old = ref->max_ref_age_ms >= 0 && snapshot != NULL &&
-			expiry->now_ms - snapshot->timestamp_ms > ref->max_ref_age_ms;
+		int64_t most_ms = ref->max_ref_age_ms >= 0 ? ref->max_ref_age_ms
+			: expiry->max_ref_age_ms > 0       ? expiry->max_ref_age_ms
+							   : INT64_MAX;
+		bool is_old = snapshot != NULL && expiry->now_ms - snapshot->timestamp_ms > most_ms;
 		if (!is_old || weir_str_is(ref->name, "main"))
 			next->refs[kept++] = *ref;
 	}
 	next->ref_count = kept;
+}
+
+int ice_expiry_read(const struct ice_metadata *metadata, struct ice_expiry *expiry, struct weir_error *err)
+{
+	int64_t age_ms, keep, ref_age_ms;
+	int code = ice_property_number(metadata, "history.expire.max-snapshot-age-ms", 0,
+		expiry->now_ms - expiry->older_than_ms, &age_ms, err);
+	if (code == 0)
+		code = ice_property_number(
+			metadata, "history.expire.min-snapshots-to-keep", 1, expiry->keep_last, &keep, err);
+	if (code == 0)
+		code = ice_property_number(
+			metadata, "history.expire.max-ref-age-ms", 1, expiry->max_ref_age_ms, &ref_age_ms, err);
+	if (code != 0)
+		return code;
+	expiry->older_than_ms = expiry->now_ms - age_ms;
+	expiry->keep_last = keep < UINT32_MAX ? (uint32_t)keep : UINT32_MAX;
+	expiry->max_ref_age_ms = ref_age_ms;
+	return 0;
 }
 
 int ice_revise_expire(void *expiry, struct weir_arena *arena, const struct ice_metadata *base,
@@ -200,6 +221,9 @@ int ice_revise_expire(void *expiry, struct weir_arena *arena, const struct ice_m
 {
 	const struct ice_expiry *change = expiry;
 	bool *is_kept = weir_arena_calloc(arena, base->snapshot_count, sizeof *is_kept);
+	int code = ice_property_gc(base, err);
+	if (code != 0)
+		return code;
 	if (change->keep_last == 0)
 		return weir_fail(err, WEIR_E_INPUT, "expiry keeps at least one snapshot of each branch");
 	copy_refs(arena, next);

@@ -110,6 +110,11 @@ int ice_reader_next(struct ice_reader *reader, struct weir_batch **ret_batch, ui
 void ice_reader_close(struct ice_reader *reader);
 
 /* ---- writing files ---- */
+enum ice_write_order {
+	ICE_WRITE_SORTED, /* each file in the table's default sort order, where it declares one, and as the rows come where not */
+	ICE_WRITE_AS_COMES, /* and no order claimed: the caller has its own */
+};
+
 struct ice_write_options {
 	int32_t spec_id;
 	struct weir_str prefix; /* of file names: reserved in control's pending_files before the first byte */
@@ -120,6 +125,10 @@ struct ice_write_options {
 	uint32_t bloom_count;
 	uint32_t max_open; /* 0: 64 partitions open at once; more: the one longest unused is closed */
 	bool lineage;      /* batches have ice_lineage_schema's columns: rows keep the ids that they had */
+	uint64_t
+		row_group_bytes; /* 0: 128 MiB; a row group ends at 32,768 rows, or past so much before it is compressed */
+	enum ice_write_order order;
+	uint64_t sort_bytes; /* 0: 256 MiB; rows that are held to be sorted at once. More begin new files */
 };
 
 /* What was written: open store files, and what manifests will say of them. */
@@ -130,10 +139,15 @@ struct ice_written {
 	uint32_t count;
 };
 
+/* Sets what the table's properties say of files: write.parquet.compression-codec (zstd) and -level (zstd: 1),
+ * write.parquet.row-group-size-bytes, and write.target-file-size-bytes where target_bytes is 0. */
+int ice_write_properties(
+	const struct ice_metadata *metadata, struct ice_write_options *options, struct weir_error *err);
+
 /* The table's schema and behind it _row_id and _last_updated_sequence_number; in arena. */
 const struct weir_schema *ice_lineage_schema(struct weir_arena *arena, const struct weir_schema *schema);
 
-/* Splits rows by partition tuple of the spec; within a file rows keep the order they came in. */
+/* Splits rows by partition tuple of the spec; within a file they are in the options' order. Its sort_order_id says which. */
 struct ice_writer;
 int ice_writer_open(struct ice_table *table, const struct ice_write_options *options, struct ice_writer **ret_writer,
 	struct weir_error *err);

@@ -10,18 +10,18 @@
 #include "iceberg/table.h"
 
 enum ice_compact_order {
-	ICE_COMPACT_BINPACK, /* rows as they come */
-	ICE_COMPACT_SORT,    /* by up to three columns, nulls first */
-	ICE_COMPACT_ZORDER,  /* by the bits of two to eight columns in turn: near in any of them, near in the file */
+	ICE_COMPACT_OWN,    /* the table's default sort order, and where it declares none, rows as they come */
+	ICE_COMPACT_SORT,   /* by up to eight columns, nulls first */
+	ICE_COMPACT_ZORDER, /* by the bits of two to eight columns in turn: near in any of them, near in the file */
 };
 
-#define ICE_ZORDER_COLUMNS 8
+#define ICE_COMPACT_COLUMNS 8
 
 struct ice_compact_options {
 	enum ice_compact_order order;
 	const int32_t *columns; /* field ids of top-level columns */
 	uint32_t column_count;
-	uint64_t target_bytes; /* 0: 128 MiB */
+	uint64_t target_bytes; /* 0: write.target-file-size-bytes, else 128 MiB */
 	uint64_t commit_bytes; /* 0: 1 GiB; a commit is due once so much was rewritten */
 	uint64_t memory_bytes; /* 0: 256 MiB; rows that are sorted at once */
 	bool all;              /* also files that are large enough, in one spec, and without deletes */
@@ -50,7 +50,8 @@ typedef void ice_compact_progress_fn(void *context, const struct ice_compact_cou
 /*
  * Rewrites, partition by partition, files that are small, of an older partition spec, or that deletes apply to, into files of
  * the default spec; deletes are applied, and delete files of any kind go with the last of the files that they apply to. Rows keep their ids (version 3), files the sequence
- * number of what was read, so that equality deletes that come meanwhile still apply. Memory: one batch, or memory_bytes.
+ * number of what was read, so that equality deletes that come meanwhile still apply. Memory: one batch, or memory_bytes
+ * where rows are put in order.
  */
 int ice_compact(struct ice_table *table, const struct ice_compact_options *options, ice_commit_edit_fn *commit,
 	ice_compact_progress_fn *progress, void *context, struct ice_compact_counts *ret_counts,
@@ -66,7 +67,8 @@ int ice_rewrite_manifests(struct ice_table *table, struct weir_str prefix, int64
 /*
  * Files below the table's data and metadata folders that no version of it names and that are older than grace_ms. The
  * listing comes first, then `reload` gives the newest version: what was committed in between is known to it, and
- * what a writer has not committed yet is younger than the grace. The callback gets each name.
+ * what a writer has not committed yet is younger than the grace. The callback gets each name. WEIR_E_INPUT where
+ * gc.enabled is false.
  */
 typedef int ice_reload_fn(void *context, struct ice_table **ret_table, struct weir_error *err);
 typedef int ice_orphan_fn(void *context, const struct store_object *object, struct weir_error *err);

@@ -1,7 +1,10 @@
 /*
  * Writing data files: rows are split by their partition tuple under one spec, each partition into a Parquet file of
- * its own, in the order in which they came. A file is closed past target_bytes, or when too many partitions are
+ * its own. A file is closed past target_bytes, or when too many partitions are
  * open and it is the one longest unused. Handles stay open and not yet durable: one barrier takes them all.
+ *
+ * Order: in a table that declares a sort order rows are held, up to sort_bytes, sorted and written as a run. A file has
+ * rows of one run, so that its sort_order_id is true of all of them.
  *
  * Splitting: a row's tuple is computed without copies, compared with the previous row's (rows come sorted or from one
  * purpose, mostly) and else looked up by hash. One thread at a time.
@@ -9,10 +12,12 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "column/order.h"
 #include "iceberg/internal.h"
 
 #define DEFAULT_TARGET_BYTES (128ULL << 20)
 #define DEFAULT_MAX_OPEN     64
+#define DEFAULT_SORT_BYTES   (256ULL << 20)
 
 /* One partition, with its open file if it has one. */
 struct slot {
@@ -21,7 +26,8 @@ struct slot {
 	struct pq_writer *parquet;          /* NULL: no file is open */
 	struct store_file *file;
 	uint64_t last_used;
-	uint16_t *rows; /* of the current batch */
+	bool is_spliced; /* the open file has rows whose order nobody looked at */
+	uint16_t *rows;  /* of the current batch */
 	uint32_t row_count;
 };
 
@@ -40,6 +46,13 @@ struct ice_writer {
 	uint32_t *index; /* open addressing: slot + 1 */
 	uint32_t index_capacity;
 	uint32_t file_number;
+	ice_order_fn *order; /* NULL: rows are written as they come */
+	void *order_context;
+	int32_t sort_order_id; /* of what `order` makes; 0: none of the table's */
+	uint64_t sort_bytes, held_bytes;
+	struct weir_batch **held; /* to be sorted */
+	uint32_t held_count, held_capacity;
+	bool has_run; /* one was written: the open files are its */
 	struct weir_arena *written_arena;
 	struct ice_data_file *files;
 	struct store_file **handles;
@@ -95,10 +108,26 @@ int ice_writer_open(struct ice_table *table, const struct ice_write_options *opt
 	writer->max_open = options->max_open > 0 ? options->max_open : DEFAULT_MAX_OPEN;
 	writer->parquet_options = (struct pq_write_options){.codec = options->codec,
 		.level = options->level,
+		.row_group_bytes = options->row_group_bytes,
 		.bloom_ids = weir_arena_copy(arena, options->bloom_ids, options->bloom_count * sizeof(int32_t)),
 		.bloom_count = options->bloom_count};
+	writer->sort_bytes = options->sort_bytes > 0 ? options->sort_bytes : DEFAULT_SORT_BYTES;
+	struct ice_row_order *order =
+		options->order == ICE_WRITE_SORTED ? ice_row_order_new(arena, table->metadata, schema) : NULL;
+	if (order != NULL) {
+		ice_writer_order(writer, ice_row_order_picks, order);
+		writer->sort_order_id = ice_row_order_id(order);
+	}
 	*ret_writer = writer;
 	return 0;
+}
+
+void ice_writer_order(struct ice_writer *writer, ice_order_fn *order, void *context)
+{
+	WEIR_ASSERT(writer->held_count == 0 && !writer->has_run);
+	writer->order = order;
+	writer->order_context = context;
+	writer->sort_order_id = 0;
 }
 
 /* ---- finished files ---- */
@@ -174,6 +203,7 @@ static int close_slot(struct ice_writer *writer, struct slot *slot, struct weir_
 		.spec_id = writer->spec->id,
 		.path = store_uri(writer->table->store, arena, weir_str_from(store_file_name(slot->file))),
 		.record_count = (int64_t)info.row_count, .size_bytes = (int64_t)info.size_bytes};
+	file->sort_order_id = slot->is_spliced ? 0 : writer->sort_order_id;
 	file->partition_count = writer->spec->field_count;
 	file->partition = weir_arena_calloc(arena, file->partition_count, sizeof *file->partition);
 	for (uint32_t i = 0; i < file->partition_count; i++)
@@ -227,7 +257,17 @@ static int open_slot(struct ice_writer *writer, struct slot *slot, struct weir_e
 		return code;
 	}
 	writer->open_count++;
+	slot->is_spliced = false;
 	return 0;
+}
+
+static int close_open(struct ice_writer *writer, struct weir_error *err)
+{
+	int code = 0;
+	for (uint32_t i = 0; i < writer->slot_count && code == 0; i++)
+		if (writer->slots[i].parquet != NULL)
+			code = close_slot(writer, &writer->slots[i], err);
+	return code;
 }
 
 static int close_if_full(struct ice_writer *writer, struct slot *slot, struct weir_error *err)
@@ -335,12 +375,11 @@ static void split_rows(struct ice_writer *writer, struct weir_arena *scratch, co
 	}
 }
 
-int ice_writer_add(struct ice_writer *writer, const struct weir_batch *batch, const struct weir_selection *selection,
+static int write_rows(struct ice_writer *writer, const struct weir_batch *batch, const struct weir_selection *selection,
 	struct weir_error *err)
 {
 	struct weir_arena *scratch = weir_arena_new(0);
 	int code = 0;
-	WEIR_ASSERT(batch->schema->field_count == writer->schema->field_count);
 	split_rows(writer, scratch, batch, selection);
 	for (uint32_t i = 0; i < writer->slot_count; i++) {
 		struct slot *slot = &writer->slots[i];
@@ -359,12 +398,96 @@ int ice_writer_add(struct ice_writer *writer, const struct weir_batch *batch, co
 	return code;
 }
 
+/* ---- sorting ---- */
+
+static void release_held(struct ice_writer *writer)
+{
+	for (uint32_t i = 0; i < writer->held_count; i++)
+		weir_batch_release(writer->held[i]);
+	writer->held_count = 0;
+	writer->held_bytes = 0;
+}
+
+/* Writes what is held, in order. Files of an earlier run that claim to be sorted end before it. */
+static int write_run(struct ice_writer *writer, struct weir_error *err)
+{
+	uint64_t rows = 0;
+	if (writer->held_count == 0)
+		return 0;
+	int code = writer->has_run && writer->sort_order_id > 0 ? close_open(writer, err) : 0;
+	struct weir_pick *picks = writer->order(writer->order_context, writer->held, writer->held_count, &rows);
+	for (uint64_t at = 0; at < rows && code == 0; at += WEIR_BATCH_ROWS) {
+		struct weir_arena *arena = weir_arena_new(0);
+		uint32_t count = (uint32_t)(rows - at < WEIR_BATCH_ROWS ? rows - at : WEIR_BATCH_ROWS);
+		struct weir_batch *batch = weir_batch_gather(arena, writer->held, picks + at, count);
+		code = write_rows(writer, batch, NULL, err);
+		weir_arena_free(arena);
+	}
+	free(picks);
+	release_held(writer);
+	writer->has_run = true;
+	return code;
+}
+
+static int hold(struct ice_writer *writer, struct weir_batch *take_batch, struct weir_error *err)
+{
+	WEIR_GROW(writer->held, writer->held_count, writer->held_capacity);
+	writer->held[writer->held_count++] = take_batch;
+	writer->held_bytes += weir_batch_bytes(take_batch);
+	return writer->held_bytes >= writer->sort_bytes ? write_run(writer, err) : 0;
+}
+
+static void release_copy(struct weir_batch *batch)
+{
+	weir_arena_free(batch->owner);
+}
+
+/* The chosen rows as a batch of its own. */
+static struct weir_batch *copy_rows(
+	const struct ice_writer *writer, const struct weir_batch *batch, const struct weir_selection *selection)
+{
+	struct weir_arena *arena = weir_arena_new(0), *scratch = weir_arena_new(0);
+	const struct weir_batch *chosen = batch;
+	if (selection != NULL) {
+		struct weir_batch *source = weir_arena_copy(scratch, batch, sizeof *batch);
+		struct weir_pick *picks = weir_arena_calloc(scratch, selection->count, sizeof *picks);
+		for (uint32_t i = 0; i < selection->count; i++)
+			picks[i].row = selection->rows[i];
+		chosen = weir_batch_gather(scratch, &source, picks, selection->count);
+	}
+	struct weir_batch *copy = weir_batch_copy(arena, chosen);
+	copy->schema = writer->schema;
+	copy->owner = arena;
+	copy->release = release_copy;
+	weir_arena_free(scratch);
+	return copy;
+}
+
+int ice_writer_add(struct ice_writer *writer, const struct weir_batch *batch, const struct weir_selection *selection,
+	struct weir_error *err)
+{
+	WEIR_ASSERT(batch->schema->field_count == writer->schema->field_count);
+	return writer->order != NULL ? hold(writer, copy_rows(writer, batch, selection), err)
+				     : write_rows(writer, batch, selection, err);
+}
+
+int ice_writer_take(struct ice_writer *writer, struct weir_batch *take_batch, struct weir_error *err)
+{
+	WEIR_ASSERT(take_batch->schema->field_count == writer->schema->field_count);
+	if (writer->order != NULL)
+		return hold(writer, take_batch, err);
+	int code = write_rows(writer, take_batch, NULL, err);
+	weir_batch_release(take_batch);
+	return code;
+}
+
 int ice_writer_splice(struct ice_writer *writer, const struct ice_partition_value *partition,
 	const struct pq_row_group *group, struct weir_error *err)
 {
 	uint32_t index = find_slot(writer, partition); /* may move the slots */
 	struct slot *slot = &writer->slots[index];
 	int code = open_slot(writer, slot, err);
+	slot->is_spliced = true;
 	if (code == 0)
 		code = pq_writer_splice(slot->parquet, group, err);
 	return code == 0 ? close_if_full(writer, slot, err) : code;
@@ -380,9 +503,11 @@ static void writer_free(struct ice_writer *writer)
 		if (writer->slots[i].file != NULL)
 			store_abandon(writer->table->store, writer->slots[i].file);
 	}
+	release_held(writer);
 	ice_table_unref(writer->table);
 	weir_arena_free(writer->arena);
 	weir_arena_free(writer->written_arena);
+	free(writer->held);
 	free(writer->slots);
 	free(writer->index);
 	free(writer->files);
@@ -393,10 +518,9 @@ static void writer_free(struct ice_writer *writer)
 int ice_writer_close(struct ice_writer *take_writer, struct ice_written *ret_written, struct weir_error *err)
 {
 	struct ice_writer *writer = take_writer;
-	int code = 0;
-	for (uint32_t i = 0; i < writer->slot_count && code == 0; i++)
-		if (writer->slots[i].parquet != NULL)
-			code = close_slot(writer, &writer->slots[i], err);
+	int code = write_run(writer, err);
+	if (code == 0)
+		code = close_open(writer, err);
 	if (code != 0) {
 		ice_writer_abandon(writer);
 		return code;

@@ -72,8 +72,11 @@ uint64_t jobs_tasks_open(struct jobs *jobs)
 int jobs_writer(struct jobs *jobs, struct ice_table *table, int32_t spec_id, const char *prefix,
 	struct ice_writer **ret_writer, struct weir_error *err)
 {
-	struct ice_write_options options = {
-		.spec_id = spec_id, .prefix = weir_str_from(prefix), .codec = CODEC_ZSTD, .level = JOBS_ZSTD_LEVEL};
+	struct ice_write_options options = {.spec_id = spec_id,
+		.prefix = weir_str_from(prefix),
+		.codec = CODEC_ZSTD,
+		.level = JOBS_ZSTD_LEVEL,
+		.order = ICE_WRITE_AS_COMES}; /* jobs merge sorted rows */
 	struct ice_name name = ice_table_name(table);
 	uint32_t at = lake_find_table(jobs->config.lake, name.ns, name.table);
 	int32_t bloom_id = 0;

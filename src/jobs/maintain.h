@@ -8,6 +8,9 @@
  *   commit.manifest.target-size-bytes       what is small there (8 MiB)
  *   history.expire.max-snapshot-age-ms      how long a snapshot is kept at least,
  *   history.expire.min-snapshots-to-keep    and how many of each branch
+ *   history.expire.max-ref-age-ms           how long a branch or tag is kept that says nothing itself (for ever)
+ *   write.parquet.compression-codec, -level, row-group-size-bytes    how compaction writes files
+ *   commit.retry.num-retries                how often a commit is tried again whose table moves (9)
  *   gc.enabled                              false: nothing of the table is deleted, neither by expiry nor as an orphan
  *   weir.maintain                           false: the table is left alone
  *

@@ -10,7 +10,8 @@
 #define MAINTAIN_CACHE_BYTES      (64U << 20)
 #define MAINTAIN_ORPHANS_EVERY_US WEIR_US_PER_DAY
 #define MAINTAIN_SWEEP_GRACE_US   (60 * WEIR_US_PER_SECOND)
-#define MAINTAIN_ATTEMPTS         10 /* of one commit whose table moves */
+#define MAINTAIN_ATTEMPTS         10 /* of one commit whose table moves, where it says no other number */
+#define MAINTAIN_RETRIES_MAX      1000
 
 /* A table of the database, as far as it is known from one round to the next. */
 struct maintain_table {

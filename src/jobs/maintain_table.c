@@ -39,29 +39,15 @@ static struct weir_str new_prefix(const struct work *work, char buffer[WEIR_UUID
 
 /* ---- properties ---- */
 
-static int64_t number_property(const struct work *work, const char *key, int64_t absent)
+static int number_property(const struct work *work, const char *key, int64_t least, int64_t absent, int64_t *ret_number,
+	struct weir_error *err)
 {
-	int64_t value;
-	struct weir_str text = ice_property(ice_table_metadata(work->table), key);
-	return text.size > 0 && weir_str_to_i64(text, &value) && value >= 0 ? value : absent;
+	return ice_property_number(ice_table_metadata(work->table), key, least, absent, ret_number, err);
 }
 
-static bool is_false(const struct work *work, const char *key)
+static int flag_property(const struct work *work, const char *key, bool *ret_flag, struct weir_error *err)
 {
-	return weir_str_is(ice_property(ice_table_metadata(work->table), key), "false");
-}
-
-/* A duration in milliseconds; a thousand years are for ever. */
-static int64_t age_property(const struct work *work, const char *key, int64_t absent_us)
-{
-	int64_t age_ms = number_property(work, key, absent_us / WEIR_US_PER_MS);
-	return age_ms < AGE_MOST_MS ? age_ms : AGE_MOST_MS;
-}
-
-static uint64_t target_bytes(const struct work *work)
-{
-	int64_t own = number_property(work, "write.target-file-size-bytes", 0);
-	return own > 0 ? (uint64_t)own : work->maintain->settings.target_bytes;
+	return ice_property_flag(ice_table_metadata(work->table), key, true, ret_flag, err);
 }
 
 /* ---- committing ---- */
@@ -111,8 +97,10 @@ static int swap(struct work *work, const struct ice_prepared *prepared, bool *re
 static int commit(struct work *work, struct ice_prepared *take_prepared, struct weir_error *err)
 {
 	bool done = false;
-	int status = 0;
-	for (unsigned tries = 0; tries < MAINTAIN_ATTEMPTS && status == 0 && !done; tries++) {
+	int64_t retries = 0;
+	int status = number_property(work, "commit.retry.num-retries", 0, MAINTAIN_ATTEMPTS - 1, &retries, err);
+	retries = retries < MAINTAIN_RETRIES_MAX ? retries : MAINTAIN_RETRIES_MAX;
+	for (int64_t tries = 0; tries <= retries && status == 0 && !done; tries++) {
 		struct ice_table *newest = NULL;
 		if (tries > 0)
 			status = load_newest(work, &newest, err);
@@ -123,7 +111,8 @@ static int commit(struct work *work, struct ice_prepared *take_prepared, struct 
 			status = swap(work, take_prepared, &done, err);
 	}
 	if (status == 0 && !done)
-		status = weir_fail(err, WEIR_E_CONFLICT, "the table moved %d times meanwhile", MAINTAIN_ATTEMPTS);
+		status =
+			weir_fail(err, WEIR_E_CONFLICT, "the table moved %lld times meanwhile", (long long)retries + 1);
 	if (done) {
 		ice_table_unref(work->table);
 		work->table = ice_prepared_table(take_prepared);
@@ -170,12 +159,17 @@ static int compact(struct work *work, struct weir_error *err)
 {
 	struct ice_compact_counts counts = {0};
 	char prefix[WEIR_UUID_TEXT];
-	const struct ice_compact_options options = {.target_bytes = target_bytes(work),
+	int64_t target;
+	int status = number_property(
+		work, "write.target-file-size-bytes", 1, (int64_t)work->maintain->settings.target_bytes, &target, err);
+	if (status != 0)
+		return status;
+	const struct ice_compact_options options = {.target_bytes = (uint64_t)target,
 		.is_gentle = true,
 		.stop = &work->maintain->stopping,
 		.prefix = new_prefix(work, prefix),
 		.now_ms = work->now_ms};
-	int status = ice_compact(work->table, &options, commit_edit, show_progress, work, &counts, err);
+	status = ice_compact(work->table, &options, commit_edit, show_progress, work, &counts, err);
 	if (counts.commits > 0)
 		weir_log(work->maintain->config.log, WEIR_LOG_INFO,
 			"maintenance of %.*s.%.*s: %llu files became %llu, %llu deleted rows left out",
@@ -203,13 +197,16 @@ static int count_manifests(void *context, const struct weir_batch *batch, struct
 
 static int rewrite_manifests(struct work *work, struct weir_error *err)
 {
-	struct manifest_count count = {
-		.limit = number_property(work, "commit.manifest.target-size-bytes", MANIFEST_BYTES) / 2};
+	struct manifest_count count = {0};
 	char prefix[WEIR_UUID_TEXT];
-	int64_t least = number_property(work, "commit.manifest.min-count-to-merge", MANIFEST_COUNT);
-	if (ice_metadata_current(ice_table_metadata(work->table)) == NULL)
-		return 0;
-	int status = ice_metadata_table_scan(work->table, ICE_TABLE_MANIFESTS, -1, count_manifests, &count, err);
+	int64_t least, size;
+	int status = number_property(work, "commit.manifest.min-count-to-merge", 0, MANIFEST_COUNT, &least, err);
+	if (status == 0)
+		status = number_property(work, "commit.manifest.target-size-bytes", 0, MANIFEST_BYTES, &size, err);
+	if (status != 0 || ice_metadata_current(ice_table_metadata(work->table)) == NULL)
+		return status;
+	count.limit = size / 2;
+	status = ice_metadata_table_scan(work->table, ICE_TABLE_MANIFESTS, -1, count_manifests, &count, err);
 	if (status != 0 || count.small < 2 || count.small < least)
 		return status;
 	struct ice_table *base = ice_table_ref(work->table);
@@ -271,7 +268,7 @@ static int64_t next_expiry_ms(const struct work *work, int64_t age_ms)
 	const struct ice_metadata *metadata = ice_table_metadata(work->table);
 	int64_t soonest = INT64_MAX, wait_ms = work->maintain->settings.every_us / WEIR_US_PER_MS;
 	for (uint32_t i = 0; i < metadata->snapshot_count; i++)
-		if (metadata->snapshots[i].id != metadata->current_snapshot_id &&
+		if (age_ms < AGE_MOST_MS && metadata->snapshots[i].id != metadata->current_snapshot_id &&
 			metadata->snapshots[i].timestamp_ms + age_ms < soonest)
 			soonest = metadata->snapshots[i].timestamp_ms + age_ms;
 	return soonest < work->now_ms + wait_ms ? work->now_ms + wait_ms : soonest;
@@ -280,20 +277,18 @@ static int64_t next_expiry_ms(const struct work *work, int64_t age_ms)
 static int expire(struct work *work, struct weir_error *err)
 {
 	const struct lake_maintain *settings = &work->maintain->settings;
-	int64_t age_ms = age_property(work, "history.expire.max-snapshot-age-ms", settings->snapshot_age_us);
-	int64_t keep = number_property(work, "history.expire.min-snapshots-to-keep", settings->snapshots_keep);
 	struct expiry expiry = {.by_age = {.now_ms = work->now_ms,
-					.older_than_ms = work->now_ms - age_ms,
-					.keep_last = keep < 1       ? 1
-						: keep > UINT32_MAX ? UINT32_MAX
-								    : (uint32_t)keep},
+					.older_than_ms = work->now_ms - settings->snapshot_age_us / WEIR_US_PER_MS,
+					.keep_last = settings->snapshots_keep},
 		.readers_ms = work->now_ms - settings->readers_us / WEIR_US_PER_MS};
 	const struct ice_metadata *base = ice_table_metadata(work->table);
 	struct ice_metadata next = *base;
 	struct weir_arena *scratch = weir_arena_new(0);
 	struct ice_prepared *prepared;
 	char prefix[WEIR_UUID_TEXT];
-	int status = expire_unused(&expiry, scratch, base, &next, err);
+	int status = ice_expiry_read(base, &expiry.by_age, err);
+	if (status == 0)
+		status = expire_unused(&expiry, scratch, base, &next, err);
 	bool nothing = status == 0 && next.snapshot_count == base->snapshot_count && next.ref_count == base->ref_count;
 	uint32_t before = base->snapshot_count;
 	weir_arena_free(scratch);
@@ -305,7 +300,7 @@ static int expire(struct work *work, struct weir_error *err)
 	if (status != 0)
 		return status;
 	uint32_t after = ice_table_metadata(work->table)->snapshot_count;
-	work->state->expire_ms = next_expiry_ms(work, age_ms);
+	work->state->expire_ms = next_expiry_ms(work, work->now_ms - expiry.by_age.older_than_ms);
 	if (before > after) {
 		maintain_count(work->maintain, &(struct maintain_numbers){.snapshots_expired = before - after});
 		weir_log(work->maintain->config.log, WEIR_LOG_INFO, "maintenance of %.*s.%.*s: %u snapshots expired",
@@ -383,24 +378,30 @@ static int pass_over(const struct work *work, int status, struct weir_error *err
 }
 
 /* Whether the table is one for maintenance at all. Versions before 2 take no commits of weir's. */
-static bool is_wanted(const struct work *work)
+static int is_wanted(const struct work *work, bool *ret_is_wanted, struct weir_error *err)
 {
+	bool is_asked;
 	const struct ice_metadata *metadata = ice_table_metadata(work->table);
 	struct weir_error outside = WEIR_ERROR_INIT;
 	struct weir_arena *scratch = weir_arena_new(4096);
 	struct weir_str folder;
 	bool is_inside = store_name_of(work->maintain->store, scratch, metadata->location, &folder, &outside) == 0;
 	weir_arena_free(scratch);
-	return is_inside && metadata->format_version >= 2 && !is_false(work, "weir.maintain");
+	int status = flag_property(work, "weir.maintain", &is_asked, err);
+	*ret_is_wanted = status == 0 && is_asked && is_inside && metadata->format_version >= 2;
+	return status;
 }
 
 static int work_through(struct work *work, bool may_delete, bool look_for_orphans, struct weir_error *err)
 {
-	int status = 0;
+	bool is_ours, gc = true;
+	int status = is_wanted(work, &is_ours, err);
 	work->state->expire_ms = INT64_MAX;
-	if (!is_wanted(work))
-		return 0;
-	may_delete = may_delete && !is_false(work, "gc.enabled");
+	if (status == 0)
+		status = flag_property(work, "gc.enabled", &gc, err);
+	if (status != 0 || !is_ours)
+		return status;
+	may_delete = may_delete && gc;
 	if (!weir_str_equal(work->state->quiet, ice_table_metadata_uri(work->table))) {
 		status = compact(work, err);
 		if (status == 0)

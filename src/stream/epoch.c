@@ -22,6 +22,7 @@ static int writer_open(struct stream_shard *shard, uint32_t table, int32_t spec_
 		.prefix = weir_str_from(prefix),
 		.codec = CODEC_ZSTD,
 		.level = ZSTD_LEVEL,
+		.order = ICE_WRITE_AS_COMES, /* an epoch's rows are sorted once, for all of its tables */
 		.bloom_ids = bloom_ids,
 		.bloom_count = bloom_count,
 	};

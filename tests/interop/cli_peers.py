@@ -114,7 +114,36 @@ def commands(weir, steps, peer, where, folder):
 	steps.check("rollback, as the peer sees it", rows(reload()), whole)
 	steps.check("orphans: none of a day", weir.json("orphans", "db.events", *where, "--older-than", "1d"), [])
 	weir.refused("a table that is not there is named", "nothing", "schema", "db.nothing", *where)
+	ordered(weir, steps, peer, where)
 	race(weir, steps, peer, where)
+
+
+def ordered(weir, steps, peer, where):
+	"""A sort order that the peer declares: a compaction keeps it, and the files say so to the peer."""
+	import pyarrow as pa
+	import pyarrow.parquet
+	from pyiceberg.schema import Schema
+	from pyiceberg.table.sorting import NullOrder, SortDirection, SortField, SortOrder
+	from pyiceberg.transforms import BucketTransform, IdentityTransform
+	from pyiceberg.types import DoubleType, LongType, NestedField
+	fields = Schema(NestedField(1, "id", LongType()), NestedField(2, "x", DoubleType()))
+	order = SortOrder(SortField(1, BucketTransform(3), SortDirection.ASC, NullOrder.NULLS_FIRST),
+		SortField(2, IdentityTransform(), SortDirection.DESC, NullOrder.NULLS_LAST))
+	table = peer.create_table("db.ordered", fields, sort_order=order)
+	numbers = [1.5, None, float("nan"), -0.0, 0.0, float("inf"), -2.0]
+	for i in range(3):
+		table.append(pa.table({"id": list(range(40 * i, 40 * i + 40)), "x": [numbers[n % 7] for n in range(40)]}))
+	weir.json("compact", "db.ordered", *where)
+	files = [task.file for task in peer.load_table("db.ordered").scan().plan_files()]
+	steps.check("its files say the table's order", [file.sort_order_id for file in files], [table.sort_order().order_id])
+	bucket = BucketTransform(3).transform(LongType())
+	rank = lambda x: (1, 0, 0) if x is None else (0, 0 if x != x else 1, 0 if x != x else -x)
+	with peer.load_table("db.ordered").io.new_input(files[0].file_path).open() as data:
+		found = [(bucket(row["id"]),) + rank(row["x"]) for row in pa.parquet.read_table(pa.BufferReader(data.read())).to_pylist()]
+	steps.check("and are in it", (len(found), found == sorted(found)), (120, True))
+	weir.json("compact", "db.ordered", *where, "--all", "--sort", "x")
+	files = [task.file for task in peer.load_table("db.ordered").scan().plan_files()]
+	steps.check("in another order they claim none", [file.sort_order_id for file in files], [0])
 
 
 def race(weir, steps, peer, where):

@@ -16,6 +16,7 @@ struct pq_encoder {
 	uint64_t rows;            /* in the row group in the making */
 	uint64_t page_rows;       /* in its current page */
 	uint64_t group_rows;      /* at which a row group is full */
+	uint64_t group_bytes;     /* the same, before they are compressed */
 	uint64_t last_bytes;      /* of the row group before, encoded */
 	struct weir_error failed; /* code != 0: the schema cannot be written */
 	struct pq_row_group **done;
@@ -65,6 +66,7 @@ struct pq_encoder *pq_encoder_new(const struct weir_schema *schema, const struct
 	encoder->arena = weir_arena_new(0);
 	encoder->failed = WEIR_ERROR_INIT;
 	encoder->group_rows = options->row_group_rows > 0 ? options->row_group_rows : PQ_ROW_GROUP_ROWS;
+	encoder->group_bytes = options->row_group_bytes > 0 ? options->row_group_bytes : PQ_ROW_GROUP_BYTES;
 	pq_scratch_init(&encoder->scratch, options);
 	if (pq_layout_make(
 		    encoder->arena, weir_schema_copy(encoder->arena, schema), &encoder->layout, &encoder->failed) != 0)
@@ -192,7 +194,7 @@ int pq_encoder_add(struct pq_encoder *encoder, const struct weir_batch *batch, c
 		if (code != 0)
 			return code;
 		at += part;
-		if (encoder->rows == encoder->group_rows || held_bytes(encoder) > PQ_ROW_GROUP_BYTES) {
+		if (encoder->rows == encoder->group_rows || held_bytes(encoder) > encoder->group_bytes) {
 			code = pq_encoder_flush(encoder, err);
 			if (code != 0)
 				return code;

@@ -44,6 +44,7 @@ struct pq_write_options {
 	enum codec codec; /* zstd by default of callers */
 	int level;
 	uint32_t row_group_rows;  /* 0: 32,768 */
+	uint64_t row_group_bytes; /* 0: 128 MiB; a row group ends past so much before it is compressed */
 	const int32_t *bloom_ids; /* field ids of leaves that get a bloom filter */
 	uint32_t bloom_count;
 	bool byte_stream_split; /* for floats and doubles, where it is smaller by measuring; Iceberg, Trino, DuckDB

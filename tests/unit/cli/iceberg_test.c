@@ -140,6 +140,32 @@ static void test_folder(void **state)
 	assert_int_equal(RUN("schema", "%s/nowhere"), CLI_FAILED);
 }
 
+/* What a table's properties say of its upkeep is done where no option says other; what is none is an error. */
+static void test_properties(void **state)
+{
+	static const char *const wrong[][2] = {{"history.expire.max-snapshot-age-ms=soon", "expire"},
+		{"history.expire.min-snapshots-to-keep=0", "expire"}, {"history.expire.max-ref-age-ms=x", "expire"},
+		{"write.target-file-size-bytes=1GB", "compact"}, {"gc.enabled=perhaps", "expire"},
+		{"gc.enabled=false", "expire"}, {"gc.enabled=false", "orphans"}, {"gc.enabled=False", "orphans"}};
+	(void)state;
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+		char key[64];
+		snprintf(key, sizeof key, "%.*s", (int)strcspn(wrong[i][0], "="), wrong[i][0]);
+		assert_int_equal(RUN(wrong[i][1], "%s/t"), CLI_DONE);
+		assert_int_equal(RUN("evolve", "%s/t", "--set", wrong[i][0]), CLI_DONE);
+		assert_int_equal(RUN(wrong[i][1], "%s/t"), CLI_FAILED);
+		assert_int_equal(RUN("evolve", "%s/t", "--unset", key), CLI_DONE);
+	}
+	/* those that a commit reads are refused when they are set */
+	assert_int_equal(RUN("evolve", "%s/t", "--set", "commit.retry.num-retries=ten"), CLI_FAILED);
+	assert_int_equal(RUN("evolve", "%s/t", "--set", "write.metadata.previous-versions-max=0"), CLI_FAILED);
+	assert_int_equal(RUN("evolve", "%s/t", "--set", "write.metadata.delete-after-commit.enabled=1"), CLI_FAILED);
+	assert_int_equal(RUN("evolve", "%s/t", "--set", "commit.retry.num-retries=0"), CLI_DONE);
+	/* an option goes before the property */
+	assert_int_equal(RUN("evolve", "%s/t", "--set", "write.target-file-size-bytes=1"), CLI_DONE);
+	assert_int_equal(RUN("compact", "%s/t", "--target", "1MiB"), CLI_DONE);
+}
+
 static void test_catalog(void **state)
 {
 	sqlite3 *db;
@@ -211,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_folder, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_properties, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_catalog, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_lake, set_up, tear_down),
 	};

@@ -125,12 +125,13 @@ static void check_order(struct weir_batch **batches, const struct weir_order *or
 static void test_order(void **state)
 {
 	static const struct weir_order orders[] = {
-		{{0, 1, 2}, 3},
-		{{1, 0, 2}, 3},
-		{{3, 1, 2}, 3},
-		{{2, 0, 1}, 3},
-		{{0}, 1},
-		{{1, 2}, 2},
+		{{0, 1, 2}, 3, 0, 0},
+		{{1, 0, 2}, 3, 0, 0},
+		{{3, 1, 2}, 3, 2, 1},
+		{{2, 0, 1}, 3, 4, 3},
+		{{0}, 1, 1, 0},
+		{{1, 2}, 2, 1, 1},
+		{{0, 1, 2, 3}, 4, 9, 6},
 	};
 	struct weir_rng rng = weir_rng_new(seed());
 	struct weir_batch *batches[BATCHES];

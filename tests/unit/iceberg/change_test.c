@@ -263,7 +263,7 @@ static void test_branches(void **state)
 	assert_int_equal(refused(&lake, table, ice_revise_rollback, &stranger), WEIR_E_INPUT);
 	/* expiry keeps what branches and tags name; files of the others go, and nothing else */
 	audit.action = tag.action = ICE_REF_DROP;
-	struct ice_expiry expiry = {lake.now_ms + 100000, lake.now_ms + 100000, 1};
+	struct ice_expiry expiry = {lake.now_ms + 100000, lake.now_ms + 100000, 1, 0};
 	table = lake_revise(&lake, table, ice_revise_expire, &expiry);
 	assert_int_equal(sum_rows(table, -1).rows, 3);
 	assert_int_equal(sum_rows(table, ice_ref_snapshot(ice_table_metadata(table), WEIR_STR("audit"))->id).rows, 9);

@@ -199,7 +199,7 @@ static void test_range(void **state)
 		(struct ice_changelog_options){.from = -1, .to = -1, .identifier_ids = missing, .identifier_count = 1};
 	assert_int_equal(ice_changelog_scan(history.table, &options, take_changes, NULL, &err), WEIR_E_INPUT);
 	/* after expiry the beginning is not known any more */
-	struct ice_expiry expiry = {history.lake.now_ms + 100000, history.lake.now_ms + 100000, 2};
+	struct ice_expiry expiry = {history.lake.now_ms + 100000, history.lake.now_ms + 100000, 2, 0};
 	struct ice_prepared *prepared;
 	lake_check(ice_revise(history.table, ice_revise_expire, &expiry, lake_prefix(&history.lake),
 			   history.lake.now_ms, &prepared, &err),

@@ -124,7 +124,7 @@ static void check_metrics(const struct ice_data_file *file)
 	assert_true(bounds.has_null_count && bounds.null_count == 0);
 	assert_true(file->split_count > 0 && file->split_offsets[0] == 4);
 	assert_true(file->size_bytes > 0);
-	assert_int_equal(file->sort_order_id, -1);
+	assert_int_equal(file->sort_order_id, 0);
 }
 
 static void test_both_specs(void **state)

@@ -116,7 +116,7 @@ static struct ice_table *compact(struct ice_lake *lake, struct ice_table *take_t
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_compact_options options = {.order = order,
 		.columns = columns,
-		.column_count = order == ICE_COMPACT_BINPACK ? 0 : 2,
+		.column_count = order == ICE_COMPACT_OWN ? 0 : 2,
 		.all = all,
 		.prefix = lake_prefix(lake),
 		.now_ms = lake->now_ms};
@@ -142,7 +142,7 @@ static struct ice_table *delete_rows(struct ice_lake *lake, struct ice_table *ta
 
 static void test_compaction(void **state)
 {
-	static const enum ice_compact_order orders[] = {ICE_COMPACT_BINPACK, ICE_COMPACT_SORT, ICE_COMPACT_ZORDER};
+	static const enum ice_compact_order orders[] = {ICE_COMPACT_OWN, ICE_COMPACT_SORT, ICE_COMPACT_ZORDER};
 	(void)state;
 	for (size_t o = 0; o < 3; o++) {
 		struct ice_lake lake = lake_open(1 << 20);
@@ -172,7 +172,7 @@ static void test_compaction(void **state)
 		assert_true(weir_str_is(ice_summary(snapshot, "operation"), "replace"));
 		assert_true(weir_str_is(ice_summary(snapshot, "total-delete-files"), "0"));
 		/* nothing is left to do */
-		table = compact(&lake, table, ICE_COMPACT_BINPACK, false, &counts);
+		table = compact(&lake, table, ICE_COMPACT_OWN, false, &counts);
 		assert_int_equal(counts.commits, 0);
 		ice_table_unref(table);
 		lake_close(&lake);
@@ -337,7 +337,7 @@ static void test_equality_deletes(void **state)
 	}
 	ice_file_list_free(files);
 	assert_false(has_id(table, 6));
-	table = compact(&lake, table, ICE_COMPACT_BINPACK, true, &counts);
+	table = compact(&lake, table, ICE_COMPACT_OWN, true, &counts);
 	assert_false(has_id(table, 6));
 	assert_true(has_id(table, 4));
 	/* rows of the very commit that deletes are newer than its deletes */

@@ -487,6 +487,30 @@ static void test_shared_folder(void **state)
 	}
 }
 
+/* A property that is no number is said, and nothing is done by a guess at it. */
+static void test_wrong_properties(void **state)
+{
+	static const char *const cases[] = {"history.expire.max-snapshot-age-ms=a week",
+		"history.expire.min-snapshots-to-keep=0", "history.expire.max-ref-age-ms=-1",
+		"commit.manifest.min-count-to-merge=x", "write.target-file-size-bytes=512MB", "gc.enabled=no",
+		"weir.maintain=", "commit.retry.num-retries=often", "write.parquet.compression-codec=lzo"};
+	(void)state;
+	for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+		struct bed bed;
+		bed_open(&bed);
+		new_table(&bed, "db", "t", "db/t", cases[c]);
+		for (int i = 0; i < 6; i++)
+			append(&bed, "db", "t", i, i + 1);
+		pass(&bed, 6 * DAY_US);
+		one_round(&bed);
+		if (maintain_numbers(bed.maintain).failures != 1)
+			print_error("%s is taken\n", cases[c]);
+		assert_int_equal(maintain_numbers(bed.maintain).failures, 1);
+		assert_true(look(&bed, "db", "t").snapshots >= 6);
+		bed_close(&bed);
+	}
+}
+
 /* Tables that weir cannot read, or that are elsewhere, are in the way of no other. */
 static void test_unreadable(void **state)
 {
@@ -629,6 +653,7 @@ int main(void)
 		cmocka_unit_test(test_deletes),
 		cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_expiry_by_properties),
+		cmocka_unit_test(test_wrong_properties),
 		cmocka_unit_test(test_orphans),
 		cmocka_unit_test(test_shared_folder),
 		cmocka_unit_test(test_unreadable),
