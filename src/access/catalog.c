@@ -261,25 +261,79 @@ static int look_log(struct catalog *catalog, struct trace *trace, struct weir_er
 	return status;
 }
 
-int catalog_change_settle(struct catalog *catalog, struct catalog_name name, struct weir_str location,
-	struct control_result *ret_result, struct weir_error *err)
+/* Under which names the version at `location` is, or was. */
+struct whereabouts {
+	bool found, follows,
+		is_elsewhere; /* there is an entry by the name; it is, or was, that version; so is another one */
+};
+
+static int look_for(struct catalog *catalog, struct catalog_name name, struct weir_str location,
+	struct whereabouts *ret_where, struct weir_error *err)
 {
 	static const char by_name[] =
 		"SELECT metadata_location, COALESCE(previous_metadata_location, ''), COALESCE(iceberg_type, 'TABLE')"
 		" FROM iceberg_tables WHERE catalog_name = 'weir' AND table_namespace = ?1 AND table_name = ?2";
 	static const char by_location[] = /* of an entry that was renamed since */
 		"SELECT metadata_location, COALESCE(previous_metadata_location, '') FROM iceberg_tables"
-		" WHERE catalog_name = 'weir' AND (metadata_location = ?1 OR previous_metadata_location = ?1)";
+		" WHERE catalog_name = 'weir' AND (metadata_location = ?1 OR previous_metadata_location = ?1)"
+		" AND NOT (table_namespace = ?2 AND table_name = ?3)";
 	struct trace trace = {.arena = weir_arena_new(4096), .location = location};
-	struct weir_error unreadable = WEIR_ERROR_INIT;
-	struct control_value names[] = {CONTROL_T(name.ns), CONTROL_T(name.name)}, places[] = {CONTROL_T(location)};
-	int status = control_query(catalog->control, by_name, names, 2, look_trace, &trace, &unreadable);
-	if (status == 0 && !trace.happened)
-		status = control_query(catalog->control, by_location, places, 1, look_trace, &trace, &unreadable);
-	if (status == 0 && trace.found && !trace.happened && !is_before(&trace))
-		status = trace.is_view ? WEIR_E_UNKNOWN : look_log(catalog, &trace, &unreadable);
-	bool happened = trace.happened;
+	struct control_value names[] = {CONTROL_T(name.ns), CONTROL_T(name.name)};
+	struct control_value places[] = {CONTROL_T(location), CONTROL_T(name.ns), CONTROL_T(name.name)};
+	*ret_where = (struct whereabouts){0};
+	int status = control_query(catalog->control, by_name, names, 2, look_trace, &trace, err);
+	ret_where->found = trace.found;
+	ret_where->follows = trace.happened;
+	trace.happened = false;
+	if (status == 0 && !ret_where->follows)
+		status = control_query(catalog->control, by_location, places, 3, look_trace, &trace, err);
+	ret_where->is_elsewhere = trace.happened;
+	if (status == 0 && trace.found && !ret_where->follows && !trace.happened && !is_before(&trace)) {
+		status = trace.is_view ? WEIR_E_UNKNOWN : look_log(catalog, &trace, err);
+		ret_where->follows = trace.happened;
+	}
 	weir_arena_free(trace.arena);
+	return status;
+}
+
+int catalog_drop_settle(
+	struct catalog *catalog, struct catalog_name name, struct weir_str location, struct weir_error *err)
+{
+	struct weir_error unreadable = WEIR_ERROR_INIT;
+	struct whereabouts where;
+	if (look_for(catalog, name, location, &where, &unreadable) != 0)
+		return weir_fail(err, WEIR_E_UNKNOWN,
+			"it may have been dropped or not: look whether %.*s.%.*s is there", WEIR_STR_ARG(name.ns),
+			WEIR_STR_ARG(name.name));
+	/* What goes on from that version, here or under another name, was not dropped; a new one by the name says nothing. */
+	return where.follows || where.is_elsewhere
+		? weir_fail(err, WEIR_E_BUSY, "it was not dropped, since the control database failed; try again")
+		: 0;
+}
+
+int catalog_rename_settle(struct catalog *catalog, struct catalog_name from, struct catalog_name to,
+	struct weir_str location, struct weir_error *err)
+{
+	struct weir_error unreadable = WEIR_ERROR_INIT;
+	struct whereabouts there, here;
+	bool can_tell = look_for(catalog, to, location, &there, &unreadable) == 0;
+	if (can_tell && there.follows)
+		return 0;
+	can_tell = can_tell && look_for(catalog, from, location, &here, &unreadable) == 0;
+	if (can_tell && here.follows)
+		return weir_fail(err, WEIR_E_BUSY, "it was not renamed, since the control database failed; try again");
+	return weir_fail(err, WEIR_E_UNKNOWN,
+		"it may have been renamed or not: look whether it is %.*s.%.*s or %.*s.%.*s", WEIR_STR_ARG(from.ns),
+		WEIR_STR_ARG(from.name), WEIR_STR_ARG(to.ns), WEIR_STR_ARG(to.name));
+}
+
+int catalog_change_settle(struct catalog *catalog, struct catalog_name name, struct weir_str location,
+	struct control_result *ret_result, struct weir_error *err)
+{
+	struct weir_error unreadable = WEIR_ERROR_INIT;
+	struct whereabouts where;
+	int status = look_for(catalog, name, location, &where, &unreadable);
+	bool happened = where.follows || where.is_elsewhere;
 	if (status != 0)
 		return weir_fail(err, WEIR_E_UNKNOWN,
 			"the commit may have happened or not: load the table, and look whether the change is in it");

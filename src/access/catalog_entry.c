@@ -310,22 +310,6 @@ int catalog_register(struct catalog *catalog, enum catalog_kind kind, struct cat
 
 /* ---- renaming and dropping ---- */
 
-/* After an unknown outcome of a rename or a drop: it happened where the name no longer points there. */
-static int settle_move(struct catalog *catalog, struct weir_arena *arena, struct catalog_name name,
-	struct weir_str location, struct control_result *ret_result, struct weir_error *err)
-{
-	struct weir_error unreadable = WEIR_ERROR_INIT;
-	struct catalog_pointer pointer;
-	if (catalog_pointer_read(catalog, arena, name, &pointer, &unreadable) != 0)
-		return weir_fail(err, WEIR_E_UNKNOWN, "it may have happened or not: look whether %.*s.%.*s is there",
-			WEIR_STR_ARG(name.ns), WEIR_STR_ARG(name.name));
-	if (!pointer.found || !weir_str_equal(pointer.location, location)) {
-		*ret_result = (struct control_result){.outcome = CONTROL_DONE};
-		return 0;
-	}
-	return weir_fail(err, WEIR_E_BUSY, "it did not happen: the control database failed; try again");
-}
-
 static int rename_taken(enum catalog_kind is, struct catalog_name from, struct catalog_name to, struct weir_error *err)
 {
 	return weir_fail_at(err, WEIR_E_EXISTS, weir_str_from(catalog_kind_name(is)), WEIR_ERROR_NO_OFFSET,
@@ -366,8 +350,8 @@ int catalog_rename(struct catalog *catalog, enum catalog_kind kind, struct catal
 		status = control_commit(catalog->control, change, &result, err);
 		control_change_free(change);
 		if (status == WEIR_E_UNKNOWN)
-			status = settle_move(catalog, arena, from, pointer.location, &result, err);
-		if (status == 0 && result.outcome == CONTROL_CONFLICT)
+			status = catalog_rename_settle(catalog, from, to, pointer.location, err);
+		else if (status == 0 && result.outcome == CONTROL_CONFLICT)
 			status = rename_taken(kind, from, to, err);
 	}
 	weir_arena_free(arena);
@@ -450,8 +434,8 @@ int catalog_drop(
 		status = control_commit(catalog->control, change, &result, err);
 		control_change_free(change);
 		if (status == WEIR_E_UNKNOWN)
-			status = settle_move(catalog, arena, name, pointer.location, &result, err);
-		if (status == 0 && result.outcome == CONTROL_CONFLICT)
+			status = catalog_drop_settle(catalog, name, pointer.location, err);
+		else if (status == 0 && result.outcome == CONTROL_CONFLICT)
 			status = weir_fail(err, WEIR_E_CONFLICT, "the %s changed while it was dropped; try again",
 				catalog_kind_name(kind));
 		if (status == 0 && purge && catalog->config.lake == NULL) /* a lake sweeps by itself */

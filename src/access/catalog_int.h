@@ -73,6 +73,14 @@ int catalog_change_commit(struct catalog *catalog, const struct control_change *
 /* After an unknown outcome: CONTROL_DONE where the entry is, or was, that version; CONTROL_CONFLICT where it never was. */
 int catalog_change_settle(struct catalog *catalog, struct catalog_name name, struct weir_str location,
 	struct control_result *ret_result, struct weir_error *err);
+/*
+ * After an unknown outcome of a drop or a rename of the version at `location`. 0: it happened; nothing goes on from that version, or
+ * `to` does. BUSY: it did not; something does, or `from` does. UNKNOWN: it cannot be told.
+ */
+int catalog_drop_settle(
+	struct catalog *catalog, struct catalog_name name, struct weir_str location, struct weir_error *err);
+int catalog_rename_settle(struct catalog *catalog, struct catalog_name from, struct catalog_name to,
+	struct weir_str location, struct weir_error *err);
 int64_t catalog_now_ms(const struct catalog *catalog);
 
 /* ---- governed tables (catalog_governed.c) ---- */
