@@ -144,6 +144,7 @@ def ordered(weir, steps, peer, where):
 	weir.json("compact", "db.ordered", *where, "--all", "--sort", "x")
 	files = [task.file for task in peer.load_table("db.ordered").scan().plan_files()]
 	steps.check("in another order they claim none", [file.sort_order_id for file in files], [0])
+	peer.drop_table("db.ordered")
 
 
 def race(weir, steps, peer, where):

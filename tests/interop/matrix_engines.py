@@ -152,8 +152,9 @@ class Weir:
 		if table.version == 3:
 			self.place.ask("write", *space, given=json.dumps([{"upgrade": 3}]))
 		for step in table.steps:
-			model.step(*step)
-			self.place.ask("write", *space, given=json.dumps([self.asked(model, *step)]))
+			for part in by_delete(model, *step):
+				model.step(*part)
+				self.place.ask("write", *space, given=json.dumps([self.asked(model, *part)]))
 
 	def asked(self, model, verb, *words):
 		if verb in ("rows", "rows on"):
@@ -170,6 +171,19 @@ class Weir:
 
 	def by_spec(self, name):
 		return rows_by_spec(self.place.files(name))
+
+
+def changed_rows(model, verb, *words):
+	"""The rows that an update or a merge leaves changed; the model is the table before it."""
+	return [{**row, **words[0]} for row in model.rows(where=words[1])] if verb == "update" else words[0]
+
+
+def by_delete(model, verb, *words):
+	"""The step; an update or a merge as a deletion and the rows anew, for those who have neither."""
+	if verb not in ("update", "merge"):
+		return [(verb, *words)]
+	rows = changed_rows(model, verb, *words)
+	return [("delete", [("id", "in", *(row["id"] for row in rows))]), ("rows", rows)]
 
 
 def equal_to(columns, rows):
@@ -254,6 +268,11 @@ class Sql:
 				self.run("DELETE FROM %s WHERE %s" % (self.table(name), self.condition(model.kinds, words[0])))
 			elif verb == "erase":
 				self.erase(self.table(name), model, *words)
+			elif verb == "update":
+				self.run("UPDATE %s SET %s WHERE %s" % (self.table(name), ", ".join("%s = %s" % (column, self.literal(value, model.kinds[column]))
+					for column, value in words[0].items()), self.condition(model.kinds, words[1])))
+			elif verb == "merge":
+				self.merge(self.table(name), model, words[0])
 			else:
 				self.change(self.table(name), verb, *words)
 
@@ -267,6 +286,14 @@ class Sql:
 
 	def erase(self, table, model, columns, rows):
 		self.run("DELETE FROM %s WHERE %s" % (table, self.condition(model.kinds, equal_to(columns, rows))))
+
+	def merge(self, table, model, rows):
+		source = " UNION ALL ".join("SELECT " + ", ".join("%s AS %s" % (self.literal(row.get(column), kind), column)
+			for column, kind in model.kinds.items()) for row in rows)
+		columns = list(model.kinds)
+		self.run("MERGE INTO %s AS t USING (%s) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET %s WHEN NOT MATCHED THEN INSERT (%s) VALUES (%s)"
+			% (table, source, ", ".join("%s = s.%s" % (c, c) for c in columns if c != "id"), ", ".join(columns),
+				", ".join("s." + c for c in columns)))
 
 	def on_branch(self, table, branch):
 		return "%s.branch_%s" % (table, branch)
@@ -394,8 +421,9 @@ class Spark(Sql, engines.Spark):
 	def create(self, name, columns, partition, version):
 		fields = [self.word(term) for term in partition]
 		old = any(term[0] == "void" for term in partition)  # a field that a table of format 1 drops becomes void
-		self.run("CREATE TABLE %s (%s) USING iceberg %s TBLPROPERTIES ('format-version' = '%d', 'write.delete.mode' = 'merge-on-read')"
-			% (name, columns, "PARTITIONED BY (%s)" % ", ".join(fields) if fields else "", 1 if old else version))
+		self.run("CREATE TABLE %s (%s) USING iceberg %s TBLPROPERTIES ('format-version' = '%d', 'write.delete.mode' = 'merge-on-read', "
+			"'write.update.mode' = '%s', 'write.merge.mode' = '%s')" % (name, columns, "PARTITIONED BY (%s)" % ", ".join(fields) if fields else "",
+				1 if old else version, self.mode, self.mode))
 		if old:
 			self.run("ALTER TABLE %s DROP PARTITION FIELD %s" % (name, fields[0]))
 			self.run("ALTER TABLE %s SET TBLPROPERTIES ('format-version' = '2')" % name)
@@ -414,6 +442,7 @@ class Spark(Sql, engines.Spark):
 	changes = {**Sql.changes, "promote": "ALTER TABLE {t} ALTER COLUMN {0} TYPE {1}"}
 
 	def prepare(self, table):
+		self.mode = table.mode
 		self.run("CREATE NAMESPACE IF NOT EXISTS weir.spark")
 
 	def settings(self):
@@ -533,9 +562,13 @@ class Pyiceberg(engines.Pyiceberg):
 			partition_spec=PartitionSpec.model_validate({"spec-id": 0, "fields": model.specs[0]}),
 			properties={"format-version": str(table.version)})
 		for step in table.steps:
-			model.step(*step)
 			verb, *words = step
-			if verb in ("rows", "rows on"):
+			changed = changed_rows(model, *step) if verb in ("update", "merge") else []
+			model.step(*step)
+			if changed:
+				rows = [{column: python(row.get(column), kind) for column, kind in model.kinds.items()} for row in changed]
+				made.upsert(pa.Table.from_pylist(rows, schema=made.schema().as_arrow()), join_cols=["id"])
+			elif verb in ("rows", "rows on"):
 				rows = [{column: python(row.get(column), kind) for column, kind in model.kinds.items()} for row in words[-1]]
 				made.append(pa.Table.from_pylist(rows, schema=made.schema().as_arrow()), **({"branch": words[0]} if verb == "rows on" else {}))
 			elif verb in ("delete", "erase"):

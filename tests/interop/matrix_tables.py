@@ -47,11 +47,12 @@ GROUPS = ("types", "partitions", "changes", "filters", "rest", "s3", "postgres")
 class Table:
 	"""Steps: ("rows", ROWS), ("add" and other changes of the schema, ...), ("spec", PARTITION), ("delete", WHERE), ("erase", COLUMNS, ROWS):
 	the rows equal to one of ROWS in these columns; ("branch", NAME), ("tag", NAME), ("rows on", BRANCH, ROWS), ("publish", BRANCH): main
-	goes forward to it. `deletes` is the kind of delete files that the writer must leave: positions, vectors or equalities."""
+	goes forward to it; ("update", VALUES, WHERE), ("merge", ROWS): rows of ids that are there are replaced, others added. `deletes` is the kind of
+	delete files that the writer must leave: positions, vectors or equalities; `mode` how a writer that has a choice updates and merges."""
 
-	def __init__(self, name, columns, partition=(), steps=(), required=(), version=2, deletes=None):
+	def __init__(self, name, columns, partition=(), steps=(), required=(), version=2, deletes=None, mode="merge-on-read"):
 		self.name, self.columns, self.partition, self.steps, self.required = name, columns, partition, steps, required
-		self.version, self.deletes = version, deletes   # of Iceberg's format
+		self.version, self.deletes, self.mode = version, deletes, mode   # version: of Iceberg's format
 
 
 class Feature:
@@ -197,6 +198,12 @@ def build():
 		add(name + ", of two specs", Table(kind + "_specs", old, [("identity", "v")], many[:1] + [("spec", [("identity", "v"), ("bucket[4]", "id")]),
 			many[1], ("delete", [("id", "in", 0, 1, 49, 50, 98)]), ("rows", [{"id": 0, "v": "a"}])], version=version, deletes=kind),
 			filters=[[("v", "=", "a")], [("id", "<", 3)]])
+	changed = many + [("update", {"v": "changed"}, [("id", "in", 3, 4, 52)]), ("merge", [{"id": i, "v": "merged"} for i in (5, 51, 100, 101)]),
+		("update", {"v": None}, [("v", "=", "merged"), ("id", ">", 60)])]
+	for name, version, kind, mode in (("copy-on-write", 2, None, "copy-on-write"), ("merge-on-read in format 2", 2, "positions", "merge-on-read"),
+			("merge-on-read in format 3", 3, "vectors", "merge-on-read")):
+		add("rows updated and merged, " + name, Table("merged_%s_%d" % (mode[:4], version), old, [("identity", "v")], changed, version=version,
+			deletes=kind, mode=mode), filters=[[("v", "=", "changed")], [("v", "is null")], [("id", "<", 6)]])
 	keyed = ("rows", [{"id": i + FAR, "v": [None, "a", "b", "c"][i % 4]} for i in range(12)])
 	add("equality deletes", Table("equal", old, (), [keyed, ("erase", ["id"], [{"id": FAR + 1}, {"id": FAR + 5}, {"id": FAR + 99}]),
 		("rows", [{"id": FAR + 1, "v": "again"}])], deletes="equalities"), filters=[[("id", "<", FAR + 3)], [("v", "is null")]])
@@ -300,6 +307,18 @@ class Model:
 		numbers = {name: number for number, name, _ in self.columns}
 		self.data = [row for row in self.data if not all(holds(row.get(numbers[name]), self.kinds[name], op, values)
 			for name, op, *values in where)]
+		self.snapshots.append(self.data)
+
+	def update(self, values, where):
+		numbers = {name: number for number, name, _ in self.columns}
+		new = {numbers[name]: value for name, value in values.items()}
+		self.data = [{**row, **new} if all(holds(row.get(numbers[name]), self.kinds[name], op, given) for name, op, *given in where) else row
+			for row in self.data]
+		self.snapshots.append(self.data)
+
+	def merge(self, rows):
+		key, new = self.column("id")[0], self.numbered(rows)
+		self.data = [row for row in self.data if row[key] not in [other[key] for other in new]] + new
 		self.snapshots.append(self.data)
 
 	def add(self, name, kind):
