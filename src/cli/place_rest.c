@@ -111,12 +111,13 @@ static int ask_text(const struct rest *rest, const char *path, const char *text,
 		rc = http_perform(rest->http, &request, &response, err);
 		attempt++;
 	} while (text == NULL && http_is_transient(&response) && http_retry_wait(&patience, attempt, &response));
-	answer->maybe_done =
-		response.outcome == HTTP_CUT || (response.outcome == HTTP_ANSWERED && response.status >= 500);
 	if (rc == 0)
 		rc = read_answer(rest, &response, answer, err);
 	else
 		weir_error_wrap(err, rc, "the catalog");
+	/* Cut off, too long, or not what a catalog says: only a refusal tells that nothing was changed. */
+	answer->maybe_done =
+		rc != 0 && response.outcome != HTTP_NOT_SENT && (response.status < 300 || response.status >= 500);
 	http_response_done(&response);
 	weir_buf_done(&address);
 	return rc;

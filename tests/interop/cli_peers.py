@@ -278,7 +278,8 @@ def rest(weir, steps, scratch):
 
 
 class LosingProxy(http.server.ThreadingHTTPServer):
-	"""Hands requests on to a catalog, but for commits of tables: those it swallows, before (`lose="request"`) or after."""
+	"""Hands requests on to a catalog, but for commits of tables: those it swallows, before (`lose="request"`) or
+	after (`"answer"`), or it says something else instead of the answer (`"words"`)."""
 
 	def __init__(self, target):
 		self.target, self.lose = target, "answer"
@@ -304,8 +305,10 @@ class LosingHandler(http.server.BaseHTTPRequestHandler):
 				status, text = answer.status, answer.read()
 		except urllib.error.HTTPError as answer:
 			status, text = answer.code, answer.read()
-		if is_commit:
+		if is_commit and self.server.lose == "answer":
 			return self.connection.close()
+		if is_commit:
+			status, text = 200, b"<html>Welcome to this network</html>"
 		self.send_response(status)
 		self.send_header("content-length", str(len(text)))
 		self.end_headers()
@@ -321,6 +324,9 @@ def lost_answers(weir, steps, peer, url):
 	whole = rows(peer.load_table("db.events"))
 	done = weir.run("compact", "db.events", "--all", "--catalog", proxy.url())
 	steps.check("also that of a compaction", (done.returncode, rows(peer.load_table("db.events"))), (0, whole))
+	proxy.lose = "words"
+	done = weir.run("compact", "db.events", "--all", "--catalog", proxy.url())
+	steps.check("an answer that is none does not mean that nothing was done", (done.returncode, rows(peer.load_table("db.events"))), (0, whole))
 	proxy.lose = "request"
 	weir.refused("a request that was lost is told as such", "may have been made or not", "tag", "db.events", "no", "--catalog", proxy.url())
 	steps.check("and nothing happened", "no" in peer.load_table("db.events").refs(), False)
@@ -450,6 +456,7 @@ def kept(weir, steps, scratch):
 	import pyarrow as pa
 	from pyiceberg.catalog import load_catalog
 	with GovernedLake(weir.program, scratch) as first:
+		make(load_catalog("weir", type="rest", uri=first.url))  # before anything is kept: five small files are joined as soon as they are there
 		folder = os.path.join(scratch, "source")
 		shutil.copytree(first.source, folder)
 	with open(os.path.join(folder, "lake.yaml"), "a") as file:
@@ -459,7 +466,6 @@ def kept(weir, steps, scratch):
 	try:
 		url = re.search(r"http://\S+", server.stdout.readline()).group(0)
 		peer = load_catalog("weir", type="rest", uri=url + "/iceberg")
-		table = make(peer)
 		files = lambda: len(list(peer.load_table("db.events").scan().plan_files()))
 		until = time.time() + 60
 		while files() > 1 and time.time() < until:
