@@ -17,6 +17,7 @@
  */
 #include <malloc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -423,7 +424,7 @@ struct scan {
 	struct ice_table *table;
 	const struct ice_file_list *list;
 	const struct expr_filter *filter;
-	uint32_t first, step; /* this thread's files */
+	atomic_uint *next; /* file of the list that no thread has taken */
 	uint64_t rows, cells;
 	pthread_t thread;
 };
@@ -445,22 +446,20 @@ static void *scan_files(void *context)
 {
 	struct scan *scan = context;
 	struct weir_error err = WEIR_ERROR_INIT;
-	const struct ice_data_file **files = weir_zalloc((scan->list->count + 1) * sizeof *files);
 	struct ice_reader *reader;
 	struct weir_batch *batch;
-	uint32_t count = 0;
-	for (uint32_t i = scan->first; i < scan->list->count; i += scan->step)
-		files[count++] = scan->list->files[i];
-	need(ice_reader_open(scan->table, files, count, NULL, scan->filter, &reader, &err), &err);
-	for (;;) {
-		need(ice_reader_next(reader, &batch, NULL, NULL, &err), &err);
-		if (batch == NULL)
-			break;
-		count_matches(scan, batch);
-		weir_batch_release(batch);
+	for (uint32_t i; (i = atomic_fetch_add(scan->next, 1)) < scan->list->count;) {
+		const struct ice_data_file *file = scan->list->files[i];
+		need(ice_reader_open(scan->table, &file, 1, NULL, scan->filter, &reader, &err), &err);
+		for (;;) {
+			need(ice_reader_next(reader, &batch, NULL, NULL, &err), &err);
+			if (batch == NULL)
+				break;
+			count_matches(scan, batch);
+			weir_batch_release(batch);
+		}
+		ice_reader_close(reader);
 	}
-	ice_reader_close(reader);
-	free(files);
 	return NULL;
 }
 
@@ -470,11 +469,12 @@ static void scan_once(struct bench *bench, const struct expr_filter *filter, uin
 	struct scan scans[THREADS_MAX];
 	struct ice_table *table = load(bench);
 	struct ice_file_list *list;
+	atomic_uint next = 0;
 	need(ice_plan(table, -1, filter, &list, &err), &err);
 	if (threads > list->count)
 		threads = list->count > 0 ? list->count : 1;
 	for (uint32_t i = 0; i < threads; i++)
-		scans[i] = (struct scan){table, list, filter, i, threads, 0, 0, 0};
+		scans[i] = (struct scan){table, list, filter, &next, 0, 0, 0};
 	for (uint32_t i = 1; i < threads; i++)
 		if (pthread_create(&scans[i].thread, NULL, scan_files, &scans[i]) != 0)
 			abort();

@@ -4,6 +4,8 @@
  */
 #include "sql/sql_int.h"
 
+#define DEFAULT_MEMORY_BYTES (256ULL << 20)
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -51,12 +53,16 @@ int sql_seal(duckdb_connection connection, const struct weir_str *files, uint32_
 	return code;
 }
 
+uint64_t sql_memory_bytes(const struct sql_options *options)
+{
+	return options->memory_bytes > 0 ? options->memory_bytes : DEFAULT_MEMORY_BYTES;
+}
+
 static int set_options(duckdb_config config, const struct sql_options *options, struct weir_error *err)
 {
 	char threads[32], memory[32];
 	snprintf(threads, sizeof threads, "%u", options->threads > 0 ? options->threads : 1);
-	snprintf(memory, sizeof memory, "%lluB",
-		(unsigned long long)(options->memory_bytes > 0 ? options->memory_bytes : SQL_DEFAULT_MEMORY_BYTES));
+	snprintf(memory, sizeof memory, "%lluB", (unsigned long long)sql_memory_bytes(options));
 	const char *const settings[][2] = {
 		{"threads", threads},
 		{"memory_limit", memory},

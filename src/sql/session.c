@@ -207,13 +207,17 @@ static int cancelled(struct sql_session *session, int code, struct weir_error *e
 		: code;
 }
 
-static int run_error(duckdb_result *result, struct weir_error *err)
+static int run_error(const struct sql_session *session, duckdb_result *result, struct weir_error *err)
 {
 	duckdb_error_type type = duckdb_result_error_type(result);
-	int code = type == DUCKDB_ERROR_INTERRUPT    ? WEIR_E_CANCELLED
-		: type == DUCKDB_ERROR_OUT_OF_MEMORY ? WEIR_E_LIMIT
-		: type == DUCKDB_ERROR_IO            ? WEIR_E_IO
-						     : WEIR_E_INPUT;
+	int code = type == DUCKDB_ERROR_INTERRUPT ? WEIR_E_CANCELLED
+		: type == DUCKDB_ERROR_IO         ? WEIR_E_IO
+						  : WEIR_E_INPUT;
+	if (type == DUCKDB_ERROR_OUT_OF_MEMORY) /* its own remedies are settings that nobody can make here */
+		return weir_fail_at(err, WEIR_E_LIMIT, WEIR_STR("query"), WEIR_ERROR_NO_OFFSET,
+			"it takes more than the %llu MiB of memory that one query has: ask for a part of the rows at a "
+			"time (WHERE), or for fewer columns",
+			(unsigned long long)sql_memory_bytes(&session->instance->options) >> 20);
 	return sql_fail(err, code, "query", duckdb_result_error(result), true);
 }
 
@@ -230,7 +234,7 @@ int sql_session_query(
 	result->arena = arena;
 	code = sql_prepare(connection, text, "query", true, arena, &result->statement, &result->schema, err);
 	if (code == 0 && duckdb_execute_prepared_streaming(result->statement, &result->result) != DuckDBSuccess)
-		code = run_error(&result->result, err);
+		code = run_error(session, &result->result, err);
 	if (code < 0) {
 		sql_result_free(result);
 		return cancelled(session, code, err);
@@ -255,7 +259,7 @@ int sql_result_next(struct sql_result *result, struct weir_batch **ret_batch, st
 		duckdb_destroy_data_chunk(&chunk);
 	}
 	if (duckdb_result_error(&result->result) != NULL)
-		return cancelled(result->session, run_error(&result->result, err), err);
+		return cancelled(result->session, run_error(result->session, &result->result, err), err);
 	*ret_batch = NULL;
 	return 0;
 }

@@ -16,10 +16,9 @@
 
 #include "sql/sql.h"
 
-#define SQL_MAX_TEXT_BYTES       (1U << 20) /* one statement */
-#define SQL_MAX_COLUMNS          1024       /* of a relation or result */
-#define SQL_MAX_TYPE_DEPTH       16         /* LIST of STRUCT of ... */
-#define SQL_DEFAULT_MEMORY_BYTES (256ULL << 20)
+#define SQL_MAX_TEXT_BYTES (1U << 20) /* one statement */
+#define SQL_MAX_COLUMNS    1024       /* of a relation or result */
+#define SQL_MAX_TYPE_DEPTH 16         /* LIST of STRUCT of ... */
 /* The cardinality that a fed relation declares, so that it is never the build side of a join. */
 #define SQL_FED_ROWS 1000000000ULL
 
@@ -40,6 +39,8 @@ struct sql {
 };
 
 /* ---- instance.c ---- */
+/* What all of one instance's statements may take together. */
+uint64_t sql_memory_bytes(const struct sql_options *options);
 /* Runs text; the first column of row 0 as text into ret_value (malloc'ed, may be NULL) where that is not NULL. */
 int sql_run(duckdb_connection connection, const char *text, char **ret_value, struct weir_error *err);
 /* No file outside of files, no settings, no extensions from now on. Call once; files may be none. */

@@ -287,6 +287,24 @@ struct interrupter {
 	bool done; /* atomic */
 };
 
+/* DuckDB's own words name settings that nobody can make here, and that it would like to write to a disk. */
+static void test_memory_ends(void **state)
+{
+	struct world *world = *state;
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct sql_result *result = NULL;
+	struct weir_batch *batch = NULL;
+	int code = sql_session_query(world->session,
+		WEIR_STR("SELECT i, count(*) FROM range(40000000) t(i) GROUP BY i ORDER BY i"), &result, &err);
+	while (code == 0 && (code = sql_result_next(result, &batch, &err)) == 0 && batch != NULL)
+		weir_batch_release(batch);
+	assert_int_equal(code, WEIR_E_LIMIT);
+	assert_string_equal(err.object, "query");
+	if (strstr(err.message, "256 MiB") == NULL || strstr(err.message, "WHERE") == NULL)
+		fail_msg("%s", err.message);
+	sql_result_free(result);
+}
+
 static void *interrupt_soon(void *argument)
 {
 	struct interrupter *interrupter = argument;
@@ -328,6 +346,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_queries, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_isolation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_interrupt, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
