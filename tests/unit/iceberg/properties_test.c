@@ -90,7 +90,8 @@ static int compact(struct ice_lake *lake, struct ice_table *table, uint64_t targ
 }
 
 /* What the first of the table's files is. */
-static struct weir_str codec_of(struct ice_lake *lake, struct ice_table *table, uint32_t *ret_files, uint32_t *ret_groups)
+static struct weir_str codec_of(
+	struct ice_lake *lake, struct ice_table *table, uint32_t *ret_files, uint32_t *ret_groups)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_file_list *list = lake_plan(table, NULL);
