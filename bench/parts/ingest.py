@@ -92,6 +92,7 @@ def run(results):
     path, rules = host.events_file(events, ATHLETES)
     data = host.new_lake("ingest", rules)
     os.sync()
+    host.read_through(path)
     gold = host.ingest(data, path)
     host.say(f"weir: {events / gold.wall_s:,.0f} events/s to committed gold, {gold.cpu_s:.1f} CPU s, {gold.rss >> 20} MiB")
     with host.Server(data) as server:
@@ -103,6 +104,7 @@ def run(results):
     kept = host.tree_bytes(os.path.join(data, "warehouse"))
     shutil.rmtree(data)
     os.sync()
+    host.read_through(path)
     peer, peer_kept = duckdb(path, shares)
     shutil.rmtree(os.path.join(host.WORK, "duckdb"))
     add_costs(results, "gold", events, gold, peer)
