@@ -46,6 +46,8 @@ static void on_end(void *context, const XML_Char *name)
 {
 	struct reader *reader = context;
 	(void)name;
+	if (reader->refused) /* "<x/>" ends although it was refused when it began */
+		return;
 	reader->element(reader->context, false, reader->names[reader->depth - 1], reader->names[reader->depth],
 		weir_buf_str(&reader->text));
 	reader->depth--;
