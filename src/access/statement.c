@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "access/access_int.h"
+#include "iceberg/puffin.h"
 
 #define ATTEMPTS 5
 
@@ -85,6 +86,39 @@ static int hold_path(struct access_sql *query, struct store *store, struct weir_
 	return 0;
 }
 
+struct deleted_list {
+	struct sql_deleted *items;
+	uint32_t count, capacity;
+};
+
+/* What position deletes and vectors take of a file, as ranges: SQL reads the file itself. */
+static int list_deleted(struct ice_table *table, const struct ice_data_file *file, uint32_t index,
+	struct deleted_list *list, struct weir_error *err)
+{
+	struct ice_positions *positions;
+	uint64_t at = 0;
+	for (uint32_t i = 0; i < file->delete_count; i++)
+		if (file->deletes[i]->content == ICE_EQUALITY_DELETES)
+			return weir_fail_at(err, WEIR_E_UNSUPPORTED, ice_table_metadata_uri(table),
+				WEIR_ERROR_NO_OFFSET,
+				"the table has equality deletes, which SQL would not apply; compact it first");
+	int status = file->delete_count > 0 ? ice_file_deleted_positions(table, file, &positions, err) : 0;
+	if (status != 0 || file->delete_count == 0)
+		return status;
+	while (ice_positions_next(positions, at, &at)) {
+		struct sql_deleted *last = list->count > 0 ? &list->items[list->count - 1] : NULL;
+		if (last != NULL && last->file == index && last->to == at) {
+			last->to = ++at;
+			continue;
+		}
+		WEIR_GROW(list->items, list->count, list->capacity);
+		list->items[list->count++] = (struct sql_deleted){index, at, at + 1};
+		at++;
+	}
+	ice_positions_free(positions);
+	return 0;
+}
+
 static int add_view(struct access_sql *query, uint32_t index, struct sql_view *view, struct weir_error *err)
 {
 	struct store *store = ice_registry_store(query->access->config.registry);
@@ -94,14 +128,16 @@ static int add_view(struct access_sql *query, uint32_t index, struct sql_view *v
 	if (status != 0)
 		return status;
 	const struct ice_file_list *files = query->lists[index];
-	if (files->delete_files > 0) /* SQL reads the files themselves */
-		return weir_fail_at(err, WEIR_E_UNSUPPORTED, ice_table_metadata_uri(table), WEIR_ERROR_NO_OFFSET,
-			"the table has %llu delete files, which SQL would not apply; compact it first",
-			(unsigned long long)files->delete_files);
 	struct weir_str *paths = weir_arena_calloc(query->view_arena, files->count, sizeof *paths);
 	bool meant = !store_is_remote(store) || may_mean(query, name.table);
 	for (uint32_t i = 0; i < files->count && meant && status == 0; i++)
 		status = hold_path(query, store, files->files[i]->path, &paths[i], err);
+	struct deleted_list deleted = {0};
+	for (uint32_t i = 0; i < files->count && meant && status == 0; i++)
+		status = list_deleted(table, files->files[i], i, &deleted, err);
+	view->deleted = weir_arena_copy(query->view_arena, deleted.items, deleted.count * sizeof *deleted.items);
+	view->deleted_count = deleted.count;
+	free(deleted.items);
 	view->ns = name.ns;
 	view->name = name.table;
 	view->schema = ice_table_schema(table);

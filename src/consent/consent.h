@@ -99,7 +99,11 @@ struct consent_task {
 int consent_tasks_open(struct consent *consent, struct weir_arena *arena, uint32_t limit,
 	struct consent_task **ret_tasks, uint32_t *ret_count, struct weir_error *err);
 uint64_t consent_tasks_open_count(struct consent *consent); /* from memory unless tasks changed since the last call */
-/* Stages into the removal's or backfill's own change: these tasks done with their numbers of rows, their fence
+/* Stages into a change that takes rows of these tasks out of sight, but not their bytes: the tasks stay open, and so does the
+ * fence; rows are added to those that they moved. The same CONFLICT. */
+void consent_stage_tasks_moved(struct consent *consent, struct control_change *change, const struct consent_task *tasks,
+	const uint64_t *rows, uint32_t count);
+/* Stages into the removal's or backfill's own change: these tasks done with the rows that they moved at last, their fence
  * entries gone; a CONFLICT ("consent task") where a task's lsn or generation moved since it was read. After DONE call
  * consent_tasks_finished. */
 void consent_stage_tasks_done(struct consent *consent, struct control_change *change, const struct consent_task *tasks,

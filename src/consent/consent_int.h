@@ -69,7 +69,8 @@ extern const char consent_sql_fence_put[];
 	" removes = CASE WHEN excluded.removes = 1 OR (weir_tasks.state = 'open' AND weir_tasks.removes = 1)" \
 	" THEN 1 ELSE 0 END," \
 	" created_us = CASE WHEN weir_tasks.state = 'open' THEN weir_tasks.created_us ELSE excluded.created_us END," \
-	" state = 'open', generation = weir_tasks.generation + 1, rows_done = 0, rows_todo = 0, started_us = 0," \
+	" rows_done = CASE WHEN weir_tasks.state = 'open' THEN weir_tasks.rows_done ELSE 0 END," \
+	" state = 'open', generation = weir_tasks.generation + 1, rows_todo = 0, started_us = 0," \
 	" done_us = 0"
 #define CONSENT_SQL_FENCE_CONFLICT \
 	" ON CONFLICT (subject, purpose) DO UPDATE SET lsn =" \

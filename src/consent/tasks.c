@@ -75,6 +75,23 @@ uint64_t consent_tasks_open_count(struct consent *consent)
 
 /* ---- done ---- */
 
+void consent_stage_tasks_moved(struct consent *consent, struct control_change *change, const struct consent_task *tasks,
+	const uint64_t *rows, uint32_t count)
+{
+	int64_t now_us = weir_now_us(&consent->clock);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct consent_task *task = &tasks[i];
+		control_change_sql(change, "consent task", 1,
+			"UPDATE weir_tasks SET rows_done = rows_done + ?5,"
+			" started_us = CASE WHEN started_us = 0 THEN ?6 ELSE started_us END"
+			" WHERE subject = ?1 AND purpose = ?2 AND lsn = ?3 AND generation = ?4 AND state = 'open'",
+			(struct control_value[]){CONTROL_T(task->subject),
+				CONTROL_T(consent->vocabulary.purposes[task->purpose]), CONTROL_I(task->lsn),
+				CONTROL_I(task->generation), CONTROL_I(rows[i]), CONTROL_I(now_us)},
+			6);
+	}
+}
+
 void consent_stage_tasks_done(struct consent *consent, struct control_change *change, const struct consent_task *tasks,
 	const uint64_t *rows, uint32_t count)
 {
@@ -83,8 +100,8 @@ void consent_stage_tasks_done(struct consent *consent, struct control_change *ch
 		const struct consent_task *task = &tasks[i];
 		struct weir_str purpose = consent->vocabulary.purposes[task->purpose];
 		control_change_sql(change, "consent task", 1,
-			"UPDATE weir_tasks SET state = 'done', reopened = 0, rows_done = ?5, rows_todo = ?5, done_us = "
-			"?6"
+			"UPDATE weir_tasks SET state = 'done', reopened = 0, rows_done = rows_done + ?5,"
+			" rows_todo = rows_done + ?5, done_us = ?6"
 			" WHERE subject = ?1 AND purpose = ?2 AND lsn = ?3 AND generation = ?4 AND state = 'open'",
 			(struct control_value[]){CONTROL_T(task->subject), CONTROL_T(purpose), CONTROL_I(task->lsn),
 				CONTROL_I(task->generation), CONTROL_I(rows[i]), CONTROL_I(now_us)},
@@ -165,7 +182,7 @@ int consent_task_progress(struct consent *consent, const struct consent_task *ta
 
 #define CLOSE_SQL \
 	"UPDATE weir_tasks SET state = 'done', rows_done = 0, rows_todo = 0, done_us = ?1" \
-	" WHERE state = 'open' AND reopened = 0 AND lsn <= ?2"
+	" WHERE state = 'open' AND reopened = 0 AND rows_done = 0 AND lsn <= ?2"
 #define UNCOVERED_SQL \
 	"DELETE FROM weir_fence WHERE NOT EXISTS (SELECT 1 FROM weir_tasks WHERE weir_tasks.subject = " \
 	"weir_fence.subject" \
@@ -225,9 +242,8 @@ unsigned consent_stage_guard(struct consent *consent, struct control_change *cha
 		"ELSE 0 END,"
 		" first_lsn = CASE WHEN state = 'open' THEN first_lsn ELSE ?1 + 1 END,"
 		" created_us = CASE WHEN state = 'open' THEN created_us ELSE ?2 END,"
-		" state = 'open', reopened = 1, generation = generation + 1, rows_done = 0, rows_todo = 0, started_us "
-		"= 0,"
-		" done_us = 0 WHERE lsn > ?1",
+		" state = 'open', reopened = 1, generation = generation + 1, rows_done = CASE WHEN state = 'open' THEN "
+		"rows_done ELSE 0 END, rows_todo = 0, started_us = 0, done_us = 0 WHERE lsn > ?1",
 		values, 2);
 	return control_change_returning(
 		change, "consent log", "SELECT COALESCE(MAX(lsn), 0) FROM weir_consent_log", NULL, 0);

@@ -165,7 +165,8 @@ static int open_faces(struct engine *engine, struct weir_error *err)
 		.sql = engine->transforms,
 		.audit_table = engine->audit_table,
 		.clock = engine->options.clock,
-		.log = engine->options.log};
+		.log = engine->options.log,
+		.delta_from_bytes = engine->options.delta_from_bytes};
 	int status = ingest_open(&ingest, &engine->ingest, err);
 	if (status == 0)
 		status = access_open(&access, &engine->access, err);

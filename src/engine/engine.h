@@ -23,6 +23,7 @@ struct engine_options {
 	const char *sqlite_vfs;     /* tests: the simulated disk */
 	bool exclusive_control;     /* tests: see control_options */
 	bool no_background;         /* tests: the caller drives jobs by engine_step */
+	uint64_t delta_from_bytes;  /* tests: see jobs_config; 0: the default */
 };
 
 /* WEIR_E_BUSY where another process owns the directory: the message names its pid. lake outlives the engine. */

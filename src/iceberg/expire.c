@@ -140,6 +140,16 @@ static int reach(struct ice_commit *commit, const struct view *view, struct ice_
 	return 0;
 }
 
+/* Delete files are told apart by their place too: of two vectors in one file the other may stay. */
+static bool is_removed_delete(const struct ice_edit *edit, const struct ice_data_file *file)
+{
+	for (uint32_t i = 0; i < edit->removed_delete_count && file->content != ICE_DATA; i++)
+		if (edit->removed_deletes[i].content_offset == file->content_offset &&
+			weir_str_equal(edit->removed_deletes[i].path, file->path))
+			return true;
+	return false;
+}
+
 /* The live files of the new version: the base's, less the removed, with the added. */
 static int reach_new(struct ice_commit *commit, struct ice_name_set *files, struct weir_error *err)
 {
@@ -161,7 +171,8 @@ static int reach_new(struct ice_commit *commit, struct ice_name_set *files, stru
 		const struct ice_entries *entries = ice_cached_entries(cached);
 		for (uint32_t j = 0; j < entries->count; j++)
 			if (entries->files[j].status != ICE_DELETED &&
-				!ice_name_set_has(&removed, entries->files[j].path))
+				!ice_name_set_has(&removed, entries->files[j].path) &&
+				!is_removed_delete(edit, &entries->files[j]))
 				ice_name_set_add(files, weir_arena_str(commit->arena, entries->files[j].path));
 		ice_cached_release(cached);
 	}

@@ -180,6 +180,8 @@ static int take_entries(struct work *work, const struct ice_manifest *manifest, 
 			file.status = ICE_DELETED;
 			file.snapshot_id = commit->snapshot->id;
 			count_removed(work, &file);
+			if (commit->edit->erase && file.content != ICE_DATA)
+				continue; /* an erasure leaves no word of deletes: no manifest for their ends alone */
 		}
 		code = add_entry(work, &file, err);
 	}

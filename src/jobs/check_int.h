@@ -74,6 +74,7 @@ struct check {
 	uint32_t pending_count, pending_capacity;
 
 	uint64_t files, objects;                               /* that were looked at */
+	uint64_t deleted_rows;                                 /* whose files wait for their rewrite */
 	struct weir_buf proved;                                /* members of the answer's array */
 	struct weir_json json;                                 /* into proved */
 	struct weir_buf found;                                 /* the break, an object; empty: none */

@@ -73,7 +73,8 @@ static struct candidate *candidates_of(const struct ice_file_list *files, const 
 	return candidates;
 }
 
-/* Enough files of one partition and tier, neighbours in time; into picked, their number returned. */
+/* Enough files of one partition and tier, neighbours in time; into picked, their number returned. Files of which rows are
+ * deleted are reindex.c's: its rewrite takes the deletes with them. */
 static uint32_t pick_files(const struct ice_file_list *files, const struct weir_field *time, uint64_t target_bytes,
 	const struct ice_data_file **picked)
 {
@@ -85,11 +86,11 @@ static uint32_t pick_files(const struct ice_file_list *files, const struct weir_
 		uint64_t total = 0;
 		int64_t to_us = INT64_MIN;
 		count = 0;
-		if ((uint64_t)first->size_bytes * 2 > target_bytes)
+		if ((uint64_t)first->size_bytes * 2 > target_bytes || first->delete_count > 0)
 			continue;
 		for (uint32_t j = i; j < files->count && count < MERGE_FILES_MAX; j++) {
 			const struct ice_data_file *file = candidates[j].file;
-			if (tier_of(file->size_bytes) != tier || !same_partition(first, file))
+			if (tier_of(file->size_bytes) != tier || !same_partition(first, file) || file->delete_count > 0)
 				continue;
 			uint64_t larger = total + (uint64_t)file->size_bytes;
 			to_us = candidates[j].to_us > to_us ? candidates[j].to_us : to_us;

@@ -48,6 +48,8 @@ void jobs_count(struct jobs *jobs, const struct jobs_numbers *more)
 	jobs->numbers.compactions += more->compactions;
 	jobs->numbers.files_merged += more->files_merged;
 	jobs->numbers.files_destroyed += more->files_destroyed;
+	jobs->numbers.deltas += more->deltas;
+	jobs->numbers.resumed += more->resumed;
 	if (more->removal_us_last > 0)
 		jobs->numbers.removal_us_last = more->removal_us_last;
 	pthread_mutex_unlock(&jobs->lock);

@@ -22,6 +22,8 @@ struct jobs_config {
 	uint32_t audit_table; /* in the registry */
 	struct weir_clock clock;
 	const struct weir_log *log;
+	uint64_t
+		delta_from_bytes; /* of gold to be rewritten, from which on a round deletes rows first; 0: the default */
 };
 int jobs_open(const struct jobs_config *config, struct jobs **ret_jobs, struct weir_error *err);
 void jobs_close(struct jobs *jobs);
@@ -42,6 +44,8 @@ uint64_t jobs_tasks_open(struct jobs *jobs);
 
 struct jobs_numbers {
 	uint64_t tasks_done, rows_removed, rows_added, compactions, files_merged, files_destroyed;
+	uint64_t deltas,
+		resumed; /* rounds that deleted rows first; that found deletes of one which did not get further */
 	int64_t removal_us_last; /* from the change to its last byte gone, of the last removal */
 };
 struct jobs_numbers jobs_numbers(struct jobs *jobs);

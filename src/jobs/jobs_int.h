@@ -12,6 +12,9 @@
 #define JOBS_SWEEP_EVERY_US  (5 * WEIR_US_PER_SECOND)
 #define JOBS_ZSTD_LEVEL      1 /* measured: level 3 takes twice the time, and its files are as large */
 #define JOBS_DEAD_MAX        64
+/* From here on a removal deletes rows before it rewrites their files. Measured: a commit more costs 0.05 to 0.1 s, rewriting
+ * takes 25 ms a MiB, so that the deletes come before the rewrite is half way. */
+#define JOBS_DELTA_FROM_BYTES (16U << 20)
 
 struct jobs {
 	struct jobs_config config;

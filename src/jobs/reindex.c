@@ -1,9 +1,13 @@
 /*
- * Re-index tasks (docs/CONSENT.md, "What a change does"): for each (subject, purpose) of a round, what is permitted from
- * silver under the newest rules is compared with gold, and the difference is one commit: files that hold rows that go are
+ * Re-index tasks (docs/CONSENT.md, "What a change does" and "Bytes"): for each (subject, purpose) of a round, what is permitted
+ * from silver under the newest rules is compared with gold, and the difference is committed: files that hold rows that go are
  * replaced, those rows are written to history, rows that are missing are added, the tasks are done and their fence is lifted.
  *
- * Many pairs share one rewrite. A newer change of a pair, or a commit on the same files, makes the commit a CONFLICT: the round
+ * Where much is to be rewritten, the round commits twice: first a row delta (position deletes of the rows that go) together with
+ * their rows of history, then the rewrite. The tasks and the fence end with the rewrite alone. A file that has deletes is work for
+ * any round, whatever its tasks are: that is how a round goes on that died in between.
+ *
+ * Many pairs share one rewrite. A newer change of a pair, or a commit on the same files, makes either commit a CONFLICT: the round
  * starts over. A round begins only when no epoch with an older consent number is open.
  */
 #include <stdlib.h>
@@ -11,6 +15,7 @@
 #include "base/hash.h"
 #include "column/builder.h"
 #include "jobs/jobs_int.h"
+#include "jobs/removal.h"
 
 #define ROUND_TASKS    1000
 #define ROUND_ATTEMPTS 20
@@ -28,6 +33,19 @@ struct silver_row {
 	uint32_t batch, row; /* batch + 1; 0: an empty slot */
 };
 
+/* What the round does to one gold table. */
+struct change {
+	uint32_t table, history;     /* in the registry; history UINT32_MAX: the lake keeps none */
+	struct ice_table *version;   /* that was planned */
+	struct ice_file_list *files; /* of it: losers are among them */
+	struct removal_file *losers;
+	uint32_t loser_count;
+	struct ice_data_file *missing, *gone; /* written: rows of gold that come, rows of history */
+	uint32_t missing_count, gone_count;
+	struct ice_data_file *spent; /* delete files that go with the rewrite */
+	uint32_t spent_count;
+};
+
 struct round {
 	struct jobs *jobs;
 	struct consent *consent;
@@ -35,17 +53,19 @@ struct round {
 	uint32_t section;
 	struct weir_arena *arena;
 	struct consent_task *tasks;
-	uint64_t *rows_moved; /* by task */
+	uint64_t *rows_gone, *rows_come; /* by task */
 	uint32_t task_count;
 	struct subject *subjects; /* sorted by name */
 	uint32_t subject_count;
 	struct expr_value *subject_values;
 	uint64_t any_purposes;
-	char prefix[32];
+	char prefix[32];       /* of what the rewrite commits */
+	char delta_prefix[32]; /* of what may be committed before it: rows of history, and deletes */
+	bool delta_done;       /* that is committed */
 
 	/* of the gold table at hand */
 	const struct stream_gold *gold;
-	struct ice_table *silver, *gold_table, *history_table;
+	struct ice_table *silver, *gold_table;
 	struct weir_batch **batches; /* silver rows, sorted */
 	uint32_t batch_count, batch_capacity;
 	uint64_t **wanted, **present; /* masks, by batch and row */
@@ -54,12 +74,14 @@ struct round {
 	uint64_t slot_count, row_count;
 	uint32_t silver_trace, silver_subject;
 
-	/* what the commit will change */
-	struct ice_commit_part parts[2 * GOLDS_MAX];
-	uint32_t part_count;
+	/* what the commits will change */
+	struct change changes[GOLDS_MAX];
+	uint32_t change_count;
 	struct ice_written **written; /* everything that this round wrote, each in the round's arena */
 	uint32_t written_count, written_capacity;
 	uint32_t writer_count; /* for prefixes of their own */
+	bool rewrites;         /* files go */
+	bool resumes;          /* some of them had deletes */
 	uint64_t removed, added;
 };
 
@@ -93,7 +115,8 @@ static int take_tasks(struct round *round, struct weir_error *err)
 			tasks[kept++] = tasks[i];
 	round->tasks = tasks;
 	round->task_count = kept;
-	round->rows_moved = weir_arena_calloc(round->arena, kept, sizeof *round->rows_moved);
+	round->rows_gone = weir_arena_calloc(round->arena, kept, sizeof *round->rows_gone);
+	round->rows_come = weir_arena_calloc(round->arena, kept, sizeof *round->rows_come);
 	round->subjects = weir_arena_calloc(round->arena, kept, sizeof *round->subjects);
 	for (uint32_t i = 0; i < kept; i++)
 		round->subjects[i].name = tasks[i].subject;
@@ -114,11 +137,12 @@ static int take_tasks(struct round *round, struct weir_error *err)
 	return 0;
 }
 
-static void count_moved(struct round *round, struct weir_str subject, uint32_t purpose)
+/* One row more of the task, in its array. */
+static void count_row(const struct round *round, uint64_t *rows, struct weir_str subject, uint32_t purpose)
 {
 	for (uint32_t i = 0; i < round->task_count; i++)
 		if (round->tasks[i].purpose == purpose && weir_str_equal(round->tasks[i].subject, subject)) {
-			round->rows_moved[i]++;
+			rows[i]++;
 			return;
 		}
 }
@@ -213,148 +237,129 @@ static int evaluate_silver(struct round *round, struct weir_error *err)
 
 /* ---- gold: what is there, and what of it must go ---- */
 
-struct gold_columns {
-	uint32_t subject, purpose, trace, lsn; /* in the schema at hand */
-};
-
-static struct gold_columns gold_columns_of(const struct round *round, const struct weir_schema *schema)
-{
-	return (struct gold_columns){
-		weir_schema_find(schema, round->gold->vocabulary->subject),
-		weir_schema_find(schema, WEIR_STR("purpose")),
-		weir_schema_find(schema, WEIR_STR("trace_id")),
-		weir_schema_find(schema, WEIR_STR("consent_lsn")),
-	};
-}
-
-/* Must this gold row go? A wanted one is noted as present. */
-static bool row_goes(struct round *round, const struct gold_columns *columns, const struct weir_batch *batch,
-	uint32_t row, const struct subject **ret_subject, uint32_t *ret_purpose)
-{
-	struct subject *subject = find_subject(round, weir_column_str(&batch->columns[columns->subject], row));
-	if (subject == NULL)
-		return false;
-	int purpose =
-		consent_purpose_index(round->gold->vocabulary, weir_column_str(&batch->columns[columns->purpose], row));
-	if (purpose < 0 || (subject->purposes >> purpose & 1) == 0)
-		return false;
-	*ret_subject = subject;
-	*ret_purpose = (uint32_t)purpose;
-	struct silver_row *found = find_row(round, weir_column_str(&batch->columns[columns->trace], row));
-	if (found->batch == 0)
-		return true;
-	uint64_t bit = 1ULL << purpose;
-	if ((round->wanted[found->batch - 1][found->row] & bit) == 0 ||
-		(round->present[found->batch - 1][found->row] & bit) != 0)
-		return true;
-	round->present[found->batch - 1][found->row] |= bit;
-	return false;
-}
-
-/* First look, at four columns: is there a row that goes? */
-static int file_loses(struct round *round, const struct ice_data_file *file, bool *ret_loses, struct weir_error *err)
+/* Some columns of the gold table and, as the last one, the rows' places in their file. */
+static struct weir_schema with_places(struct round *round, const uint32_t *columns, uint32_t count)
 {
 	const struct weir_schema *schema = ice_table_schema(round->gold_table);
-	struct gold_columns all = gold_columns_of(round, schema), columns = {0, 1, 2, 3};
-	struct weir_field fields[4] = {schema->fields[all.subject], schema->fields[all.purpose],
-		schema->fields[all.trace], schema->fields[all.lsn]};
-	struct weir_schema projection = {.id = schema->id, .field_count = 4, .fields = fields};
-	struct expr_term term = {.field_id = fields[0].id,
+	struct weir_schema wanted = {.id = schema->id, .field_count = count + 1};
+	wanted.fields = weir_arena_calloc(round->arena, count + 1, sizeof *wanted.fields);
+	for (uint32_t i = 0; i < count; i++)
+		wanted.fields[i] = schema->fields[columns != NULL ? columns[i] : i];
+	wanted.fields[count] = (struct weir_field){
+		.name = WEIR_STR("_pos"), .id = ICE_FIELD_POSITION, .type = WEIR_INT64, .required = true};
+	return wanted;
+}
+
+static struct expr_term subjects_term(struct round *round)
+{
+	const struct weir_schema *schema = ice_table_schema(round->gold_table);
+	return (struct expr_term){
+		.field_id = schema->fields[weir_schema_find(schema, round->gold->vocabulary->subject)].id,
 		.op = EXPR_IN,
 		.values = round->subject_values,
 		.value_count = round->subject_count};
+}
+
+enum { SUBJECT, PURPOSE, TRACE, PLACE };
+
+/* Must this gold row go? A wanted one is noted as present. */
+static bool row_goes(struct round *round, const struct weir_batch *batch, uint32_t row)
+{
+	struct weir_str name = weir_column_str(&batch->columns[SUBJECT], row);
+	struct subject *subject = find_subject(round, name);
+	int purpose = subject != NULL
+		? consent_purpose_index(round->gold->vocabulary, weir_column_str(&batch->columns[PURPOSE], row))
+		: -1;
+	if (purpose < 0 || (subject->purposes >> purpose & 1) == 0)
+		return false;
+	struct silver_row *found = find_row(round, weir_column_str(&batch->columns[TRACE], row));
+	if (found->batch == 0 || (round->wanted[found->batch - 1][found->row] >> purpose & 1) == 0) {
+		count_row(round, round->rows_gone, name, (uint32_t)purpose);
+		return true;
+	}
+	round->present[found->batch - 1][found->row] |= 1ULL << purpose;
+	return false;
+}
+
+/* The places of the file's rows that go and are not deleted yet, by a look at three columns. */
+static int find_gone(
+	struct round *round, const struct ice_data_file *file, struct ice_positions *gone, struct weir_error *err)
+{
+	const struct weir_schema *schema = ice_table_schema(round->gold_table);
+	const uint32_t columns[] = {weir_schema_find(schema, round->gold->vocabulary->subject),
+		weir_schema_find(schema, WEIR_STR("purpose")), weir_schema_find(schema, WEIR_STR("trace_id"))};
+	struct weir_schema projection = with_places(round, columns, PLACE);
+	struct expr_term term = subjects_term(round);
 	struct expr_filter filter = {&term, 1};
 	struct ice_reader *reader;
 	struct weir_batch *batch;
-	const struct subject *subject;
-	uint32_t purpose;
 	int status = ice_reader_open(round->gold_table, &file, 1, &projection, &filter, &reader, err);
 	if (status != 0)
 		return status;
 	while ((status = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
 		for (uint32_t row = 0; row < batch->row_count; row++)
-			if (row_goes(round, &columns, batch, row, &subject, &purpose))
-				*ret_loses = true;
+			if (row_goes(round, batch, row))
+				ice_positions_add(gone, (uint64_t)weir_column_i64(&batch->columns[PLACE], row));
 		weir_batch_release(batch);
 	}
 	ice_reader_close(reader);
 	return status;
 }
 
-struct rewrite {
-	struct ice_writer *kept, *history;
-	struct weir_builder *gone; /* rows of history */
+/* Rows that go, on their way to history. */
+struct farewell {
+	struct ice_table *table;
+	struct ice_writer *writer;
+	struct weir_builder *rows;
 	int64_t now_us;
 };
 
-static int flush_gone(struct rewrite *rewrite, struct weir_error *err)
+static int flush_gone(struct farewell *farewell, struct weir_error *err)
 {
-	struct weir_batch *batch = weir_builder_take(rewrite->gone);
+	struct weir_batch *batch = weir_builder_take(farewell->rows);
 	if (batch == NULL)
 		return 0;
-	int status = ice_writer_add(rewrite->history, batch, NULL, err);
+	int status = ice_writer_add(farewell->writer, batch, NULL, err);
 	weir_batch_release(batch);
 	return status;
 }
 
 /* gold's columns, granted_lsn, revoked_lsn, revoked_at */
-static int add_gone(struct round *round, struct rewrite *rewrite, const struct weir_batch *batch, uint32_t row,
-	uint32_t lsn_column, uint64_t revoked_lsn, struct weir_error *err)
-{
-	uint32_t own = batch->schema->field_count;
-	round->removed++;
-	if (rewrite->gone == NULL)
-		return 0; /* the lake keeps no history */
-	for (uint32_t c = 0; c < own; c++)
-		weir_builder_copy(rewrite->gone, c, &batch->columns[c], row);
-	weir_builder_i64(rewrite->gone, own, weir_column_i64(&batch->columns[lsn_column], row));
-	weir_builder_i64(rewrite->gone, own + 1, (int64_t)revoked_lsn);
-	weir_builder_i64(rewrite->gone, own + 2, rewrite->now_us);
-	weir_builder_end_row(rewrite->gone);
-	return weir_builder_full(rewrite->gone) ? flush_gone(rewrite, err) : 0;
-}
-
-/* Which rows of a file go was decided by file_loses, which also set `present`; here a row goes if it is not the present one. */
-static bool row_gone(const struct round *round, const struct gold_columns *columns, const struct weir_batch *batch,
-	uint32_t row, const struct subject **ret_subject, uint32_t *ret_purpose)
-{
-	struct subject *subject = find_subject(round, weir_column_str(&batch->columns[columns->subject], row));
-	int purpose = subject != NULL ? consent_purpose_index(round->gold->vocabulary,
-						weir_column_str(&batch->columns[columns->purpose], row))
-				      : -1;
-	if (purpose < 0 || (subject->purposes >> purpose & 1) == 0)
-		return false;
-	*ret_subject = subject;
-	*ret_purpose = (uint32_t)purpose;
-	struct silver_row *found = find_row(round, weir_column_str(&batch->columns[columns->trace], row));
-	return found->batch == 0 || (round->wanted[found->batch - 1][found->row] >> purpose & 1) == 0;
-}
-
-static int rewrite_file(
-	struct round *round, struct rewrite *rewrite, const struct ice_data_file *file, struct weir_error *err)
+static int add_gone(struct round *round, struct farewell *farewell, const struct weir_batch *batch, uint32_t row,
+	struct weir_error *err)
 {
 	const struct weir_schema *schema = ice_table_schema(round->gold_table);
-	struct gold_columns columns = gold_columns_of(round, schema);
+	uint32_t own = schema->field_count, lsn = weir_schema_find(schema, WEIR_STR("consent_lsn"));
+	uint32_t subject = weir_schema_find(schema, round->gold->vocabulary->subject);
+	uint32_t purpose = weir_schema_find(schema, WEIR_STR("purpose"));
+	const struct subject *of = find_subject(round, weir_column_str(&batch->columns[subject], row));
+	int index = consent_purpose_index(round->gold->vocabulary, weir_column_str(&batch->columns[purpose], row));
+	WEIR_ASSERT(of != NULL && index >= 0); /* row_goes said so */
+	for (uint32_t c = 0; c < own; c++)
+		weir_builder_copy(farewell->rows, c, &batch->columns[c], row);
+	weir_builder_i64(farewell->rows, own, weir_column_i64(&batch->columns[lsn], row));
+	weir_builder_i64(farewell->rows, own + 1, (int64_t)of->lsn[index]);
+	weir_builder_i64(farewell->rows, own + 2, farewell->now_us);
+	weir_builder_end_row(farewell->rows);
+	return weir_builder_full(farewell->rows) ? flush_gone(farewell, err) : 0;
+}
+
+static int write_gone(
+	struct round *round, struct farewell *farewell, const struct removal_file *loser, struct weir_error *err)
+{
+	uint32_t own = ice_table_schema(round->gold_table)->field_count;
+	struct weir_schema projection = with_places(round, NULL, own);
+	struct expr_term term = subjects_term(round);
+	struct expr_filter filter = {&term, 1};
 	struct ice_reader *reader;
 	struct weir_batch *batch;
-	int status = ice_reader_open(round->gold_table, &file, 1, schema, &(struct expr_filter){NULL, 0}, &reader, err);
+	int status = ice_reader_open(round->gold_table, &loser->file, 1, &projection, &filter, &reader, err);
 	if (status != 0)
 		return status;
 	while (status == 0 && (status = ice_reader_next(reader, &batch, NULL, NULL, err)) == 0 && batch != NULL) {
-		uint16_t rows[WEIR_BATCH_ROWS];
-		uint32_t kept = 0;
-		for (uint32_t row = 0; row < batch->row_count && status == 0; row++) {
-			const struct subject *subject;
-			uint32_t purpose;
-			if (!row_gone(round, &columns, batch, row, &subject, &purpose)) {
-				rows[kept++] = (uint16_t)row;
-				continue;
-			}
-			status = add_gone(round, rewrite, batch, row, columns.lsn, subject->lsn[purpose], err);
-			count_moved(round, subject->name, purpose);
-		}
-		if (status == 0 && kept > 0)
-			status = ice_writer_add(rewrite->kept, batch, &(struct weir_selection){rows, kept}, err);
+		for (uint32_t row = 0; row < batch->row_count && status == 0; row++)
+			if (ice_positions_has(loser->fresh, (uint64_t)weir_column_i64(&batch->columns[own], row)))
+				status = add_gone(round, farewell, batch, row, err);
 		weir_batch_release(batch);
 	}
 	ice_reader_close(reader);
@@ -374,8 +379,8 @@ static int add_missing(struct round *round, struct ice_writer *writer, struct we
 			round->wanted[b][row] &= ~round->present[b][row];
 			for (uint32_t p = 0; round->wanted[b][row] >> p != 0; p++)
 				if ((round->wanted[b][row] >> p & 1) != 0)
-					count_moved(
-						round, weir_column_str(&batch->columns[round->silver_subject], row), p);
+					count_row(round, round->rows_come,
+						weir_column_str(&batch->columns[round->silver_subject], row), p);
 		}
 		status = stream_gold_add(round->gold, writer, schema, batch, round->wanted[b], round->versions[b],
 			consent_rules_lsn(round->rules), arena, &owned, &round->added, err);
@@ -395,35 +400,12 @@ static uint32_t history_of(const struct lake *lake, uint32_t gold)
 	return UINT32_MAX;
 }
 
-static void add_part(struct round *round, uint32_t table, enum ice_operation operation,
-	const struct ice_data_file *added, uint32_t added_count, const struct weir_str *removed, uint32_t removed_count)
+/* A writer whose file names are its own, under one of the round's prefixes. */
+static int round_writer(struct round *round, struct ice_table *table, int32_t spec_id, const char *prefix,
+	struct ice_writer **ret_writer, struct weir_error *err)
 {
-	const struct lake *lake = round->jobs->config.lake;
-	round->parts[round->part_count++] = (struct ice_commit_part){
-		.table = table,
-		.edit =
-			{
-				.operation = operation,
-				.added = added,
-				.added_count = added_count,
-				.removed = removed,
-				.removed_count = removed_count,
-				.prefix = weir_str_from(round->prefix),
-				.keep_snapshots = lake->tables[table].keep_snapshots > 0
-					? lake->tables[table].keep_snapshots
-					: 100,
-				.erase = removed_count > 0,
-				.now_ms = weir_now_us(&round->jobs->config.clock) / 1000,
-			},
-	};
-}
-
-/* A writer whose file names are its own, under the round's prefix. */
-static int round_writer(struct round *round, struct ice_table *table, int32_t spec_id, struct ice_writer **ret_writer,
-	struct weir_error *err)
-{
-	char *prefix = weir_arena_printf(round->arena, "%s-%u", round->prefix, round->writer_count++);
-	return jobs_writer(round->jobs, table, spec_id, prefix, ret_writer, err);
+	char *own = weir_arena_printf(round->arena, "%s-%u", prefix, round->writer_count++);
+	return jobs_writer(round->jobs, table, spec_id, own, ret_writer, err);
 }
 
 /* Closes a writer, or abandons it after a failure; what it wrote is durable, and the round's to free. */
@@ -458,86 +440,75 @@ static struct ice_data_file *round_files(struct round *round, uint32_t first, ui
 	return files;
 }
 
-/* Files of the round's purposes and subjects, and those of them that lose rows. */
-static int find_losers(struct round *round, struct ice_file_list *files, const struct ice_data_file **losers,
-	uint32_t *ret_count, struct weir_error *err)
+/* May rows of the round be in the file? */
+static bool may_lose(const struct round *round, const struct ice_data_file *file)
+{
+	if (round->subject_count == 0)
+		return false;
+	if (file->partition_count == 0 || file->partition[0].is_null)
+		return true;
+	int purpose = consent_purpose_index(round->gold->vocabulary, file->partition[0].value.u.text);
+	return purpose < 0 || (round->any_purposes >> purpose & 1) != 0;
+}
+
+/* Files of which rows go, or went by deletes. */
+static int find_losers(struct round *round, struct change *change, struct weir_error *err)
 {
 	int status = 0;
-	for (uint32_t i = 0; i < files->count && status == 0; i++) {
-		const struct ice_data_file *file = files->files[i];
-		bool loses = false;
-		if (file->partition_count > 0 && !file->partition[0].is_null) {
-			int purpose = consent_purpose_index(round->gold->vocabulary, file->partition[0].value.u.text);
-			if (purpose >= 0 && (round->any_purposes >> purpose & 1) == 0)
-				continue;
+	change->losers = weir_arena_calloc(round->arena, change->files->count, sizeof *change->losers);
+	for (uint32_t i = 0; i < change->files->count && status == 0; i++) {
+		struct removal_file *loser = &change->losers[change->loser_count];
+		loser->file = change->files->files[i];
+		loser->fresh = ice_positions_new();
+		if (may_lose(round, loser->file))
+			status = find_gone(round, loser->file, loser->fresh, err);
+		uint64_t fresh = ice_positions_count(loser->fresh);
+		round->removed += fresh;
+		if (status == 0 && (fresh > 0 || loser->file->delete_count > 0)) {
+			change->loser_count++;
+			round->rewrites = true;
+			round->resumes = round->resumes || loser->file->delete_count > 0;
+		} else {
+			ice_positions_free(loser->fresh);
 		}
-		status = file_loses(round, file, &loses, err);
-		if (loses)
-			losers[(*ret_count)++] = file;
 	}
 	return status;
 }
 
-/* Each loser becomes a file of its own again, without the rows that go: so it stays sorted, and spans the time that it spanned. */
-static int rewrite_losers(struct round *round, struct rewrite *rewrite, const struct ice_data_file **losers,
-	uint32_t count, struct weir_error *err)
+/* The rows that go, as rows of history. */
+static int write_history(struct round *round, struct change *change, struct weir_error *err)
 {
-	int status = 0;
-	for (uint32_t i = 0; i < count && status == 0; i++) {
-		rewrite->kept = NULL;
-		status = round_writer(round, round->gold_table, losers[i]->spec_id, &rewrite->kept, err);
-		if (status == 0)
-			status = rewrite_file(round, rewrite, losers[i], err);
-		status = round_close(round, rewrite->kept, status, err);
-	}
+	struct farewell farewell = {.now_us = weir_now_us(&round->jobs->config.clock)};
+	uint32_t first = round->written_count;
+	uint64_t fresh = 0;
+	for (uint32_t i = 0; i < change->loser_count; i++)
+		fresh += ice_positions_count(change->losers[i].fresh);
+	if (change->history == UINT32_MAX || fresh == 0)
+		return 0;
+	farewell.table = ice_registry_table(round->jobs->config.registry, change->history);
+	farewell.rows = weir_builder_new(ice_table_schema(farewell.table));
+	int status = round_writer(round, farewell.table, 0, round->delta_prefix, &farewell.writer, err);
+	for (uint32_t i = 0; i < change->loser_count && status == 0; i++)
+		if (ice_positions_count(change->losers[i].fresh) > 0)
+			status = write_gone(round, &farewell, &change->losers[i], err);
+	if (status == 0)
+		status = flush_gone(&farewell, err);
+	status = round_close(round, farewell.writer, status, err);
+	weir_builder_free(farewell.rows);
+	ice_table_unref(farewell.table);
+	change->gone = round_files(round, first, &change->gone_count);
 	return status;
 }
 
-static int write_missing(struct round *round, struct weir_error *err)
+static int write_missing(struct round *round, struct change *change, struct weir_error *err)
 {
 	struct ice_writer *writer = NULL;
-	int status = round_writer(round, round->gold_table, round->gold->spec_id, &writer, err);
+	uint32_t first = round->written_count;
+	int status = round_writer(round, round->gold_table, round->gold->spec_id, round->prefix, &writer, err);
 	if (status == 0)
 		status = add_missing(round, writer, err);
-	return round_close(round, writer, status, err);
-}
-
-/* Replaces the losers, fills in what is missing, and writes what went to history: one part for gold, one for history. */
-static int change_gold(struct round *round, struct ice_file_list *files, struct weir_error *err)
-{
-	struct jobs *jobs = round->jobs;
-	uint32_t history = history_of(jobs->config.lake, round->gold->table), loser_count = 0, added_count;
-	const struct ice_data_file **losers = weir_arena_calloc(round->arena, files->count, sizeof *losers);
-	struct rewrite rewrite = {.now_us = weir_now_us(&jobs->config.clock)};
-	uint32_t first = round->written_count;
-	int status = find_losers(round, files, losers, &loser_count, err);
-	if (status == 0 && history != UINT32_MAX) {
-		round->history_table = ice_registry_table(jobs->config.registry, history);
-		rewrite.gone = weir_builder_new(ice_table_schema(round->history_table));
-		status = round_writer(round, round->history_table, 0, &rewrite.history, err);
-	}
-	if (status == 0)
-		status = rewrite_losers(round, &rewrite, losers, loser_count, err);
-	if (status == 0)
-		status = write_missing(round, err);
-	struct weir_str *removed = weir_arena_calloc(round->arena, loser_count, sizeof *removed);
-	for (uint32_t i = 0; i < loser_count; i++) /* the list of files does not live until the commit */
-		removed[i] = weir_arena_str(round->arena, losers[i]->path);
-	struct ice_data_file *added = round_files(round, first, &added_count);
-	if (status == 0 && (added_count > 0 || loser_count > 0))
-		add_part(round, round->gold->table, loser_count > 0 ? ICE_OP_OVERWRITE : ICE_OP_APPEND, added,
-			added_count, removed, loser_count);
-	first = round->written_count;
-	if (status == 0 && rewrite.gone != NULL)
-		status = flush_gone(&rewrite, err);
-	status = round_close(round, rewrite.history, status, err);
-	added = round_files(round, first, &added_count);
-	if (status == 0 && added_count > 0)
-		add_part(round, history, ICE_OP_APPEND, added, added_count, NULL, 0);
-	weir_builder_free(rewrite.gone);
-	if (round->history_table != NULL)
-		ice_table_unref(round->history_table);
-	round->history_table = NULL;
+	status = round_close(round, writer, status, err);
+	change->missing = round_files(round, first, &change->missing_count);
 	return status;
 }
 
@@ -553,83 +524,283 @@ static void drop_silver(struct round *round)
 	round->row_count = 0;
 }
 
+static bool table_has_deletes(struct jobs *jobs, uint32_t table)
+{
+	struct ice_table *version = ice_registry_table(jobs->config.registry, table);
+	const struct ice_snapshot *current = ice_metadata_current(ice_table_metadata(version));
+	int64_t count = 0;
+	bool known = current != NULL && weir_str_to_i64(ice_summary(current, "total-delete-files"), &count);
+	ice_table_unref(version);
+	return known && count > 0;
+}
+
+/* Rows of gold are deleted, and their files not rewritten yet. */
+static bool has_deletes(struct jobs *jobs, uint32_t section)
+{
+	const struct lake *lake = jobs->config.lake;
+	for (uint32_t t = 0; t < lake->table_count; t++)
+		if (lake->tables[t].kind == LAKE_GOLD && lake->tables[t].consent == section &&
+			table_has_deletes(jobs, t))
+			return true;
+	return false;
+}
+
+/* Every file that has deletes is looked at, of whatever subjects. */
+static int plan_gold(struct round *round, struct ice_file_list **ret_files, struct weir_error *err)
+{
+	struct expr_term term = subjects_term(round);
+	struct expr_filter subjects = {&term, 1}, all = {NULL, 0};
+	bool by_subject = round->subject_count > 0 && !table_has_deletes(round->jobs, round->gold->table);
+	return ice_plan(round->gold_table, -1, by_subject ? &subjects : &all, ret_files, err);
+}
+
+/* Compares silver with one gold table; what goes and what comes is in round->changes, and written. */
 static int plan_table(struct round *round, const struct stream_gold *gold, struct weir_error *err)
 {
 	struct jobs *jobs = round->jobs;
-	struct ice_file_list *files = NULL;
-	round->gold = gold;
-	const uint32_t both[] = {jobs->config.lake->tables[gold->table].from, gold->table};
+	const struct lake *lake = jobs->config.lake;
+	WEIR_ASSERT(round->change_count < GOLDS_MAX);
+	struct change *change = &round->changes[round->change_count++];
+	const uint32_t both[] = {lake->tables[gold->table].from, gold->table};
 	struct ice_table *versions[2];
 	/* Of one moment: a row of an epoch that is in gold's version and not in silver's would be taken for one that goes. */
 	ice_registry_tables(jobs->config.registry, both, 2, versions);
+	round->gold = gold;
 	round->silver = versions[0];
-	round->gold_table = versions[1];
-	const struct weir_schema *schema = ice_table_schema(round->gold_table);
-	struct expr_term term = {.field_id = schema->fields[weir_schema_find(schema, gold->vocabulary->subject)].id,
-		.op = EXPR_IN,
-		.values = round->subject_values,
-		.value_count = round->subject_count};
-	struct expr_filter filter = {&term, 1};
-	int status = read_silver(round, err);
+	round->gold_table = change->version = versions[1];
+	change->table = gold->table;
+	change->history = history_of(lake, gold->table);
+	int status = round->subject_count > 0 ? read_silver(round, err) : 0;
 	if (status == 0)
 		status = evaluate_silver(round, err);
 	if (status == 0) {
 		index_rows(round);
-		status = ice_plan(round->gold_table, -1, &filter, &files, err);
+		status = plan_gold(round, &change->files, err);
 	}
 	if (status == 0)
-		status = change_gold(round, files, err);
-	if (files != NULL)
-		ice_file_list_free(files);
+		status = find_losers(round, change, err);
+	if (status == 0)
+		status = write_history(round, change, err);
+	if (status == 0 && round->subject_count > 0)
+		status = write_missing(round, change, err);
+	drop_silver(round);
+	ice_table_unref(round->silver);
 	return status;
+}
+
+/* ---- the two commits ---- */
+
+static struct ice_commit_part part_of(const struct round *round, uint32_t table, const char *prefix)
+{
+	const struct lake_table *lake_table = &round->jobs->config.lake->tables[table];
+	return (struct ice_commit_part){
+		.table = table,
+		.edit = {.operation = ICE_OP_APPEND,
+			.prefix = weir_str_from(prefix),
+			.keep_snapshots = lake_table->keep_snapshots > 0 ? lake_table->keep_snapshots : 100,
+			.now_ms = weir_now_us(&round->jobs->config.clock) / 1000},
+	};
+}
+
+/* Rows of history, with whichever commit comes first. */
+static void add_history(
+	const struct round *round, const struct change *change, struct ice_commit_part *parts, uint32_t *count)
+{
+	if (change->gone_count == 0)
+		return;
+	struct ice_commit_part part = part_of(round, change->history, round->delta_prefix);
+	part.edit.added = change->gone;
+	part.edit.added_count = change->gone_count;
+	parts[(*count)++] = part;
+}
+
+static void stage_delta(void *context, struct control_change *change)
+{
+	struct round *round = context;
+	consent_stage_tasks_moved(round->consent, change, round->tasks, round->rows_gone, round->task_count);
+	ice_stage_prefix_done(change, weir_str_from(round->delta_prefix));
+}
+
+/* Whether the rewrite takes so long that the rows go from the newest snapshot before it. */
+static bool wants_delta(const struct round *round)
+{
+	uint64_t limit = round->jobs->config.delta_from_bytes, bytes = 0;
+	for (uint32_t i = 0; i < round->change_count; i++)
+		for (uint32_t j = 0; j < round->changes[i].loser_count; j++)
+			bytes += (uint64_t)round->changes[i].losers[j].file->size_bytes;
+	return round->removed > 0 && bytes >= (limit > 0 ? limit : JOBS_DELTA_FROM_BYTES);
+}
+
+/* The rows that go are deleted by their positions, and in history: nobody who reads the newest snapshot sees them from here
+ * on. Their bytes are still there, and so the tasks stay open. */
+static int commit_delta(struct round *round, struct weir_error *err)
+{
+	struct ice_commit_part parts[2 * GOLDS_MAX];
+	uint32_t count = 0;
+	int status = 0;
+	for (uint32_t i = 0; i < round->change_count && status == 0; i++) {
+		struct change *change = &round->changes[i];
+		struct ice_commit_part part = part_of(round, change->table, round->delta_prefix);
+		status = removal_delta(change->version, change->losers, change->loser_count, part.edit.prefix,
+			round->arena, &part.edit, err);
+		removal_spend(change->losers, change->loser_count, &part.edit, round->arena, &change->spent,
+			&change->spent_count);
+		if (part.edit.added_count == 0)
+			continue;
+		parts[count++] = part;
+		add_history(round, change, parts, &count);
+	}
+	if (status == 0)
+		status = ice_commit(round->jobs->config.registry, CONTROL_CONSENT, parts, count, stage_delta, NULL,
+			round, NULL, err);
+	if (status != 0)
+		return status;
+	round->delta_done = true;
+	memset(round->rows_gone, 0, round->task_count * sizeof *round->rows_gone); /* the tasks have them */
+	jobs_count(round->jobs, &(struct jobs_numbers){.rows_removed = round->removed, .deltas = 1});
+	return 0;
+}
+
+/* Each loser becomes a file of its own again, without the rows that go: so it stays sorted, and spans the time that it spanned. */
+static int rewrite_losers(struct round *round, const struct change *change, struct weir_error *err)
+{
+	int status = 0;
+	for (uint32_t i = 0; i < change->loser_count && status == 0; i++) {
+		struct ice_writer *writer = NULL;
+		const struct removal_file *loser = &change->losers[i];
+		status = round_writer(round, change->version, loser->file->spec_id, round->prefix, &writer, err);
+		if (status == 0)
+			status = removal_rewrite(change->version, loser, writer, err);
+		status = round_close(round, writer, status, err);
+	}
+	return status;
+}
+
+/* Replaces the losers and adds what is missing; the deletes go with the files that they are of. */
+static int finish_table(struct round *round, struct change *change, struct ice_commit_part *parts, uint32_t *count,
+	struct weir_error *err)
+{
+	struct ice_commit_part part = part_of(round, change->table, round->prefix);
+	uint32_t first = round->written_count, rewritten_count;
+	int status = rewrite_losers(round, change, err);
+	if (status != 0)
+		return status;
+	if (!round->delta_done)
+		removal_spend(
+			change->losers, change->loser_count, NULL, round->arena, &change->spent, &change->spent_count);
+	struct ice_data_file *rewritten = round_files(round, first, &rewritten_count);
+	struct ice_data_file *added =
+		weir_arena_calloc(round->arena, change->missing_count + rewritten_count, sizeof *added);
+	struct weir_str *removed = weir_arena_calloc(round->arena, change->loser_count, sizeof *removed);
+	for (uint32_t i = 0; i < change->missing_count + rewritten_count; i++)
+		added[i] = i < rewritten_count ? rewritten[i] : change->missing[i - rewritten_count];
+	for (uint32_t i = 0; i < change->loser_count; i++)
+		removed[i] = change->losers[i].file->path;
+	part.edit.operation = change->loser_count > 0 ? ICE_OP_OVERWRITE : ICE_OP_APPEND;
+	part.edit.added = added;
+	part.edit.added_count = change->missing_count + rewritten_count;
+	part.edit.removed = removed;
+	part.edit.removed_count = change->loser_count;
+	part.edit.removed_deletes = change->spent;
+	part.edit.removed_delete_count = change->spent_count;
+	part.edit.erase = change->loser_count > 0;
+	if (part.edit.added_count > 0 || part.edit.removed_count > 0)
+		parts[(*count)++] = part;
+	if (!round->delta_done)
+		add_history(round, change, parts, count);
+	return 0;
 }
 
 /* What the same transaction does besides moving the tables. */
 static void stage(void *context, struct control_change *change)
 {
 	struct round *round = context;
-	consent_stage_tasks_done(round->consent, change, round->tasks, round->rows_moved, round->task_count);
+	for (uint32_t i = 0; i < round->task_count; i++)
+		round->rows_come[i] += round->rows_gone[i];
+	memset(round->rows_gone, 0, round->task_count * sizeof *round->rows_gone); /* a second attempt adds nothing */
+	consent_stage_tasks_done(round->consent, change, round->tasks, round->rows_come, round->task_count);
 	ice_stage_prefix_done(change, weir_str_from(round->prefix));
+	if (!round->delta_done)
+		ice_stage_prefix_done(change, weir_str_from(round->delta_prefix));
 }
+
+static int commit_rewrite(struct round *round, struct weir_error *err)
+{
+	struct ice_commit_part parts[2 * GOLDS_MAX];
+	uint32_t count = 0;
+	int status = 0;
+	for (uint32_t i = 0; i < round->change_count && status == 0; i++)
+		status = finish_table(round, &round->changes[i], parts, &count, err);
+	return status != 0 ? status
+			   : ice_commit(round->jobs->config.registry, CONTROL_CONSENT, parts, count, stage, NULL, round,
+				     NULL, err);
+}
+
+/* ---- rounds ---- */
 
 static void account(struct round *round)
 {
 	struct jobs *jobs = round->jobs;
-	struct jobs_numbers more = {
-		.tasks_done = round->task_count, .rows_removed = round->removed, .rows_added = round->added};
+	struct jobs_numbers more = {.tasks_done = round->task_count,
+		.rows_removed = round->delta_done ? 0 : round->removed,
+		.resumed = round->resumes,
+		.rows_added = round->added};
 	int64_t now_us = weir_now_us(&jobs->config.clock);
-	for (uint32_t i = 0; i < round->task_count && round->removed > 0; i++)
+	for (uint32_t i = 0; i < round->task_count && round->rewrites; i++)
 		if (round->tasks[i].removes && now_us - round->tasks[i].created_us > more.removal_us_last)
 			more.removal_us_last = now_us - round->tasks[i].created_us;
 	jobs_count(jobs, &more);
+}
+
+/* Both prefixes in one transaction. */
+static int reserve(struct round *round, struct weir_error *err)
+{
+	struct jobs *jobs = round->jobs;
+	int64_t now_us = weir_now_us(&jobs->config.clock);
+	struct control_result result;
+	struct control_change *change = control_change_new(CONTROL_EPOCH);
+	ice_stage_prefix_new(change, now_us, round->prefix);
+	ice_stage_prefix_new(change, now_us, round->delta_prefix);
+	int status = control_commit(jobs->config.control, change, &result, err);
+	control_change_free(change);
+	return status;
+}
+
+static void drop_changes(struct round *round)
+{
+	for (uint32_t i = 0; i < round->change_count; i++) {
+		struct change *change = &round->changes[i];
+		for (uint32_t j = 0; j < change->loser_count; j++)
+			ice_positions_free(change->losers[j].fresh);
+		ice_file_list_free(change->files);
+		ice_table_unref(change->version);
+	}
+	for (uint32_t i = 0; i < round->written_count; i++)
+		jobs_written_free(round->jobs, round->written[i]);
+	free(round->written);
 }
 
 static int run_round(struct round *round, struct weir_error *err)
 {
 	struct jobs *jobs = round->jobs;
 	const struct lake *lake = jobs->config.lake;
-	int status = ice_reserve_prefix(jobs->config.control, weir_now_us(&jobs->config.clock), round->prefix, err);
-	for (uint32_t t = 0; t < lake->table_count && status == 0; t++) {
-		if (lake->tables[t].kind != LAKE_GOLD || lake->tables[t].consent != round->section)
-			continue;
-		WEIR_ASSERT(round->part_count + 2 <= 2 * GOLDS_MAX);
-		status = plan_table(round, &jobs->golds[t], err);
-		drop_silver(round);
-		ice_table_unref(round->silver);
-		ice_table_unref(round->gold_table);
-	}
+	int status = reserve(round, err);
+	for (uint32_t t = 0; t < lake->table_count && status == 0; t++)
+		if (lake->tables[t].kind == LAKE_GOLD && lake->tables[t].consent == round->section)
+			status = plan_table(round, &jobs->golds[t], err);
+	if (status == 0 && wants_delta(round))
+		status = commit_delta(round, err);
 	if (status == 0)
-		status = ice_commit(jobs->config.registry, CONTROL_CONSENT, round->parts, round->part_count, stage,
-			NULL, round, NULL, err);
-	for (uint32_t i = 0; i < round->written_count; i++)
-		jobs_written_free(jobs, round->written[i]);
-	free(round->written);
+		status = commit_rewrite(round, err);
+	drop_changes(round);
 	if (status != 0) {
 		jobs_give_up(jobs, round->prefix);
+		if (!round->delta_done)
+			jobs_give_up(jobs, round->delta_prefix);
 		return status;
 	}
 	consent_tasks_finished(round->consent, round->tasks, round->task_count);
-	if (round->removed > 0) { /* no byte of what went may stay: no grace */
+	if (round->rewrites) { /* no byte of what went may stay: no grace */
 		uint64_t deleted;
 		status = ice_sweep_doomed(jobs->config.registry, weir_now_us(&jobs->config.clock), 0, &deleted, err);
 		jobs_count(jobs, &(struct jobs_numbers){.files_destroyed = deleted});
@@ -647,15 +818,15 @@ static int reindex_section(struct jobs *jobs, uint32_t section, bool *ret_did, s
 		*round = (struct round){
 			.jobs = jobs, .consent = consent, .section = section, .arena = weir_arena_new(0)};
 		int status = take_tasks(round, err);
-		bool any = round->task_count > 0;
+		bool any = round->task_count > 0 || has_deletes(jobs, section);
 		if (status == 0 && any) {
 			round->rules = consent_rules_newest(consent);
 			status = run_round(round, err);
 			consent_rules_unref(round->rules);
+			*ret_did = *ret_did || (status == 0 && (round->task_count > 0 || round->rewrites));
 		}
 		weir_arena_free(round->arena);
 		free(round);
-		*ret_did = *ret_did || (any && status == 0);
 		if (status != WEIR_E_CONFLICT)
 			return status;
 	}
@@ -667,7 +838,7 @@ int jobs_reindex(struct jobs *jobs, bool *ret_did, struct weir_error *err)
 	*ret_did = false;
 	int status = jobs_retire(jobs, err); /* a removal is done only when no byte of a failed round is left */
 	for (uint32_t i = 0; i < jobs->config.lake->consent_count && status == 0; i++)
-		status = consent_tasks_open_count(jobs->config.consents[i]) > 0 ? reindex_section(jobs, i, ret_did, err)
-										: 0;
+		if (consent_tasks_open_count(jobs->config.consents[i]) > 0 || has_deletes(jobs, i))
+			status = reindex_section(jobs, i, ret_did, err);
 	return status;
 }

@@ -81,8 +81,35 @@ static void put_scan(const struct sql_view *view, struct weir_buf *out)
 		sql_quote(out, weir_buf_str(&type), '\'');
 		weir_buf_puts(out, ", default_value: NULL}");
 	}
-	weir_buf_puts(out, "})");
+	weir_buf_puts(out, "}");
+	/* The names of two columns more; where the table has one of them, DuckDB refuses the view. */
+	weir_buf_puts(out, view->deleted_count > 0 ? ", filename = true, file_row_number = true) AS f" : ")");
 	weir_buf_done(&type);
+}
+
+/* Deleted rows as a table of their own, and the condition of the scan that leaves them out. */
+static int put_deleted(struct sql_session *session, uint32_t index, const struct sql_view *view, struct weir_buf *out,
+	struct weir_error *err)
+{
+	if (view->deleted_count == 0)
+		return 0;
+	struct weir_buf text = WEIR_BUF_INIT;
+	weir_buf_printf(
+		&text, "CREATE TABLE weir.deleted_%u AS SELECT file, unnest(range(a, b)) AS row FROM (VALUES ", index);
+	for (uint32_t i = 0; i < view->deleted_count; i++) {
+		const struct sql_deleted *deleted = &view->deleted[i];
+		weir_buf_puts(&text, i > 0 ? ", (" : "(");
+		sql_quote(&text, view->files[deleted->file], '\'');
+		weir_buf_printf(
+			&text, "::VARCHAR, %" PRIu64 "::BIGINT, %" PRIu64 "::BIGINT)", deleted->from, deleted->to);
+	}
+	weir_buf_puts(&text, ") AS r(file, a, b)");
+	int code = sql_run(session->instance->connection, weir_buf_cstr(&text), NULL, err);
+	weir_buf_done(&text);
+	weir_buf_printf(out,
+		" WHERE NOT EXISTS (FROM weir.deleted_%u x WHERE x.file = f.filename AND x.row = f.file_row_number)",
+		index);
+	return code;
 }
 
 /* The fence as a table of its own, and the condition that leaves its rows out. */
@@ -121,8 +148,10 @@ static int create_view(struct sql_session *session, uint32_t index, const struct
 	sql_quote(&text, view->name, '"');
 	weir_buf_puts(&text, " AS SELECT * FROM (");
 	put_scan(view, &text);
+	int code = put_deleted(session, index, view, &text, err);
 	weir_buf_puts(&text, ") AS d");
-	int code = put_fence(session, index, view, &text, err);
+	if (code == 0)
+		code = put_fence(session, index, view, &text, err);
 	if (code == 0)
 		code = sql_run(session->instance->connection, weir_buf_cstr(&text), NULL, err);
 	weir_buf_done(&text);

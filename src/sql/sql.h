@@ -69,6 +69,11 @@ struct sql_hidden {
 	struct weir_str subject, purpose;
 	int64_t lsn; /* rows of the pair with consent_lsn < lsn are left out */
 };
+/* Rows of one file that are deleted: from .. to - 1, counted from 0. */
+struct sql_deleted {
+	uint32_t file; /* of the view's */
+	uint64_t from, to;
+};
 struct sql_view {
 	struct weir_str ns, name; /* SELECT ... FROM ns.name */
 	const struct weir_schema *schema;
@@ -79,6 +84,8 @@ struct sql_view {
 	struct weir_str subject_column; /* of hidden; "" where there is no fence */
 	const struct sql_hidden *hidden;
 	uint32_t hidden_count;
+	const struct sql_deleted *deleted; /* are in no answer */
+	uint32_t deleted_count;
 };
 /*
  * Sees these views and the lookups of sql and nothing else: no other file, no network, no settings; nor the views'

@@ -160,6 +160,8 @@ static bool look_at_row(struct world *world, const json_t *row, struct consent_f
 	if (at >= PAIR_ROWS_MAX || look->seen[at])
 		return world_fail(world, "gold has offset %zu for %s twice", record, oracle_purposes[purpose]);
 	look->seen[at] = true;
+	/* A row that stays keeps its number: with another one it went, and came again, since the look before. */
+	state->stays += state->here && state->lsn != lsn;
 	const struct oracle_record *event = &world->oracle.records[record];
 	const char *subject = oracle_text(event->event, "customer_id");
 	if (consent_fence_hides(fence, weir_str_from(subject), purpose, lsn)) {
@@ -200,7 +202,9 @@ bool world_look(struct world *world, bool *ret_read)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	bool good = true, racing = world->racing;
+	enum step_kind between = world->between;
 	world->racing = false; /* a look that began before a change may still see what it takes */
+	world->between = STEP_BETWEEN;
 	struct consent_fence *fence = consent_fence_ref(engine_consent(world->engine, 0));
 	json_t *rows = world_rows(world, "gold", "visits", &err), *row;
 	struct look look = {.seen = calloc(PAIR_ROWS_MAX, sizeof(bool))};
@@ -217,6 +221,7 @@ bool world_look(struct world *world, bool *ret_read)
 	if (good && *ret_read)
 		good = check_access(world, &look, ret_read);
 	world->racing = racing;
+	world->between = between;
 	json_decref(rows);
 	free(look.seen);
 	return good;

@@ -4,6 +4,7 @@
  *
  *   sim_lake [--seeds N] [--first S] [--seconds T]   N stories (or as many as fit into T seconds) from seed S (WEIR_SEED) on
  *   sim_lake --cuts N [--first S]                    N power cuts, each in a short story
+ *   sim_lake --between N [--first S]                 N deaths, faults or changes between the two commits of a removal
  *   sim_lake --epochs N                              N epochs back to back: files, snapshots and metadata stay bounded
  *
  * Each story runs in a process of its own, so that a crash or a hang is a failing seed like any other. A failing story
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,8 +27,14 @@
 #define STORY_SECONDS 60 /* longer is a hang */
 #define SHRINK_RUNS   300
 
+/* What the stories met, from their processes. */
+struct totals {
+	uint64_t deltas, resumed;
+};
+
 struct story {
 	const char *lake;
+	struct totals *totals; /* NULL: not counted */
 	uint64_t seed;
 	struct step steps[STEPS_MAX];
 	size_t count;
@@ -41,7 +49,7 @@ static double seconds(void)
 
 /* Out of 1,000; what stories are made of. */
 static const unsigned weights[STEP_KINDS] = {
-	[STEP_POST] = 260,
+	[STEP_POST] = 235,
 	[STEP_CONSENT] = 180,
 	[STEP_ADVANCE] = 100,
 	[STEP_FLUSH] = 170,
@@ -54,6 +62,7 @@ static const unsigned weights[STEP_KINDS] = {
 	[STEP_FAULT] = 25,
 	[STEP_KILL] = 15,
 	[STEP_RACE] = 30,
+	[STEP_BETWEEN] = 25,
 };
 
 static enum step_kind draw_kind(struct weir_rng *rng)
@@ -92,6 +101,23 @@ static void draw_cut(uint64_t seed, struct story *story)
 	story->steps[story->count++] = (struct step){STEP_CUT, weir_rng_next(&rng)};
 }
 
+/* A few steps, then a death, a fault or a change of consent between the two commits of the next removal. */
+static void draw_between(uint64_t seed, struct story *story)
+{
+	static const enum step_kind kinds[] = {STEP_POST, STEP_POST, STEP_CONSENT, STEP_FLUSH, STEP_WORK, STEP_CONSENT};
+	struct weir_rng rng = weir_rng_fork(seed, 3);
+	story->seed = seed - seed % 3 + 1; /* one that deletes rows first */
+	story->count = 0;
+	for (size_t i = 6 + weir_rng_below(&rng, 10); i > 0; i--)
+		story->steps[story->count++] = (struct step){kinds[weir_rng_below(&rng, 6)], weir_rng_next(&rng)};
+	for (size_t rounds = 1 + weir_rng_below(&rng, 3); rounds > 0; rounds--) {
+		story->steps[story->count++] = (struct step){STEP_BETWEEN, weir_rng_next(&rng)};
+		for (size_t i = 4 + weir_rng_below(&rng, 8); i > 0; i--)
+			story->steps[story->count++] =
+				(struct step){kinds[weir_rng_below(&rng, 6)], weir_rng_next(&rng)};
+	}
+}
+
 /* ---- running ---- */
 
 static struct lake *read_lake(const char *path)
@@ -124,6 +150,10 @@ static bool run_here(const struct story *story, char *failure, size_t size, bool
 			"  %zu records, %zu changes, %u restarts, %u failed starts, %u faults, %u races, %u queries\n",
 			world.oracle.record_count, world.oracle.change_count, world.restarts, world.failed_starts,
 			world.faults_hit, world.races, world.audited);
+	if (good && story->totals != NULL) {
+		story->totals->deltas += world.deltas;
+		story->totals->resumed += world.resumed;
+	}
 	if (good) {
 		world_close(&world);
 		lake_free(lake);
@@ -193,7 +223,7 @@ static void print_story(const struct story *story, const char *failure)
 }
 
 struct options {
-	uint64_t seeds, first, cuts, epochs, seconds;
+	uint64_t seeds, first, cuts, between, epochs, seconds;
 	bool verbose, no_shrink;
 	const char *story, *lake;
 };
@@ -202,6 +232,9 @@ static int run_seeds(const struct options *options, void (*draw)(uint64_t seed, 
 {
 	struct story *story = calloc(1, sizeof *story);
 	story->lake = options->lake;
+	story->totals = mmap(NULL, sizeof *story->totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (story->totals == MAP_FAILED)
+		abort();
 	unsigned failed = 0, ran = 0;
 	double begin = seconds();
 	for (uint64_t i = 0; i < count && (options->seconds == 0 || seconds() - begin < (double)options->seconds);
@@ -216,8 +249,12 @@ static int run_seeds(const struct options *options, void (*draw)(uint64_t seed, 
 			shrink(story, failure, sizeof failure);
 		print_story(story, failure);
 	}
-	printf("sim_lake: %u stories from seed %llu in %.1f s, %u failed\n", ran, (unsigned long long)options->first,
-		seconds() - begin, failed);
+	printf("sim_lake: %u stories from seed %llu in %.1f s, %u failed; %llu removals in two commits, %llu went on "
+	       "after a"
+	       " death between them\n",
+		ran, (unsigned long long)options->first, seconds() - begin, failed,
+		(unsigned long long)story->totals->deltas, (unsigned long long)story->totals->resumed);
+	munmap(story->totals, sizeof *story->totals);
 	free(story);
 	return failed > 0;
 }
@@ -253,7 +290,8 @@ int main(int argc, char **argv)
 			options.no_shrink = true;
 		else if (i + 1 == argc)
 			return fprintf(stderr,
-				       "usage: sim_lake [--seeds N|--cuts N|--epochs N|--story STEPS] [--first S] "
+				       "usage: sim_lake [--seeds N|--cuts N|--between N|--epochs N|--story STEPS] "
+				       "[--first S] "
 				       "[--seconds T]"
 				       " [--lake DIR] [--no-shrink] [-v]\n"),
 			       2;
@@ -265,6 +303,8 @@ int main(int argc, char **argv)
 			options.seconds = number, i++;
 		else if (strcmp(argv[i], "--cuts") == 0)
 			options.cuts = number, i++;
+		else if (strcmp(argv[i], "--between") == 0)
+			options.between = number, i++;
 		else if (strcmp(argv[i], "--epochs") == 0)
 			options.epochs = number, i++;
 		else if (strcmp(argv[i], "--story") == 0)
@@ -276,6 +316,8 @@ int main(int argc, char **argv)
 		return run_text(&options);
 	if (options.epochs > 0)
 		return run_epochs(options.lake, options.epochs, options.first);
+	if (options.between > 0)
+		return run_seeds(&options, draw_between, options.between);
 	if (options.cuts > 0)
 		return run_seeds(&options, draw_cut, options.cuts);
 	return run_seeds(&options, draw_story, options.seconds > 0 ? UINT64_MAX / 2 : options.seeds);

@@ -14,7 +14,7 @@
 #define WORK_ROUNDS 1000
 
 static const char *const names[STEP_KINDS] = {"post", "consent", "advance", "flush", "work", "settle", "query",
-	"restart", "cut", "cut-at", "fault", "kill", "race"};
+	"restart", "cut", "cut-at", "fault", "kill", "race", "between"};
 
 const char *step_name(enum step_kind kind)
 {
@@ -36,8 +36,30 @@ bool world_fail(struct world *world, const char *format, ...)
 
 static bool change_consent(struct world *world, struct weir_rng *rng);
 
+static void come_between(struct world *world)
+{
+	enum step_kind kind = world->between;
+	if (kind == STEP_BETWEEN || world->engine == NULL || world->engine->jobs == NULL ||
+		jobs_numbers(world->engine->jobs).deltas == 0 || world->between_calls-- > 0)
+		return;
+	struct weir_rng rng = weir_rng_new(world->between_seed);
+	world->between = STEP_BETWEEN;
+	if (kind == STEP_RACE) {
+		world->races++;
+		change_consent(world, &rng);
+		return;
+	}
+	world->armed = true;
+	if (kind == STEP_CUT)
+		sim_os_power_cut_at(world->disk, 1, world->between_seed);
+	else
+		sim_os_fail(
+			world->disk, SIM_ANY, 1, EIO, kind == STEP_KILL ? UINT64_MAX / 2 : weir_rng_below(&rng, 20));
+}
+
 static void hook(struct world *world)
 {
+	come_between(world);
 	if (!world->racing || ++world->race_calls < world->race_at)
 		return;
 	struct weir_rng rng = weir_rng_new(world->race_seed);
@@ -155,7 +177,9 @@ static int start(struct world *world, struct weir_error *err)
 	struct engine_options options = {.os = &world->os,
 		.clock = weir_clock_manual(&world->clock),
 		.sqlite_vfs = sim_vfs_name(world->vfs),
-		.no_background = true};
+		.no_background = true,
+		/* Two stories of three delete rows before they rewrite the files. */
+		.delta_from_bytes = world->seed % 3 == 0 ? 0 : 1};
 	return engine_open(world->lake, &options, &world->engine, err);
 }
 
@@ -259,14 +283,26 @@ static void disturb_start(struct world *world)
 }
 
 /* After whatever happened: the disk works again, the engine starts, doubts are settled, and nothing hidden shows. */
+/* Of an engine that is about to close, or of the last one. */
+static void add_numbers(struct world *world)
+{
+	if (world->engine == NULL)
+		return;
+	struct jobs_numbers numbers = jobs_numbers(world->engine->jobs);
+	world->deltas += numbers.deltas;
+	world->resumed += numbers.resumed;
+}
+
 static bool restart(struct world *world, bool clean)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	char text[1200];
 	bool read;
 	world->racing = false;
+	world->between = STEP_BETWEEN;
 	if (clean)
 		sim_os_fail(world->disk, SIM_ANY, 0, 0, 0);
+	add_numbers(world);
 	engine_close(world->engine);
 	world->engine = NULL;
 	world->faults_hit += sim_os_has_failed(world->disk);
@@ -648,6 +684,13 @@ bool world_step(struct world *world, const struct step *step)
 		world->race_at = 1 + weir_rng_below(&rng, 40);
 		world->race_calls = 0;
 		return true;
+	case STEP_BETWEEN: {
+		static const enum step_kind kinds[] = {STEP_CUT, STEP_KILL, STEP_FAULT, STEP_RACE};
+		world->between = kinds[weir_rng_below(&rng, 4)];
+		world->between_seed = weir_rng_next(&rng);
+		world->between_calls = weir_rng_below(&rng, 40);
+		return true;
+	}
 	case STEP_KINDS:
 		break;
 	}
@@ -673,6 +716,7 @@ bool world_finish(struct world *world, bool check)
 	if (world->armed && !restart(world, false))
 		return false;
 	world->racing = false;
+	world->between = STEP_BETWEEN;
 	if (!flush(world) || !work(world, WORK_ROUNDS))
 		return false;
 	weir_manual_clock_advance(&world->clock, 15 * WEIR_US_PER_MINUTE); /* what was to wait has waited */
@@ -687,13 +731,15 @@ bool world_finish(struct world *world, bool check)
 	else if (!sound)
 		report_break(world, &out);
 	weir_buf_done(&out);
+	add_numbers(world);
 	return world->failure[0] == '\0';
 }
 
 bool world_open(struct world *world, const struct lake *lake, uint64_t seed)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
-	*world = (struct world){.lake = lake, .clock = {START_US}, .started_us = START_US, .seed = seed};
+	*world = (struct world){
+		.lake = lake, .clock = {START_US}, .started_us = START_US, .seed = seed, .between = STEP_BETWEEN};
 	world->os = (struct weir_os){hooked_open, hooked_close, hooked_read, hooked_write, hooked_sync,
 		hooked_start_writeback, hooked_size, hooked_truncate, hooked_sync_dir, hooked_rename, hooked_unlink,
 		hooked_mkdir, hooked_rmdir, hooked_stat, hooked_list, world};

@@ -31,6 +31,7 @@ enum step_kind {
 	STEP_FAULT,   /* a call of one of the next steps fails */
 	STEP_KILL,    /* the process dies in the middle of one of the next steps; the disk keeps what it saw */
 	STEP_RACE,    /* a change of consent arrives while the next step writes its files */
+	STEP_BETWEEN, /* one of these happens after the next removal's deletes, before or while its files are rewritten */
 	STEP_KINDS,
 };
 
@@ -71,8 +72,12 @@ struct world {
 	uint64_t race_seed, race_at;
 	bool racing;
 	uint64_t race_calls, written_bytes;
+	/* between the two commits of a removal */
+	enum step_kind between; /* STEP_BETWEEN: nothing */
+	uint64_t between_seed, between_calls;
 	/* totals */
 	unsigned restarts, failed_starts, faults_hit, races;
+	uint64_t deltas, resumed;          /* removals in two commits; those that went on after a death between them */
 	unsigned audited, audited_perhaps; /* answers of queries, and those that failed */
 	char failure[2000];
 };

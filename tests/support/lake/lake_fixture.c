@@ -96,8 +96,10 @@ void lake_edit(struct lake_fixture *fixture, const char *file, const char *from,
 
 int lake_try_open(struct lake_fixture *fixture, struct weir_error *err)
 {
-	struct engine_options options = {
-		.os = fixture->os, .clock = weir_clock_manual(&fixture->clock), .no_background = true};
+	struct engine_options options = {.os = fixture->os,
+		.clock = weir_clock_manual(&fixture->clock),
+		.no_background = true,
+		.delta_from_bytes = fixture->delta_from_bytes};
 	int status = lake_read(fixture->source, fixture->data, &fixture->lake, err);
 	if (status != 0)
 		return status;

@@ -16,7 +16,8 @@ struct lake_fixture {
 	char data[600];
 	char source[600]; /* the folder with lake.yaml */
 	struct weir_manual_clock clock;
-	const struct weir_os *os; /* NULL: the real one */
+	const struct weir_os *os;  /* NULL: the real one */
+	uint64_t delta_from_bytes; /* see engine_options */
 	struct weir_arena *arena;
 	struct lake *lake;
 	struct engine *engine;

@@ -53,6 +53,7 @@ static int setup(void **state)
 		assert_non_null(world->paths[i]);
 		world->files[i] = weir_str_from(world->paths[i]);
 	}
+	static const struct sql_deleted deleted[] = {{1, 0, 2}, {0, 5, 6}, {0, 1, 2}};
 	const struct sql_view views[] = {
 		{.ns = WEIR_STR("gold"),
 			.name = WEIR_STR("readings"),
@@ -68,8 +69,25 @@ static int setup(void **state)
 			.schema = &schema,
 			.files = world->files,
 			.file_count = 1},
+		{.ns = WEIR_STR("gold"),
+			.name = WEIR_STR("less"),
+			.schema = &schema,
+			.files = world->files,
+			.file_count = 2,
+			.subject_column = WEIR_STR("athlete_id"),
+			.hidden = hidden,
+			.hidden_count = 3,
+			.deleted = deleted,
+			.deleted_count = 3},
+		{.ns = WEIR_STR("bronze"),
+			.name = WEIR_STR("less"),
+			.schema = &schema,
+			.files = world->files,
+			.file_count = 2,
+			.deleted = deleted,
+			.deleted_count = 3},
 	};
-	if (sql_session_new(world->sql, views, 3, &world->session, &err) < 0) {
+	if (sql_session_new(world->sql, views, 5, &world->session, &err) < 0) {
 		char text[1200];
 		fail_msg("%s", weir_error_text(&err, text, sizeof text));
 	}
@@ -142,6 +160,10 @@ static void test_queries(void **state)
 		{"SELECT raw_metrics['cadence'] FROM silver.readings WHERE event_id = "
 		 "'00000000-0000-4000-8000-000000000003'",
 			"83\n"},
+		/* rows 1 and 5 of the first file, 0 and 1 of the second are deleted; the view has no column more for it */
+		{"SELECT right(event_id::VARCHAR, 2) FROM bronze.less ORDER BY 1", "00\n02\n03\n04\n08\n09\n10\n11\n"},
+		{"SELECT count(*) FROM gold.less", "7\n"},
+		{"SELECT count(*) FROM (DESCRIBE bronze.less)", "8\n"},
 		{"SELECT b FROM lookup.pairs WHERE a = 1", "2\n"},
 		{"SELECT sum(consent_lsn) AS total, INTERVAL 2 DAY AS i, 5::TINYINT AS t FROM silver.readings",
 			"60|2 days|5\n"},
