@@ -4,6 +4,8 @@ usage: iceberg_peer.py pyiceberg_plan DIR TABLE LOW HIGH TIMES
        iceberg_peer.py pyiceberg_commit DIR TABLE COMMITS
        iceberg_peer.py pyiceberg_count DIR TABLE                       live data files
        iceberg_peer.py duckdb_scan METADATA THREADS TIMES COLUMN LOW HIGH
+       iceberg_peer.py duckdb_outside CONTROL NAMESPACE TABLE CONDITION  a line a look at the newest metadata: begun, ended (monotonic
+                                                                       clock) and how many rows fit; until none does, after "go"
        iceberg_peer.py duckdb_digest METADATA...                       rows and a sum over all their values, a line each
 """
 import datetime
@@ -91,6 +93,32 @@ def duckdb_scan(metadata, threads, times, column, low, high):
 	statement = f"SELECT count(*), {counts} FROM iceberg_scan('{metadata}') WHERE \"{column}\" BETWEEN '{low}' AND '{high}'"
 	milliseconds, row = least(times, lambda: connection.execute(statement).fetchone(), time.process_time if threads == "1" else time.perf_counter)
 	say(milliseconds, row[0], sum(row[1:]))
+
+
+def newest(control, namespace, table):
+	"""The table's metadata file, as a SQL catalog has it."""
+	import sqlite3
+	connection = sqlite3.connect(f"file:{control}?mode=ro", uri=True)
+	row = connection.execute("SELECT metadata_location FROM iceberg_tables WHERE table_namespace = ? AND table_name = ?", (namespace, table)).fetchone()
+	connection.close()
+	return row[0].removeprefix("file://")
+
+
+def duckdb_outside(control, namespace, table, condition):
+	import duckdb
+	import peer
+	connection, found = peer.connect(), 1
+	connection.execute("SET threads = 1")
+	print("ready", flush=True)
+	sys.stdin.readline()
+	while found > 0:
+		begun = time.monotonic()
+		try:
+			metadata = newest(control, namespace, table)
+			found = connection.execute(f"SELECT count(*) FROM iceberg_scan('{metadata}') WHERE {condition}").fetchone()[0]
+		except duckdb.Error:
+			continue  # a file of the version went while it was read
+		print(begun, time.monotonic(), found, flush=True)
 
 
 def duckdb_digest(*tables):

@@ -3,10 +3,11 @@ import glob
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 
-from parts import host
+from parts import host, peers
 
 ATHLETES = 10000
 PURPOSE = "research"
@@ -84,6 +85,31 @@ def step(results, server, data, headers, subjects, name):
     results.add(f"{name}.no_byte_left", done, f"s; {rows} rows went, {left} left in any file of gold")
 
 
+def step_outside(results, server, data, subjects, name):
+    """Withdraws the subjects at once, while an engine that knows no fence reads the catalog's newest metadata again and again."""
+    duckdb = peers.duckdb(results)
+    if duckdb is None:
+        return
+    names = ", ".join(f"'{subject}'" for subject in subjects)
+    watcher = subprocess.Popen(duckdb + [os.path.join(peers.HERE, "iceberg_peer.py"), "duckdb_outside", f"{data}/control.db", "gold", "athlete_data",
+                                         f"purpose = '{PURPOSE}' AND athlete_id IN ({names})"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if watcher.stdout.readline() != "ready\n":
+        watcher.kill()
+        raise host.Failed("the engine outside did not start")
+    connection, started = server.connect(), time.monotonic()
+    for subject in subjects:
+        withdraw(server, connection, subject)
+    print("go", file=watcher.stdin, flush=True)
+    wait_done(server, connection)
+    done = time.monotonic() - started
+    looks = [line.split() for line in watcher.communicate()[0].splitlines()]
+    if watcher.returncode != 0 or not looks or looks[-1][2] != "0":
+        raise host.Failed("the engine outside did not come to an end")
+    results.add(f"{name}.invisible_outside", float(looks[-1][0]) - started,
+                f"s; {len(looks)} looks of DuckDB at the newest metadata of the catalog, the last one begun then gave no row")
+    results.add(f"{name}.no_byte_left", done, f"s, with the looks beside it; {len(subjects)} subjects")
+
+
 def run_size(results, rows):
     label = f"{rows / 1e6:g}M" if rows >= 1000000 else f"{rows // 1000}k"
     path, rules = host.events_file(int(rows * EVENTS_A_GOLD_ROW), ATHLETES, seed=4)
@@ -99,6 +125,7 @@ def run_size(results, rows):
         results.add(f"withdrawal.{label}.gold_rows", sum(purposes.values()), f"rows, {purposes[PURPOSE]} of them for {PURPOSE}")
         step(results, server, data, headers, subjects[:1], f"withdrawal.{label}.one")
         step(results, server, data, headers, subjects[1:1 + max(count, 1)], f"withdrawal.{label}.percent")
+        step_outside(results, server, data, subjects[1 + max(count, 1):1 + 2 * max(count, 1)], f"withdrawal.{label}.outside")
     results.add(f"withdrawal.{label}.cpu", server.cost.cpu_s, "CPU s of the server, its start and compaction included")
     shutil.rmtree(data)
 

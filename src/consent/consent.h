@@ -117,8 +117,6 @@ void consent_tasks_finished(struct consent *consent, const struct consent_task *
  * entries. *ret_closed: how many. */
 int consent_tasks_close_empty(struct consent *consent, uint64_t upto_lsn, const struct weir_str *subjects,
 	uint32_t count, uint64_t *ret_closed, struct weir_error *err);
-int consent_task_progress(struct consent *consent, const struct consent_task *task, uint64_t rows_done,
-	uint64_t rows_todo, struct weir_error *err);
 
 /* ---- the epoch's guard (G2) ---- */
 /* Stages into an epoch's change: for every change with a number above evaluated_lsn, its tasks are opened again

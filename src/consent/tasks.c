@@ -82,7 +82,7 @@ void consent_stage_tasks_moved(struct consent *consent, struct control_change *c
 	for (uint32_t i = 0; i < count; i++) {
 		const struct consent_task *task = &tasks[i];
 		control_change_sql(change, "consent task", 1,
-			"UPDATE weir_tasks SET rows_done = rows_done + ?5,"
+			"UPDATE weir_tasks SET rows_done = rows_done + ?5, rows_todo = rows_done + ?5,"
 			" started_us = CASE WHEN started_us = 0 THEN ?6 ELSE started_us END"
 			" WHERE subject = ?1 AND purpose = ?2 AND lsn = ?3 AND generation = ?4 AND state = 'open'",
 			(struct control_value[]){CONTROL_T(task->subject),
@@ -158,24 +158,6 @@ void consent_tasks_finished(struct consent *consent, const struct consent_task *
 	pthread_mutex_lock(&consent->append_lock);
 	refresh_fence(consent, tasks, count, &ignored);
 	pthread_mutex_unlock(&consent->append_lock);
-}
-
-int consent_task_progress(struct consent *consent, const struct consent_task *task, uint64_t rows_done,
-	uint64_t rows_todo, struct weir_error *err)
-{
-	struct control_change *change = control_change_new(CONTROL_BACKGROUND);
-	struct control_result result;
-	control_change_sql(change, "consent task", CONTROL_ANY,
-		"UPDATE weir_tasks SET rows_done = ?4, rows_todo = ?5,"
-		" started_us = CASE WHEN started_us = 0 THEN ?6 ELSE started_us END"
-		" WHERE subject = ?1 AND purpose = ?2 AND generation = ?3 AND state = 'open'",
-		(struct control_value[]){CONTROL_T(task->subject),
-			CONTROL_T(consent->vocabulary.purposes[task->purpose]), CONTROL_I(task->generation),
-			CONTROL_I(rows_done), CONTROL_I(rows_todo), CONTROL_I(weir_now_us(&consent->clock))},
-		6);
-	int code = control_commit(consent->control, change, &result, err);
-	control_change_free(change);
-	return code;
 }
 
 /* ---- tasks with nothing to do ---- */

@@ -29,6 +29,7 @@ struct removal {
 	unsigned calls;  /* of those after the deletes, the one at which it happens */
 	uint64_t deltas; /* of before */
 	uint64_t lsn;
+	bool before_deletes; /* it happens while they are written, not after */
 	unsigned happened, destroyed, done_before;
 };
 
@@ -112,8 +113,11 @@ static int at_call(void *context, const char *path, struct weir_error *err)
 		removal->done_before += strcmp(state_of(removal), "done") == 0;
 		return 0;
 	}
-	if (jobs_numbers(jobs_of(removal)).deltas == removal->deltas || removal->calls-- > 0)
+	bool early = removal->before_deletes && path != NULL && strstr(path, "-deletes") != NULL;
+	bool late = !removal->before_deletes && jobs_numbers(jobs_of(removal)).deltas > removal->deltas;
+	if (!early && (!late || removal->calls-- > 0))
 		return 0;
+	removal->before_deletes = false;
 	enum between between = removal->between;
 	removal->between = between == NARROW ? WATCH : NOTHING;
 	removal->happened++;
@@ -127,8 +131,10 @@ static int at_call(void *context, const char *path, struct weir_error *err)
 		return weir_fail(err, WEIR_E_IO, "the disk was told to fail");
 	else if (between == WIDEN)
 		lake_permit(lake, MINE, "research", "education", NULL);
-	else if (between == NARROW)
-		lake_withdraw(lake, MINE, "research");
+	else if (between == NARROW) {
+		lake_permit(lake, MINE, "research", "education", NULL);
+		removal->lsn = lake_withdraw(lake, MINE, "research");
+	}
 	return 0;
 }
 
@@ -316,6 +322,27 @@ static void a_newer_change_between_starts_over(void **state)
 	lake_done(&removal.lake);
 }
 
+/* Not even the deletes are committed: the rows never went, and keep their number. */
+static void a_newer_change_before_the_deletes_starts_over(void **state)
+{
+	struct removal removal;
+	struct weir_error err = WEIR_ERROR_INIT;
+	(void)state;
+	begin(&removal);
+	removal.before_deletes = true;
+	assert_int_equal(withdraw(&removal, WIDEN, 0, &err), 0);
+	assert_int_equal(removal.happened, 1);
+	assert_int_equal(jobs_numbers(jobs_of(&removal)).deltas, 0);
+	assert_int_equal(lake_count(&removal.lake, GOLD, NULL), 20);
+	assert_int_equal(lake_count(&removal.lake, HISTORY, NULL), 0);
+	assert_int_equal(
+		lake_count(&removal.lake, GOLD, "consent_lsn",
+			weir_arena_printf(removal.lake.arena, "%llu", (unsigned long long)removal.lsn + 1), NULL),
+		0);
+	assert_int_equal(marks_of(&removal).deletes, 0); /* what was written is destroyed */
+	lake_done(&removal.lake);
+}
+
 /* The round that ends the task moves no row any more: the files of what the deletes took are waited for all the same. */
 static void a_removal_is_done_when_the_rewritten_files_are_destroyed(void **state)
 {
@@ -400,6 +427,7 @@ int main(void)
 		cmocka_unit_test(what_is_small_is_one_commit),
 		cmocka_unit_test(a_death_between_is_gone_on_from),
 		cmocka_unit_test(a_newer_change_between_starts_over),
+		cmocka_unit_test(a_newer_change_before_the_deletes_starts_over),
 		cmocka_unit_test(a_removal_is_done_when_the_rewritten_files_are_destroyed),
 		cmocka_unit_test(compaction_leaves_files_with_deletes_alone),
 		cmocka_unit_test(deletes_are_work_without_a_task),
