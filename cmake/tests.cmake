@@ -113,8 +113,9 @@ if(sim_sources)
 	target_link_libraries(sim_lake PRIVATE weir_engine weir_test_support PkgConfig::JANSSON)
 	add_test(NAME sim/lake COMMAND sim_lake --seconds 40 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 	add_test(NAME sim/cuts COMMAND sim_lake --cuts 60 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+	add_test(NAME sim/between COMMAND sim_lake --between 60 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 	add_test(NAME sim/epochs COMMAND sim_lake --epochs 300 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-	set_tests_properties(sim/lake sim/cuts sim/epochs PROPERTIES TIMEOUT 600)
+	set_tests_properties(sim/lake sim/cuts sim/between sim/epochs PROPERTIES TIMEOUT 600)
 endif()
 
 # tests/e2e: the program from outside, by scripts; the program is what they need built. KILLS=n: more rounds of kill -9.

@@ -32,7 +32,7 @@ void jobs_close(struct jobs *jobs);
 int jobs_step(struct jobs *jobs, bool *ret_did, struct weir_error *err);
 
 /* ---- the parts, for tests and for whoever waits for one of them ---- */
-/* Open tasks of one consent section whose turn it is, in one commit. */
+/* Open tasks of each consent section whose turn it is, in one commit or two; and files of gold that have deletes. */
 int jobs_reindex(struct jobs *jobs, bool *ret_did, struct weir_error *err);
 /* Audit records of the log into audit.access. */
 int jobs_audit(struct jobs *jobs, bool now, bool *ret_did, struct weir_error *err);

@@ -524,13 +524,11 @@ static void drop_silver(struct round *round)
 	round->row_count = 0;
 }
 
-static bool table_has_deletes(struct jobs *jobs, uint32_t table)
+static bool version_has_deletes(const struct ice_table *version)
 {
-	struct ice_table *version = ice_registry_table(jobs->config.registry, table);
 	const struct ice_snapshot *current = ice_metadata_current(ice_table_metadata(version));
 	int64_t count = 0;
 	bool known = current != NULL && weir_str_to_i64(ice_summary(current, "total-delete-files"), &count);
-	ice_table_unref(version);
 	return known && count > 0;
 }
 
@@ -538,11 +536,15 @@ static bool table_has_deletes(struct jobs *jobs, uint32_t table)
 static bool has_deletes(struct jobs *jobs, uint32_t section)
 {
 	const struct lake *lake = jobs->config.lake;
-	for (uint32_t t = 0; t < lake->table_count; t++)
-		if (lake->tables[t].kind == LAKE_GOLD && lake->tables[t].consent == section &&
-			table_has_deletes(jobs, t))
-			return true;
-	return false;
+	bool has = false;
+	for (uint32_t t = 0; t < lake->table_count && !has; t++) {
+		if (lake->tables[t].kind != LAKE_GOLD || lake->tables[t].consent != section)
+			continue;
+		struct ice_table *version = ice_registry_table(jobs->config.registry, t);
+		has = version_has_deletes(version);
+		ice_table_unref(version);
+	}
+	return has;
 }
 
 /* Every file that has deletes is looked at, of whatever subjects. */
@@ -550,7 +552,7 @@ static int plan_gold(struct round *round, struct ice_file_list **ret_files, stru
 {
 	struct expr_term term = subjects_term(round);
 	struct expr_filter subjects = {&term, 1}, all = {NULL, 0};
-	bool by_subject = round->subject_count > 0 && !table_has_deletes(round->jobs, round->gold->table);
+	bool by_subject = round->subject_count > 0 && !version_has_deletes(round->gold_table);
 	return ice_plan(round->gold_table, -1, by_subject ? &subjects : &all, ret_files, err);
 }
 
