@@ -212,7 +212,7 @@ static void test_row_delta(void **state)
 	lake_close(&lake);
 }
 
-static bool is_stored(struct lake *lake, struct weir_str uri)
+static bool is_stored(struct ice_lake *lake, struct weir_str uri)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct weir_str name;
@@ -225,7 +225,7 @@ static bool is_stored(struct lake *lake, struct weir_str uri)
  * of another file in the same Puffin file keeps that. */
 static void test_erasure_takes_deletes(void **state)
 {
-	struct lake lake = lake_open(1 << 20);
+	struct ice_lake lake = lake_open(1 << 20);
 	struct ice_table *table = new_table(&lake);
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct ice_vector vectors[2];
