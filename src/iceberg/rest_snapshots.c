@@ -248,14 +248,20 @@ int ice_rest_remove_partition_statistics(struct ice_rest_edit *edit)
 
 /* ---- after the updates ---- */
 
-static void log_previous(json_t *metadata, struct weir_str previous_file, int64_t updated_ms, json_t *dropped)
+/* Less than 1 is 1, as in Iceberg's Java. */
+static int log_previous(
+	json_t *metadata, struct weir_str previous_file, int64_t updated_ms, json_t *dropped, struct weir_error *err)
 {
 	json_t *log = json_object_get(metadata, "metadata-log");
 	int64_t most = ICE_REST_PREVIOUS_MAX;
 	struct weir_str text =
 		ice_rest_text(json_object_get(metadata, "properties"), "write.metadata.previous-versions-max");
-	if (text.data != NULL && (!weir_str_to_i64(text, &most) || most < 1))
-		most = 1;
+	if (text.data != NULL && !weir_str_to_i64(text, &most))
+		return weir_fail(err, WEIR_E_INPUT,
+			"the table property write.metadata.previous-versions-max is '%.*s'; it must be a whole number,"
+			" such as %d",
+			WEIR_STR_ARG(text), ICE_REST_PREVIOUS_MAX);
+	most = most < 1 ? 1 : most;
 	json_array_append_new(log,
 		json_pack("{s:I,s:s%}", "timestamp-ms", (json_int_t)updated_ms, "metadata-file", previous_file.data,
 			previous_file.size));
@@ -264,6 +270,7 @@ static void log_previous(json_t *metadata, struct weir_str previous_file, int64_
 			json_array_append(dropped, json_object_get(json_array_get(log, 0), "metadata-file"));
 		json_array_remove(log, 0);
 	}
+	return 0;
 }
 
 int ice_rest_finish_table(json_t *metadata, struct weir_str previous_file, int64_t previous_updated_ms, int64_t now_ms,
@@ -281,8 +288,7 @@ int ice_rest_finish_table(json_t *metadata, struct weir_str previous_file, int64
 				"after these updates the table has no current %s; add one and set it", parts[i].what);
 	if (ice_rest_text(metadata, "location").size == 0)
 		return weir_fail(err, WEIR_E_INPUT, "after these updates the table has no location; send set-location");
-	if (previous_file.size > 0)
-		log_previous(metadata, previous_file, previous_updated_ms, ret_dropped);
 	json_object_set_new(metadata, "last-updated-ms", json_integer(now_ms));
-	return 0;
+	return previous_file.size > 0 ? log_previous(metadata, previous_file, previous_updated_ms, ret_dropped, err)
+				      : 0;
 }

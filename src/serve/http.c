@@ -355,7 +355,10 @@ static bool begin_request(struct exchange *exchange, const char *method)
 	struct weir_str length = header(exchange, "Content-Length");
 	uint64_t size = 0;
 	if (call->route->body != SERVE_NO_BODY && weir_str_to_u64(length, &size) && size > call->route->body_bytes)
-		return refuse(exchange, 413, "the body is larger than this route takes; send it in parts");
+		return refuse(exchange, 413,
+			weir_arena_printf(exchange->arena,
+				"the body has %llu bytes, of which this route takes at most %llu; send it in parts",
+				(unsigned long long)size, (unsigned long long)call->route->body_bytes));
 	if (call->route->body != SERVE_NO_BODY && upload_new(call, &exchange->upload, &err) < 0) {
 		problem_reply_error(call, &err);
 		return false;

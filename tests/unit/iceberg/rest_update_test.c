@@ -342,6 +342,10 @@ static void test_finish(void **state)
 	assert_true(json_equal(json_object_get(metadata, "metadata-log"), log));
 	assert_int_equal(json_array_size(dropped), 2);
 	assert_int_equal(ice_rest_int(metadata, "last-updated-ms", 0), NOW);
+	json_object_set_new(
+		json_object_get(metadata, "properties"), "write.metadata.previous-versions-max", json_string("two"));
+	assert_int_equal(ice_rest_finish_table(metadata, WEIR_STR("file-4"), 104, NOW, dropped, &err), WEIR_E_INPUT);
+	assert_non_null(strstr(err.message, "previous-versions-max is 'two'"));
 	json_t *empty = ice_rest_table_empty(NULL);
 	assert_int_equal(ice_rest_finish_table(empty, WEIR_STR(""), 0, NOW, NULL, &err), WEIR_E_INPUT);
 	assert_non_null(strstr(err.message, "no current schema"));

@@ -458,6 +458,15 @@ static void test_uploads(void **state)
 	assert_true(answer.status == 413 || answer.status == 0);
 	answer_done(&answer);
 	free(big);
+	int fd = connect_tcp();
+	static const char head[] =
+		"POST /echo HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2097152\r\n\r\n";
+	send_all(fd, head, sizeof head - 1);
+	answer = read_response(fd, false);
+	assert_int_equal(answer.status, 413);
+	assert_non_null(find(&answer.body, "2097152 bytes, of which this route takes at most 1048576"));
+	answer_done(&answer);
+	close(fd);
 }
 
 static void test_chunked_upload(void **state)
