@@ -1,6 +1,6 @@
 """Clients of the Iceberg REST catalog against `weir catalog`: they create, write, evolve, read and drop, and see what they must.
 
-    python3 tests/interop/rest_peers.py PROGRAM PEER      PEER: pyiceberg, duckdb, spark, trino, kit, pyiceberg-s3 or duckdb-s3
+    python3 tests/interop/rest_peers.py PROGRAM PEER      PEER: pyiceberg, duckdb, spark, trino, kit, or one of the first four with -s3
 
 PROGRAM is weir; pyiceberg and duckdb need their own interpreter (tests/peers/python), the others any. A line a step: `ok`, or FAILED, which
 also makes the exit code 1. kit is Iceberg's REST compatibility kit, with both of its optional properties. -s3: the warehouse is a bucket of MinIO, whose
@@ -147,6 +147,7 @@ class GovernedLake:
 		self.source = os.path.join(os.path.dirname(os.path.dirname(HERE)), "lakes", "athlete")
 		self.data = os.path.join(scratch, "lake")
 		self.environment = dict(os.environ)
+		self.bucket = bucket
 		if bucket:  # a copy of the description, whose warehouse is the bucket
 			self.source = shutil.copytree(self.source, os.path.join(scratch, "athlete"))
 			place = os.path.join(self.source, "lake.yaml")
@@ -564,6 +565,8 @@ def no_lost_update(catalog, steps):
 class Script:
 	def __init__(self, script, *start):
 		self.script = os.path.join(PEERS, script, script)
+		if script == "spark" and any("S3FileIO" in word for word in start):
+			subprocess.run([self.script, "s3"], check=True)
 		done = subprocess.run([self.script, "start", *start], capture_output=True, text=True)
 		if done.returncode != 0:
 			raise RuntimeError("%s: %s" % (script, done.stderr[-1500:]))
@@ -578,10 +581,18 @@ class Script:
 		subprocess.run([self.script, "stop"], capture_output=True)
 
 
+def spark_rows(peer, sql):
+	return [[str(cell) for cell in row.values()] for row in json.loads(peer.ask(sql)).get("rows", [])]
+
+
+def trino_rows(peer, sql):
+	return list(csv.reader(io.StringIO(peer.ask(sql))))
+
+
 def spark(catalog, steps):
 	with tempfile.TemporaryDirectory(prefix="weir-rest-") as scratch, Watched(catalog, scratch) as watched:
 		peer = Script("spark", "rest=" + watched.url)
-		rows = lambda sql: [[str(cell) for cell in row.values()] for row in json.loads(peer.ask(sql)).get("rows", [])]
+		rows = lambda sql: spark_rows(peer, sql)
 		try:
 			jvm_steps(catalog, steps, SPARK, rows)
 			spark_plans(steps, rows, watched)
@@ -614,7 +625,56 @@ def spark_plans(steps, rows, watched):
 def trino(catalog, steps):
 	peer = Script("trino", "weir:iceberg.catalog.type=rest,iceberg.rest-catalog.uri=%s,fs.hadoop.enabled=true" % catalog.url)
 	try:
-		jvm_steps(catalog, steps, TRINO, lambda sql: list(csv.reader(io.StringIO(peer.ask(sql)))))
+		jvm_steps(catalog, steps, TRINO, lambda sql: trino_rows(peer, sql))
+	finally:
+		peer.stop()
+
+
+def spark_of_bucket(url, more=()):
+	"""Spark that knows the catalog and no key of the bucket."""
+	own = "spark.sql.catalog.weir."
+	return Script("spark", "rest=" + url, own + "io-impl=org.apache.iceberg.aws.s3.S3FileIO", own + "header.X-Iceberg-Access-Delegation=vended-credentials",
+		*(own + word for word in more))
+
+
+def spark_s3(catalog, steps, _):
+	peer = spark_of_bucket(catalog.url)
+	try:
+		jvm_steps(catalog, steps, SPARK, lambda sql: spark_rows(peer, sql))
+	finally:
+		peer.stop()
+
+
+def spark_governed(lake, steps):
+	peer = spark_of_bucket(lake.url, ["token=" + lake.token])
+	try:
+		found = spark_rows(peer, "SELECT purpose, count(*) FROM weir.gold.athlete_data GROUP BY purpose")
+		steps.check("a consumer's slice of gold", found, [["research", str(lake.rows)]])
+		steps.refused("silver is not its", "Forbidden", lambda: peer.ask("SELECT count(*) FROM weir.silver.telemetry"))
+		steps.refused("its keys write nothing", "AccessDenied", lambda: peer.ask("DELETE FROM weir.gold.athlete_data"))
+	finally:
+		peer.stop()
+
+
+def trino_of_bucket(url, bucket, more=""):
+	return Script("trino", "weir:iceberg.catalog.type=rest,iceberg.rest-catalog.uri=%s,iceberg.rest-catalog.vended-credentials-enabled=true,"
+		"fs.native-s3.enabled=true,s3.endpoint=%s,s3.region=us-east-1,s3.path-style-access=true%s" % (url, bucket.url, more))
+
+
+def trino_s3(catalog, steps, bucket):
+	peer = trino_of_bucket(catalog.url, bucket)
+	try:
+		jvm_steps(catalog, steps, TRINO, lambda sql: trino_rows(peer, sql))
+	finally:
+		peer.stop()
+
+
+def trino_governed(lake, steps):
+	peer = trino_of_bucket(lake.url, lake.bucket, ",iceberg.rest-catalog.security=OAUTH2,iceberg.rest-catalog.oauth2.token=" + lake.token)
+	try:
+		found = trino_rows(peer, "SELECT purpose, count(*) FROM weir.gold.athlete_data GROUP BY purpose")
+		steps.check("a consumer's slice of gold", found, [["research", str(lake.rows)]])
+		steps.refused("silver is not its", "Failed to load table: telemetry in silver", lambda: peer.ask("SELECT count(*) FROM weir.silver.telemetry"))
 	finally:
 		peer.stop()
 
@@ -706,12 +766,15 @@ def main():
 			bucket.give(catalog)
 			auditor = catalog.token("auditor")
 			with catalog:
-				{"pyiceberg-s3": pyiceberg_s3, "duckdb-s3": duckdb_s3}[name](catalog, steps, auditor)
+				peer, governed, given = {"pyiceberg-s3": (pyiceberg_s3, pyiceberg_s3_governed, auditor),
+					"duckdb-s3": (duckdb_s3, duckdb_governed, None), "spark-s3": (spark_s3, spark_governed, None),
+					"trino-s3": (trino_s3, trino_governed, bucket)}[name]
+				peer(catalog, steps, given)
 			if name == "pyiceberg-s3":
 				no_token_service(catalog, steps)
 			bucket.warehouse += "/lake"
 			with GovernedLake(os.path.abspath(program), scratch, bucket) as lake:
-				{"pyiceberg-s3": pyiceberg_s3_governed, "duckdb-s3": duckdb_governed}[name](lake, steps)
+				governed(lake, steps)
 		print("%s: %.0f s" % (name, time.time() - start))
 		return 1 if steps.failed else 0
 	with tempfile.TemporaryDirectory(prefix="weir-rest-") as scratch, Catalog(os.path.abspath(program), scratch) as catalog:
