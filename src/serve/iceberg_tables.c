@@ -27,6 +27,27 @@ static bool wants_keys(const struct serve_call *call)
 		memmem(call->delegation.data, call->delegation.size, vended, sizeof vended - 1) != NULL;
 }
 
+/* Where keys are asked for anew, relative to the catalog's address: Iceberg's Java reads it before they end. */
+static void name_refresh(struct catalog_name name, const json_t *credentials)
+{
+	struct weir_buf path = WEIR_BUF_INIT;
+	json_t *levels = catalog_ns_to_json(name.ns), *level, *credential;
+	size_t index;
+	weir_buf_puts(&path, "v1/namespaces/");
+	json_array_foreach(levels, index, level)
+	{
+		weir_buf_puts(&path, index > 0 ? "%1F" : "");
+		url_encode(&path, (struct weir_str){json_string_value(level), json_string_length(level)});
+	}
+	weir_buf_puts(&path, "/tables/");
+	url_encode(&path, name.name);
+	weir_buf_puts(&path, "/credentials");
+	json_array_foreach(credentials, index, credential) json_object_set_new(json_object_get(credential, "config"),
+		"client.refresh-credentials-endpoint", json_stringn(path.data, path.size));
+	weir_buf_done(&path);
+	json_decref(levels);
+}
+
 /* With keys for the table's files, where the client asks for some. made: what happened is answered, keys or not. */
 static int reply_table(struct serve_call *call, struct catalog_name name, bool made, struct catalog_entry *take_entry,
 	struct weir_error *err)
@@ -37,8 +58,11 @@ static int reply_table(struct serve_call *call, struct catalog_name name, bool m
 		take_entry->no_credentials = "the token service gave none: load the table to ask it again";
 		status = 0;
 	}
-	if (status == 0)
+	if (status == 0) {
+		if (!made || take_entry->location.size > 0) /* else staged: there is no table to ask for */
+			name_refresh(name, take_entry->credentials);
 		return iceberg_reply_entry(call, take_entry, true);
+	}
 	catalog_entry_done(take_entry);
 	return status;
 }

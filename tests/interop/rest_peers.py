@@ -106,11 +106,11 @@ class Bucket:
 
 
 class Watched:
-	"""A proxy before the catalog that counts what a client plans by the server, while the block runs."""
+	"""A proxy before the catalog that counts what a client asks for, while the block runs; instead: a pattern of its answers, and a text for it."""
 
-	def __init__(self, catalog, scratch):
+	def __init__(self, catalog, scratch, *instead):
 		self.port, self.log = free_port(), os.path.join(scratch, "requests")
-		self.command = [sys.executable, os.path.join(PEERS, "rest", "proxy.py"), str(self.port), re.search(r":(\d+)/", catalog.url).group(1), self.log]
+		self.command = [sys.executable, os.path.join(PEERS, "rest", "proxy.py"), str(self.port), re.search(r":(\d+)/", catalog.url).group(1), self.log, *instead]
 		self.url = "http://127.0.0.1:%d/iceberg" % self.port
 
 	def __enter__(self):
@@ -355,6 +355,8 @@ def pyiceberg_s3(catalog, steps, auditor):
 	steps.check("keys are given again while they are good", first, second)
 	status, answer, _ = catalog.ask("GET", "namespaces/ns/tables/one/credentials")
 	keys = answer["storage-credentials"][0]
+	refresh = peer.load_table("ns.one").io.properties["client.refresh-credentials-endpoint"]
+	steps.check("where they are asked for anew is said", refresh, "v1/namespaces/ns/tables/one/credentials")
 	steps.check("the route of keys", (status, keys["prefix"], keys["config"]["s3.access-key-id"]), (200, location, first))
 	left = int(keys["config"]["s3.session-token-expires-at-ms"]) / 1000 - time.time()
 	steps.check("they live for a short while (%d s)" % left, 900 < left <= 1800, True)
@@ -638,11 +640,16 @@ def spark_of_bucket(url, more=()):
 
 
 def spark_s3(catalog, steps, _):
-	peer = spark_of_bucket(catalog.url)
-	try:
-		jvm_steps(catalog, steps, SPARK, lambda sql: spark_rows(peer, sql))
-	finally:
-		peer.stop()
+	"""Every key that comes with a table seems to end soon, so that Spark asks for new ones, as it does in a long job."""
+	soon = r'("s3\.session-token-expires-at-ms":")\d+', r"\g<1>%d" % (time.time() * 1000 + 60000)
+	with tempfile.TemporaryDirectory(prefix="weir-rest-") as scratch, Watched(catalog, scratch, *soon) as watched:
+		peer = spark_of_bucket(watched.url)
+		try:
+			jvm_steps(catalog, steps, SPARK, lambda sql: spark_rows(peer, sql))
+		finally:
+			peer.stop()
+		count, statuses = watched.count("GET", "/credentials$")
+		steps.check("keys that end are asked for anew (%d times)" % count, (count > 0, statuses), (True, [200]))
 
 
 def spark_governed(lake, steps):

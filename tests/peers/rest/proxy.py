@@ -1,11 +1,16 @@
-"""proxy.py PORT TARGET-PORT FILE: passes HTTP on and writes each request with its answer to FILE, as JSON lines."""
+"""proxy.py PORT TARGET-PORT FILE [PATTERN TEXT]: passes HTTP on and writes each request with its answer to FILE, as JSON lines.
+
+What of an answer fits PATTERN becomes TEXT, where the request's path does not end in /credentials.
+"""
 import http.client
 import http.server
 import json
+import re
 import sys
 import threading
 
 port, target, log = int(sys.argv[1]), int(sys.argv[2]), open(sys.argv[3], "a", buffering=1)
+pattern, text = [word.encode() for word in sys.argv[4:6]] or (None, None)
 lock = threading.Lock()
 HOP = {"transfer-encoding", "content-length", "connection", "host", "accept-encoding", "date", "server"}
 
@@ -31,6 +36,8 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 		connection.request(self.command, self.path, body, headers)
 		answer = connection.getresponse()
 		data = answer.read()
+		if pattern and not self.path.endswith("/credentials"):
+			data = re.sub(pattern, text, data)
 		with lock:
 			log.write(json.dumps({"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body.decode("utf8", "replace")[:4000], "status": answer.status,
 				"answer": data.decode("utf8", "replace")[:4000]}) + "\n")
