@@ -82,8 +82,8 @@ static void put_scan(const struct sql_view *view, struct weir_buf *out)
 		weir_buf_puts(out, ", default_value: NULL}");
 	}
 	weir_buf_puts(out, "}");
-	/* The names of two columns more; where the table has one of them, DuckDB refuses the view. */
-	weir_buf_puts(out, view->deleted_count > 0 ? ", filename = true, file_row_number = true) AS f" : ")");
+	/* Two columns more; the second has this name always, and DuckDB refuses the view of a table that has it too. */
+	weir_buf_puts(out, view->deleted_count > 0 ? ", filename = '_weir_file', file_row_number = true) AS f" : ")");
 	weir_buf_done(&type);
 }
 
@@ -107,7 +107,7 @@ static int put_deleted(struct sql_session *session, uint32_t index, const struct
 	int code = sql_run(session->instance->connection, weir_buf_cstr(&text), NULL, err);
 	weir_buf_done(&text);
 	weir_buf_printf(out,
-		" WHERE NOT EXISTS (FROM weir.deleted_%u x WHERE x.file = f.filename AND x.row = f.file_row_number)",
+		" WHERE NOT EXISTS (FROM weir.deleted_%u x WHERE x.file = f._weir_file AND x.row = f.file_row_number)",
 		index);
 	return code;
 }
