@@ -64,8 +64,8 @@ class Bucket:
 
 
 def tell(weir, folder, place=None, warehouse=None):
-	"""Runs the story in a folder; what it found to be true, in order."""
-	demo, told = story(), []
+	"""Runs the story in a folder; what it found to be true, in order, and whether that was all of it."""
+	demo, told, whole = story(), [], True
 	demo.PROGRAM, demo.DEMO, demo.FOLDER = weir, os.path.join(folder, "demo"), os.path.join(folder, "lake")
 	demo.PID, demo.LOADED = os.path.join(demo.DEMO, "pid"), os.path.join(demo.DEMO, "loaded")
 	demo.EVENTS, demo.ATHLETES = int(os.environ.get("EVENTS", 100000)), int(os.environ.get("ATHLETES", 200))
@@ -88,11 +88,12 @@ def tell(weir, folder, place=None, warehouse=None):
 		if demo.start() != 0:
 			raise demo.Failed("the demo's server did not stop")
 	except demo.Failed as failure:
+		whole = False
 		print("FAILED %s: %s" % ("in the bucket" if place else "on local files", failure))
 	finally:
 		if demo.running_pid() is not None:
 			demo.stop()
-	return told
+	return told, whole
 
 
 def same(text):
@@ -111,10 +112,10 @@ def main():
 		client = Client(*keys)
 		client.make_bucket(BUCKET)
 		os.environ.update(zip(("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), keys))
-		here = tell(weir, os.path.join(work, "local"))
-		there = tell(weir, os.path.join(work, "bucket"), Bucket(client, os.path.join(work, "mirror")),
+		here, here_whole = tell(weir, os.path.join(work, "local"))
+		there, there_whole = tell(weir, os.path.join(work, "bucket"), Bucket(client, os.path.join(work, "mirror")),
 			'{uri: "s3://%s/%s", endpoint: "${env:AWS_ENDPOINT_URL_S3}", cache: 64MiB}' % (BUCKET, PREFIX))
-		wrong = len(here) != len(there) or not here
+		wrong = not (here_whole and there_whole) or len(here) != len(there) or not here
 		for a, b in zip(here, there):
 			alike = same(a) == same(b)
 			print("ok  %s" % b if alike else "FAILED in the bucket: %s; on local files: %s" % (b, a))
