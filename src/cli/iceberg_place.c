@@ -45,25 +45,27 @@ bool place_is_bucket(const char *text)
 }
 
 static int open_bucket(struct weir_arena *arena, struct weir_str uri, const struct lake_s3 *s3,
-	struct store **ret_store, struct weir_error *err)
+	const struct store_s3_renewal *renewal, struct store **ret_store, struct weir_error *err)
 {
 	static const struct lake_s3 of_environment = {0};
 	struct store_s3_options options;
 	engine_bucket_options(s3 != NULL ? s3 : &of_environment, &options);
 	options.prefix = "";
 	options.is_guest = true;
+	if (renewal != NULL)
+		options.renewal = *renewal;
 	const char *prefix;
 	int rc = store_s3_parse(arena, uri, &options.bucket, &prefix, err);
 	return rc == 0 ? store_s3_open(&options, ret_store, err) : rc;
 }
 
-int place_store_open(struct weir_arena *arena, struct weir_str uri, const struct lake_s3 *s3, struct store **ret_store,
-	struct weir_error *err)
+int place_store_open(struct weir_arena *arena, struct weir_str uri, const struct lake_s3 *s3,
+	const struct store_s3_renewal *renewal, struct store **ret_store, struct weir_error *err)
 {
 	const char *path = weir_arena_cstr(arena, uri);
 	struct stat info;
 	if (place_is_bucket(path))
-		return open_bucket(arena, uri, s3, ret_store, err);
+		return open_bucket(arena, uri, s3, renewal, ret_store, err);
 	if (strncmp(path, "file:", 5) == 0)
 		path += 5;
 	while (path[0] == '/' && path[1] == '/')
@@ -84,7 +86,7 @@ int cli_object_open(struct weir_arena *arena, const char *uri, struct store **re
 {
 	struct store *store = NULL;
 	struct weir_str name;
-	int rc = place_store_open(arena, weir_str_from(uri), NULL, &store, err);
+	int rc = place_store_open(arena, weir_str_from(uri), NULL, NULL, &store, err);
 	if (rc == 0)
 		rc = store_name_of(store, arena, weir_str_from(uri), &name, err);
 	if (rc == 0)

@@ -45,10 +45,11 @@ int place_rest_tables(const struct cli_args *args, const char *catalog, cli_plac
 /* ---- stores ---- */
 /*
  * The store that a URI lies in: of the whole bucket, or of the path's first folder, so that files beside the table
- * are within it. s3: settings of the bucket (its bucket and prefix are passed over); NULL: the environment's.
+ * are within it. s3: settings of the bucket (its bucket and prefix are passed over); NULL: the environment's. renewal NULL:
+ * its keys do not expire.
  */
-int place_store_open(struct weir_arena *arena, struct weir_str uri, const struct lake_s3 *s3, struct store **ret_store,
-	struct weir_error *err);
+int place_store_open(struct weir_arena *arena, struct weir_str uri, const struct lake_s3 *s3,
+	const struct store_s3_renewal *renewal, struct store **ret_store, struct weir_error *err);
 bool place_is_bucket(const char *text); /* "s3://...", "s3a://...", "s3n://..." */
 /* NAMESPACE.TABLE in two, borrowed from word. */
 int place_split_name(const char *word, struct ice_name *ret_name, struct weir_error *err);

@@ -202,6 +202,6 @@ int place_folder_open(struct cli_place *place, const char *word, struct weir_err
 	place->ops = &ops;
 	place->self = folder;
 	place->name = (struct ice_name){WEIR_STR("default"), last_part(uri)};
-	rc = place_store_open(place->arena, uri, NULL, &place->store, err);
+	rc = place_store_open(place->arena, uri, NULL, NULL, &place->store, err);
 	return rc == 0 ? store_name_of(place->store, place->arena, uri, &folder->name, err) : rc;
 }

@@ -284,12 +284,44 @@ static const char *setting(const json_t *loaded, const json_t *credential, const
 	return text != NULL ? text : text_of(json_object_get(loaded, "config"), key);
 }
 
+static int64_t expiry_us(const json_t *loaded, const json_t *credential)
+{
+	const char *text = setting(loaded, credential, "s3.session-token-expires-at-ms");
+	int64_t ms = 0;
+	bool known = text != NULL && weir_str_to_i64(weir_str_from(text), &ms) && ms > 0;
+	return known && ms < INT64_MAX / WEIR_US_PER_MS ? ms * WEIR_US_PER_MS : 0;
+}
+
+/* By a load, which every catalog answers, not all a question for keys alone. */
+static int renew_keys(void *context, struct weir_arena *arena, struct s3_keys *ret_keys, struct weir_error *err)
+{
+	const struct cli_place *place = context;
+	const struct remote *remote = place->self;
+	struct answer answer;
+	int rc = ask(&remote->rest, remote->path, NULL, &answer, err);
+	const char *location = text_of(json_object_get(answer.json, "metadata"), "location");
+	const json_t *credential = credential_of(answer.json, location != NULL ? location : "");
+	const char *parts[3] = {setting(answer.json, credential, "s3.access-key-id"),
+		setting(answer.json, credential, "s3.secret-access-key"),
+		setting(answer.json, credential, "s3.session-token")};
+	if (rc == 0 && (parts[0] == NULL || parts[1] == NULL))
+		rc = weir_fail(err, WEIR_E_DENIED, "the catalog gives none any more");
+	if (rc == 0)
+		*ret_keys = (struct s3_keys){weir_arena_str(arena, weir_str_from(parts[0])),
+			weir_arena_str(arena, weir_str_from(parts[1])),
+			weir_arena_str(arena, weir_str_from(parts[2] != NULL ? parts[2] : "")),
+			expiry_us(answer.json, credential)};
+	answer_done(&answer);
+	return rc;
+}
+
 static int open_store(struct cli_place *place, const json_t *loaded, struct weir_error *err)
 {
 	const char *location = text_of(json_object_get(loaded, "metadata"), "location");
 	if (location == NULL)
 		return weir_fail(err, WEIR_E_CORRUPT, "the catalog's answer has no location of the table");
 	const json_t *credential = credential_of(loaded, location);
+	const struct store_s3_renewal renewal = {renew_keys, place, expiry_us(loaded, credential)};
 	const char *by_path = setting(loaded, credential, "s3.path-style-access");
 	const char *region = setting(loaded, credential, "client.region");
 	const struct lake_s3 s3 = {.endpoint = setting(loaded, credential, "s3.endpoint"),
@@ -300,7 +332,7 @@ static int open_store(struct cli_place *place, const json_t *loaded, struct weir
 		.access_key = setting(loaded, credential, "s3.access-key-id"),
 		.secret_key = setting(loaded, credential, "s3.secret-access-key"),
 		.session_token = setting(loaded, credential, "s3.session-token")};
-	return place_store_open(place->arena, weir_str_from(location), &s3, &place->store, err);
+	return place_store_open(place->arena, weir_str_from(location), &s3, &renewal, &place->store, err);
 }
 
 static int take_table(

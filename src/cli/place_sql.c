@@ -56,7 +56,8 @@ static int load(struct cli_place *place, struct ice_table **ret_table, struct we
 	struct weir_str uri = {0};
 	int rc = control_foreign_pointer(sql->catalog, place->arena, &sql->entry, &uri, err);
 	if (rc == 0 && place->store == NULL)
-		rc = place_store_open(place->arena, uri, sql->lake != NULL ? sql->lake->s3 : NULL, &place->store, err);
+		rc = place_store_open(
+			place->arena, uri, sql->lake != NULL ? sql->lake->s3 : NULL, NULL, &place->store, err);
 	if (rc != 0)
 		return rc;
 	return place->moved ? ice_table_open_moved(place->store, place->cache, place->name, uri, ret_table, err)

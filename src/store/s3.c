@@ -17,6 +17,7 @@ static void s3_close(struct store *store)
 {
 	struct s3 *s3 = (struct s3 *)store;
 	http_client_free(s3->http);
+	pthread_mutex_destroy(&s3->keys_lock);
 	weir_arena_free(s3->arena);
 	free(s3);
 }
@@ -126,9 +127,9 @@ static int set_options(struct s3 *s3, const struct store_s3_options *options, st
 	const char *prefix = options->prefix != NULL ? options->prefix : "";
 	s3->bucket = copy(s3, options->bucket);
 	s3->region = copy(s3, options->region != NULL && options->region[0] != '\0' ? options->region : "us-east-1");
-	s3->access_key = copy(s3, options->access_key);
-	s3->secret_key = copy(s3, options->secret_key);
-	s3->session_token = copy(s3, options->session_token);
+	s3->keys = (struct s3_keys){copy(s3, options->access_key), copy(s3, options->secret_key),
+		copy(s3, options->session_token), options->renewal.expires_us};
+	s3->renewal = options->renewal;
 	s3->uploads = options->uploads_directory != NULL ? copy(s3, options->uploads_directory).data : NULL;
 	s3->clock = options->clock.now_us != NULL ? options->clock : weir_clock_system();
 	s3->retry = (struct http_retry){or_default(options->attempts, 8), or_default(options->first_wait_ms, 100),
@@ -144,7 +145,8 @@ static int set_options(struct s3 *s3, const struct store_s3_options *options, st
 	if (!good_bucket(s3->bucket))
 		return weir_fail_at(err, WEIR_E_INPUT, s3->bucket, WEIR_ERROR_NO_OFFSET,
 			"a bucket's name has %d to %d lower-case letters, digits, '-' and '.'", BUCKET_MIN, BUCKET_MAX);
-	if (s3->access_key.size == 0 || s3->secret_key.size == 0)
+	s3_plan_renewal(s3);
+	if (s3->keys.access_key.size == 0 || s3->keys.secret_key.size == 0)
 		return weir_fail_at(err, WEIR_E_DENIED, WEIR_STR("s3"), WEIR_ERROR_NO_OFFSET,
 			"a warehouse on S3 needs keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
 			"environment");
@@ -197,6 +199,7 @@ int store_s3_open(const struct store_s3_options *options, struct store **ret_sto
 	const struct weir_os *os = weir_os_real();
 	s3->arena = weir_arena_new(0);
 	s3->http = http_client_new(&http);
+	pthread_mutex_init(&s3->keys_lock, NULL);
 	int status = set_options(s3, options, err);
 	if (status == 0)
 		status = set_address(s3, options, err);
@@ -232,9 +235,10 @@ int store_s3_presign(struct store *store, struct weir_arena *arena, const char *
 	int status = store_check_name(text, err);
 	if (status == 0)
 		status = s3_key_of(s3, text, buffer, &key, err);
+	if (status == 0)
+		status = s3_start_signing(s3, &signing, err);
 	if (status != 0)
 		return status;
-	s3_start_signing(s3, &signing);
 	weir_buf_append(&url, s3->base.data, s3->base.size);
 	weir_buf_putc(&url, '/');
 	s3_encode(&url, key, true);
@@ -242,7 +246,7 @@ int store_s3_presign(struct store *store, struct weir_arena *arena, const char *
 	signing.method = method;
 	signing.path = weir_arena_str(arena, (struct weir_str){url.data + path, url.size - path});
 	signing.payload_hash = WEIR_STR("UNSIGNED-PAYLOAD");
-	struct weir_str query = s3_presigned_query(arena, &signing, seconds, s3->session_token);
+	struct weir_str query = s3_presigned_query(arena, &signing, seconds);
 	weir_buf_printf(&url, "?%.*s", WEIR_STR_ARG(query));
 	*ret_url = weir_arena_str(arena, weir_buf_str(&url));
 	weir_buf_done(&url);

@@ -23,13 +23,27 @@ enum store_s3_style {
 	STORE_S3_STYLE_VIRTUAL, /* http://bucket.host/key */
 };
 
+struct s3_keys {
+	struct weir_str access_key, secret_key, session_token; /* session_token size 0: none */
+	int64_t expires_us;                                    /* 0: they do not */
+};
+
+/* Where keys that expire are asked for anew: 5 minutes before, or after half of the time that they have less than ten of.
+ * renew is called by one thread at a time, and fills ret_keys in arena. */
+struct store_s3_renewal {
+	int (*renew)(void *context, struct weir_arena *arena, struct s3_keys *ret_keys, struct weir_error *err);
+	void *context;
+	int64_t expires_us; /* of the keys that the store is opened with; 0: they do not, and renew is not called */
+};
+
 struct store_s3_options {
 	const char *bucket, *prefix; /* prefix "" or NULL: the whole bucket; no slash at its ends */
 	const char *endpoint;        /* "http://127.0.0.1:9000"; NULL: Amazon's of the region */
 	const char *region;          /* NULL: us-east-1 */
 	enum store_s3_style style;
 	const char *access_key, *secret_key;
-	const char *session_token;     /* NULL: none */
+	const char *session_token; /* NULL: none */
+	struct store_s3_renewal renewal;
 	const char *ca_file;           /* NULL: the system's certificates */
 	const char *uploads_directory; /* remembers uploads that were begun, for after a crash; NULL: nowhere */
 	struct weir_clock clock;       /* now_us NULL: the system's */

@@ -2,6 +2,8 @@
 #ifndef WEIR_STORE_S3_INT_H
 #define WEIR_STORE_S3_INT_H
 
+#include <pthread.h>
+
 #include "net/http.h"
 #include "store/s3.h"
 #include "store/s3_sign.h"
@@ -14,7 +16,7 @@
 
 struct s3 {
 	struct store store;
-	struct weir_arena *arena; /* of all texts here; nothing is added after opening */
+	struct weir_arena *arena; /* of all texts here; after opening only new keys are added */
 	struct http_client *http;
 	struct http_retry retry;
 	struct weir_clock clock;
@@ -22,7 +24,11 @@ struct s3 {
 	struct weir_str prefix;    /* "" or with its slash at the end */
 	struct weir_str base;      /* "http://host:9000/bucket": before a key's slash */
 	struct weir_str base_path; /* "" or "/bucket" */
-	struct weir_str host, region, access_key, secret_key, session_token;
+	struct weir_str host, region;
+	pthread_mutex_t keys_lock; /* of what is below, and of the arena once the store is open */
+	struct s3_keys keys;
+	struct store_s3_renewal renewal;
+	int64_t renew_at_us;
 	const char *uploads; /* directory of begun uploads, or NULL */
 	size_t part_bytes;
 	uint32_t list_page;
@@ -69,8 +75,9 @@ static inline bool s3_succeeded(const struct s3_answer *answer)
 struct weir_str s3_object_text(const struct s3 *s3, struct weir_str key, char *buffer);
 /* The key of a name; WEIR_E_LIMIT past S3_KEY_MAX. buffer has S3_KEY_MAX + 1 bytes. */
 int s3_key_of(const struct s3 *s3, const char *name, char *buffer, struct weir_str *ret_key, struct weir_error *err);
-/* Everything of a signature but method, path, parameters, headers. */
-void s3_start_signing(const struct s3 *s3, struct s3_signing *signing);
+/* Everything of a signature but method, path, parameters, headers. Asks for new keys where it is time. */
+int s3_start_signing(struct s3 *s3, struct s3_signing *signing, struct weir_error *err);
+void s3_plan_renewal(struct s3 *s3);
 
 /* ---- s3_xml.c ---- */
 

@@ -4,9 +4,11 @@
 #include "base/hash.h"
 #include "store/s3_int.h"
 
-#define HEADERS_MAX   12
-#define CODE_MAX      64
-#define ERROR_URI_MAX (S3_KEY_MAX + 128)
+#define HEADERS_MAX     12
+#define CODE_MAX        64
+#define ERROR_URI_MAX   (S3_KEY_MAX + 128)
+#define RENEW_BEFORE_US (5 * 60 * WEIR_US_PER_SECOND)
+#define RENEW_AGAIN_US  (10 * WEIR_US_PER_SECOND)
 
 struct weir_str s3_object_text(const struct s3 *s3, struct weir_str key, char *buffer)
 {
@@ -29,13 +31,52 @@ int s3_key_of(const struct s3 *s3, const char *name, char *buffer, struct weir_s
 	return 0;
 }
 
-void s3_start_signing(const struct s3 *s3, struct s3_signing *signing)
+void s3_plan_renewal(struct s3 *s3)
 {
+	int64_t now_us = weir_now_us(&s3->clock), left_us = s3->keys.expires_us - now_us;
+	s3->renew_at_us = s3->keys.expires_us == 0 ? INT64_MAX
+		: left_us > 2 * RENEW_BEFORE_US    ? s3->keys.expires_us - RENEW_BEFORE_US
+						   : now_us + left_us / 2;
+}
+
+/* The older keys stay in the arena, for whoever signs with them just now. */
+static int keys_now(struct s3 *s3, int64_t now_us, struct s3_keys *ret_keys, struct weir_error *err)
+{
+	struct weir_error refused = WEIR_ERROR_INIT;
+	int status = 0;
+	pthread_mutex_lock(&s3->keys_lock);
+	if (s3->renewal.renew != NULL && now_us >= s3->renew_at_us) {
+		struct s3_keys keys = {0};
+		status = s3->renewal.renew(s3->renewal.context, s3->arena, &keys, &refused);
+		if (status == 0) {
+			s3->keys = keys;
+			s3_plan_renewal(s3);
+		} else if (now_us < s3->keys.expires_us) {
+			s3->renew_at_us = now_us + RENEW_AGAIN_US;
+			status = 0;
+		}
+	}
+	*ret_keys = s3->keys;
+	pthread_mutex_unlock(&s3->keys_lock);
+	return status == 0 ? 0
+			   : weir_fail(err, status, "the keys of the bucket %.*s expired, and there are no others: %s",
+				     WEIR_STR_ARG(s3->bucket), refused.message);
+}
+
+int s3_start_signing(struct s3 *s3, struct s3_signing *signing, struct weir_error *err)
+{
+	int64_t now_us = weir_now_us(&s3->clock);
+	struct s3_keys keys;
+	int status = keys_now(s3, now_us, &keys, err);
+	if (status != 0)
+		return status;
 	*signing = (struct s3_signing){.host = s3->host,
 		.region = s3->region,
-		.access_key = s3->access_key,
-		.secret_key = s3->secret_key,
-		.now_us = weir_now_us(&s3->clock)};
+		.access_key = keys.access_key,
+		.secret_key = keys.secret_key,
+		.session_token = keys.session_token,
+		.now_us = now_us};
+	return 0;
 }
 
 static int perform(struct s3 *s3, const struct s3_call *call, struct weir_arena *arena, struct http_response *response,
@@ -48,7 +89,11 @@ static int perform(struct s3 *s3, const struct s3_call *call, struct weir_arena 
 	char hash[65], time[S3_TIME_SIZE];
 	uint32_t count = call->header_count;
 	WEIR_ASSERT(count + 4 <= HEADERS_MAX);
-	s3_start_signing(s3, &signing);
+	int status = s3_start_signing(s3, &signing, err);
+	if (status != 0) {
+		response->outcome = HTTP_REFUSED; /* whoever renews has tried again by itself */
+		return status;
+	}
 	s3_time(signing.now_us, time);
 	weir_sha256(call->body.data != NULL ? call->body.data : "", call->body.size, digest);
 	weir_hex(digest, sizeof digest, hash);
@@ -56,8 +101,8 @@ static int perform(struct s3 *s3, const struct s3_call *call, struct weir_arena 
 		memcpy(headers, call->headers, count * sizeof *headers);
 	headers[count++] = (struct http_header){WEIR_STR("x-amz-content-sha256"), weir_str_from(hash)};
 	headers[count++] = (struct http_header){WEIR_STR("x-amz-date"), weir_str_from(time)};
-	if (s3->session_token.size > 0)
-		headers[count++] = (struct http_header){WEIR_STR("x-amz-security-token"), s3->session_token};
+	if (signing.session_token.size > 0)
+		headers[count++] = (struct http_header){WEIR_STR("x-amz-security-token"), signing.session_token};
 	weir_buf_append(&url, s3->base.data, s3->base.size);
 	weir_buf_putc(&url, '/');
 	s3_encode(&url, call->key, true);
@@ -81,7 +126,7 @@ static int perform(struct s3 *s3, const struct s3_call *call, struct weir_arena 
 		.limit_bytes = call->sink != NULL ? call->limit_bytes : S3_ANSWER_MAX,
 		.sink = call->sink,
 		.is_once = call->is_once};
-	int status = http_perform(s3->http, &request, response, err);
+	status = http_perform(s3->http, &request, response, err);
 	weir_buf_done(&url);
 	return status;
 }

@@ -153,8 +153,7 @@ struct weir_str s3_authorization(struct weir_arena *arena, const struct s3_signi
 	return weir_str_from(value);
 }
 
-struct weir_str s3_presigned_query(
-	struct weir_arena *arena, const struct s3_signing *signing, uint32_t seconds, struct weir_str session_token)
+struct weir_str s3_presigned_query(struct weir_arena *arena, const struct s3_signing *signing, uint32_t seconds)
 {
 	struct weir_buf request = WEIR_BUF_INIT, headers = WEIR_BUF_INIT, names = WEIR_BUF_INIT, query = WEIR_BUF_INIT;
 	struct s3_param params[PARAMS_MAX];
@@ -173,8 +172,8 @@ struct weir_str s3_presigned_query(
 	params[count++] =
 		(struct s3_param){WEIR_STR("X-Amz-Expires"), weir_str_from(weir_arena_printf(arena, "%u", seconds))};
 	params[count++] = (struct s3_param){WEIR_STR("X-Amz-SignedHeaders"), weir_buf_str(&names)};
-	if (session_token.size > 0)
-		params[count++] = (struct s3_param){WEIR_STR("X-Amz-Security-Token"), session_token};
+	if (signing->session_token.size > 0)
+		params[count++] = (struct s3_param){WEIR_STR("X-Amz-Security-Token"), signing->session_token};
 	s3_encode_params(&query, params, count);
 	weir_buf_printf(&request, "%s\n%.*s\n%.*s\n%.*s\n%.*s\n%.*s", signing->method, WEIR_STR_ARG(signing->path),
 		WEIR_STR_ARG(weir_buf_str(&query)), WEIR_STR_ARG(weir_buf_str(&headers)),

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/time.h"
+#include "store/s3.h"
 
 #define S3_STS_POLICY_MAX  2048 /* bytes of a policy, as both services bound it */
 #define S3_STS_SECONDS_MIN 900
@@ -30,10 +31,6 @@ struct s3_sts_options {
 int s3_sts_new(const struct s3_sts_options *options, struct s3_sts **ret_sts, struct weir_error *err);
 void s3_sts_free(struct s3_sts *sts);
 
-struct s3_keys {
-	struct weir_str access_key, secret_key, session_token;
-	int64_t expires_us;
-};
 /* policy: JSON of an IAM policy. In arena. WEIR_E_DENIED where the service refuses; its code is in the text, no more. */
 int s3_sts_assume(struct s3_sts *sts, struct weir_str policy, uint32_t seconds, struct weir_arena *arena,
 	struct s3_keys *ret_keys, struct weir_error *err);

@@ -90,7 +90,7 @@ static void a_presigned_url_is_amazons(void **state)
 	(void)state;
 	signing.path = WEIR_STR("/test.txt");
 	signing.payload_hash = WEIR_STR("UNSIGNED-PAYLOAD");
-	assert_string_equal(s3_presigned_query(arena, &signing, 86400, WEIR_STR("")).data,
+	assert_string_equal(s3_presigned_query(arena, &signing, 86400).data,
 		"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%"
 		"2Faws4_request"
 		"&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host"
@@ -259,7 +259,7 @@ static void failures_need_no_error(void **state)
 	struct weir_error err = WEIR_ERROR_INIT;
 	struct s3 s3 = {.clock = weir_clock_system(), .retry = {1, 1, 1}, .list_page = 1000};
 	(void)state;
-	s3.bucket = s3.host = s3.region = s3.access_key = s3.secret_key = WEIR_STR("x");
+	s3.bucket = s3.host = s3.region = s3.keys.access_key = s3.keys.secret_key = WEIR_STR("x");
 	s3.base = WEIR_STR("http://127.0.0.1:1/x");
 	s3.base_path = WEIR_STR("/x");
 	s3.http = http_client_new(&(struct http_options){.idle_timeout_s = 2});
@@ -267,6 +267,69 @@ static void failures_need_no_error(void **state)
 	assert_int_equal(s3_upload_abort(&s3, WEIR_STR("a/key"), WEIR_STR("id"), NULL), WEIR_E_IO);
 	assert_int_equal(s3_uploads_abort_others(&s3, WEIR_STR("a/key"), WEIR_STR("id"), NULL), WEIR_E_IO);
 	http_client_free(s3.http);
+}
+
+struct giver {
+	struct weir_manual_clock clock;
+	int64_t expires_us; /* 0: gives none */
+	int asked;
+};
+
+static int give_keys(void *context, struct weir_arena *arena, struct s3_keys *ret_keys, struct weir_error *err)
+{
+	struct giver *giver = context;
+	giver->asked++;
+	if (giver->expires_us == 0)
+		return weir_fail(err, WEIR_E_DENIED, "not to you");
+	*ret_keys = (struct s3_keys){weir_str_from(weir_arena_printf(arena, "KEY%d", giver->asked)),
+		weir_arena_str(arena, WEIR_STR("secret")), weir_arena_str(arena, WEIR_STR("token")), giver->expires_us};
+	return 0;
+}
+
+/* Who signs at that second: what the URL says. */
+static void signs(struct store *store, struct giver *giver, int64_t second, const char *key, int asked)
+{
+	struct weir_arena *arena = weir_arena_new(0);
+	struct weir_error err = WEIR_ERROR_INIT;
+	struct weir_str url;
+	giver->clock.time_us = second * WEIR_US_PER_SECOND;
+	int status = store_s3_presign(store, arena, "GET", WEIR_STR("a"), 60, &url, &err);
+	assert_int_equal(status, key != NULL ? 0 : WEIR_E_DENIED);
+	assert_non_null(
+		strstr(key != NULL ? url.data : err.message, key != NULL ? key : "expired, and there are no others"));
+	assert_int_equal(giver->asked, asked);
+	weir_arena_free(arena);
+}
+
+static void keys_that_expire_are_renewed(void **state)
+{
+	struct giver giver = {.expires_us = 3000 * WEIR_US_PER_SECOND};
+	struct store *store;
+	struct weir_error err = WEIR_ERROR_INIT;
+	const struct store_s3_options options = {.bucket = "bucket",
+		.endpoint = "http://127.0.0.1:1",
+		.access_key = "KEY0",
+		.secret_key = "secret",
+		.renewal = {give_keys, &giver, 1800 * WEIR_US_PER_SECOND},
+		.clock = weir_clock_manual(&giver.clock),
+		.is_guest = true};
+	(void)state;
+	assert_int_equal(store_s3_open(&options, &store, &err), 0);
+	signs(store, &giver, 1499, "KEY0%2F", 0);
+	signs(store, &giver, 1500, "KEY1%2F", 1);
+	signs(store, &giver, 2699, "KEY1%2F", 1);
+	giver.expires_us = 2800 * WEIR_US_PER_SECOND; /* those live for 100 s */
+	signs(store, &giver, 2700, "KEY2%2F", 2);
+	signs(store, &giver, 2749, "KEY2%2F", 2);
+	giver.expires_us =
+		0; /* refused: the old ones are good for a while, and it is tried again, not at every request */
+	signs(store, &giver, 2750, "KEY2%2F", 3);
+	signs(store, &giver, 2759, "KEY2%2F", 3);
+	signs(store, &giver, 2799, "KEY2%2F", 4);
+	signs(store, &giver, 2809, NULL, 5);
+	giver.expires_us = 9000 * WEIR_US_PER_SECOND;
+	signs(store, &giver, 2810, "KEY6%2F", 6);
+	store_close(store);
 }
 
 static void patience_ends(void **state)
@@ -308,6 +371,7 @@ int main(void)
 		cmocka_unit_test(refusals_name_the_remedy),
 		cmocka_unit_test(opening_is_checked),
 		cmocka_unit_test(failures_need_no_error),
+		cmocka_unit_test(keys_that_expire_are_renewed),
 		cmocka_unit_test(patience_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
