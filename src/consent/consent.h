@@ -67,6 +67,9 @@ struct consent_changed {
  * that both name. WEIR_E_UNKNOWN: the control database cannot say whether it happened; the next call finds out. */
 int consent_append(struct consent *consent, const struct consent_change *changes, uint32_t count,
 	struct consent_changed *ret_changed, struct weir_error *err);
+/* After it memory has all that the database had: waits for an append that is half way, and reads the log again after one whose
+ * outcome was unknown. */
+int consent_catch_up(struct consent *consent, struct weir_error *err);
 /* Newest number of a subject's changes, 0 where it has none; for ETag. */
 uint64_t consent_subject_lsn(struct consent *consent, struct weir_str subject);
 
@@ -95,7 +98,8 @@ struct consent_task {
 	int64_t created_us;
 	bool subject_all; /* reserved: 0 */
 };
-/* Open tasks, those that remove first, then oldest first; up to limit, in arena. */
+/* Open tasks, those that remove first, then oldest first; up to limit, in arena. As the database has them: a change is there a
+ * moment before it is among consent_rules_newest. */
 int consent_tasks_open(struct consent *consent, struct weir_arena *arena, uint32_t limit,
 	struct consent_task **ret_tasks, uint32_t *ret_count, struct weir_error *err);
 uint64_t consent_tasks_open_count(struct consent *consent); /* from memory unless tasks changed since the last call */

@@ -378,18 +378,32 @@ static int run_group(struct consent *consent, struct consent_request *requests, 
 	return code;
 }
 
+/* Under append_lock. */
+static int load_missed(struct consent *consent, struct weir_error *err)
+{
+	int code = consent->behind ? consent_load(consent, err) : 0;
+	if (code == 0)
+		consent->behind = false;
+	return code;
+}
+
+int consent_catch_up(struct consent *consent, struct weir_error *err)
+{
+	pthread_mutex_lock(&consent->append_lock);
+	int code = load_missed(consent, err);
+	pthread_mutex_unlock(&consent->append_lock);
+	return code;
+}
+
 /* Under append_lock. Where memory is behind the database it is read anew, once. */
 static void lead(struct consent *consent, struct consent_request *requests)
 {
 	struct weir_error err = WEIR_ERROR_INIT;
 	int code = 0;
 	for (unsigned attempt = 0; attempt < 2; attempt++) {
-		if (consent->behind) {
-			code = consent_load(consent, &err);
-			if (code != 0)
-				break;
-			consent->behind = false;
-		}
+		code = load_missed(consent, &err);
+		if (code != 0)
+			break;
 		code = run_group(consent, requests, &err);
 		if (code != WEIR_E_CONFLICT)
 			break;

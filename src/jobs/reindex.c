@@ -96,23 +96,31 @@ static struct subject *find_subject(const struct round *round, struct weir_str n
 	return bsearch(&key, round->subjects, round->subject_count, sizeof key, compare_subjects);
 }
 
-/* Tasks whose number no open epoch is below; they alone may end. */
+/*
+ * Tasks whose number no open epoch is below, and not those that are newer than the rules of the round: they would be done by rules
+ * that do not know them.
+ */
 static int take_tasks(struct round *round, struct weir_error *err)
 {
 	struct jobs *jobs = round->jobs;
-	uint64_t oldest = UINT64_MAX;
+	uint64_t oldest = UINT64_MAX, known = consent_rules_lsn(round->rules);
 	for (uint32_t s = 0; s < jobs->config.lake->stream_count; s++) {
 		uint64_t lsn = stream_oldest_open_lsn(jobs->config.streams[s]);
 		oldest = lsn < oldest ? lsn : oldest;
 	}
 	struct consent_task *tasks;
 	uint32_t count, kept = 0;
+	bool unknown = false;
 	int status = consent_tasks_open(round->consent, round->arena, ROUND_TASKS, &tasks, &count, err);
 	if (status != 0)
 		return status;
-	for (uint32_t i = 0; i < count; i++)
-		if (tasks[i].lsn <= oldest)
+	for (uint32_t i = 0; i < count; i++) {
+		unknown = unknown || tasks[i].lsn > known;
+		if (tasks[i].lsn <= oldest && tasks[i].lsn <= known)
 			tasks[kept++] = tasks[i];
+	}
+	if (unknown && (status = consent_catch_up(round->consent, err)) != 0)
+		return status; /* for the round after this one */
 	round->tasks = tasks;
 	round->task_count = kept;
 	round->rows_gone = weir_arena_calloc(round->arena, kept, sizeof *round->rows_gone);
@@ -819,14 +827,14 @@ static int reindex_section(struct jobs *jobs, uint32_t section, bool *ret_did, s
 		struct round *round = weir_zalloc(sizeof *round);
 		*round = (struct round){
 			.jobs = jobs, .consent = consent, .section = section, .arena = weir_arena_new(0)};
+		round->rules = consent_rules_newest(consent);
 		int status = take_tasks(round, err);
 		bool any = round->task_count > 0 || has_deletes(jobs, section);
 		if (status == 0 && any) {
-			round->rules = consent_rules_newest(consent);
 			status = run_round(round, err);
-			consent_rules_unref(round->rules);
 			*ret_did = *ret_did || (status == 0 && (round->task_count > 0 || round->rewrites));
 		}
+		consent_rules_unref(round->rules);
 		weir_arena_free(round->arena);
 		free(round);
 		if (status != WEIR_E_CONFLICT)
