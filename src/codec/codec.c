@@ -149,14 +149,6 @@ static int wrong_size(enum codec codec, size_t size, size_t expected, struct wei
 		codec_name(codec), expected);
 }
 
-static bool snappy_exact(const void *data, size_t size, void *buffer, size_t expected)
-{
-	size_t length = 0;
-	if (snappy_uncompressed_length(data, size, &length) != SNAPPY_OK || length != expected)
-		return false;
-	return snappy_uncompress(data, size, buffer, &length) == SNAPPY_OK && length == expected;
-}
-
 static bool brotli_exact(const void *data, size_t size, void *buffer, size_t expected)
 {
 	size_t length = expected;
@@ -191,7 +183,7 @@ int codec_decompress(struct codec_state *state, enum codec codec, const void *da
 			memcpy(buffer, data, size);
 		break;
 	case CODEC_SNAPPY:
-		good = snappy_exact(data, size, buffer, expected);
+		good = codec_snappy_exact(data, size, buffer, expected);
 		break;
 	case CODEC_GZIP:
 		return codec_inflate_exact(data, size, buffer, expected, err);

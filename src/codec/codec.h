@@ -10,7 +10,7 @@ const char *codec_name(enum codec codec);
 
 /*
  * Per-thread contexts (a zstd context costs more than a small page), so one codec_state a thread or
- * an owner; not thread-safe.
+ * an owner; not thread-safe. Only zstd has one: for other codecs it may be NULL.
  */
 struct codec_state;
 struct codec_state *codec_state_new(void);
@@ -22,6 +22,8 @@ int codec_compress(struct codec_state *state, enum codec codec, int level, const
 /* Exactly expected_bytes into buffer, else WEIR_E_CORRUPT. Never writes past expected_bytes. */
 int codec_decompress(struct codec_state *state, enum codec codec, const void *data, size_t size_bytes, void *buffer,
 	size_t expected_bytes, struct weir_error *err);
+/* The size that a snappy block says it decompresses to; false: it says none, or one past 32 bits. */
+bool codec_snappy_size(const void *data, size_t size_bytes, size_t *ret_size);
 
 /* Reads a gzip stream (RFC 1952, members one after the other) from another reader, in bounded memory. */
 struct codec_gunzip;

@@ -14,6 +14,8 @@ struct codec_state {
 	ZSTD_DCtx *zstd_decompress;
 };
 
+/* One snappy block into exactly expected_bytes; false: it is damaged, or holds another size. */
+bool codec_snappy_exact(const void *data, size_t size_bytes, void *buffer, size_t expected_bytes);
 /* One gzip or zlib document into exactly expected_bytes. */
 int codec_inflate_exact(
 	const void *data, size_t size_bytes, void *buffer, size_t expected_bytes, struct weir_error *err);

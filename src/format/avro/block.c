@@ -5,7 +5,6 @@
  */
 #include "format/avro/internal.h"
 
-#include <snappy-c.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -92,13 +91,15 @@ static int zstd_expand(struct weir_str block, struct weir_buf *out, struct weir_
 static int snappy_expand(struct weir_str block, struct weir_buf *out, struct weir_error *err)
 {
 	size_t size;
-	if (block.size < 4 || snappy_uncompressed_length(block.data, block.size - 4, &size) != SNAPPY_OK)
+	int code;
+	if (block.size < 4 || !codec_snappy_size(block.data, block.size - 4, &size))
 		return weir_fail(err, WEIR_E_CORRUPT, "a snappy block is damaged");
 	if (size > AVRO_BLOCK_BYTES_MAX)
 		return too_large(err);
 	weir_buf_reserve(out, size);
-	if (snappy_uncompress(block.data, block.size - 4, out->data + out->size, &size) != SNAPPY_OK)
-		return weir_fail(err, WEIR_E_CORRUPT, "a snappy block is damaged");
+	code = codec_decompress(NULL, CODEC_SNAPPY, block.data, block.size - 4, out->data + out->size, size, err);
+	if (code != 0)
+		return code;
 	const uint8_t *tail = (const uint8_t *)block.data + block.size - 4;
 	uint32_t expected = (uint32_t)tail[0] << 24 | (uint32_t)tail[1] << 16 | (uint32_t)tail[2] << 8 | tail[3];
 	if (weir_crc32(0, out->data + out->size, size) != expected)

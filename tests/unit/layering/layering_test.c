@@ -43,7 +43,7 @@ static const struct {
 	{"curl/curl.h", "net", "cli"},
 	{"zstd.h", "codec", "format/avro"},
 	{"lz4.h", "codec", NULL},
-	{"snappy-c.h", "codec", "format/avro"},
+	{"snappy-c.h", "codec", NULL},
 	{"brotli/decode.h", "codec", NULL},
 };
 
