@@ -118,21 +118,23 @@ def best(one, other):
 
 
 def compare(results, name, others, unable, bench, words, sizes=False, per_second=True):
-	able, least = {"weir": [bench], **others}, {}
+	able, least, problems = {"weir": [bench], **others}, {}, {}
 	for _ in range(ROUNDS):
-		for engine, command in list(able.items()):
+		for engine, command in able.items():
 			try:
 				now = measure(command + words, words[1])
 			except host.Failed as problem:
-				if engine == "weir":
-					raise
-				unable.setdefault((engine, str(problem)), []).append(name)
-				del able[engine]
+				problems[engine] = problem
 				continue
 			least[engine] = best(least.get(engine, now), now)
+	if "weir" in problems:
+		raise problems["weir"]
+	for engine, problem in problems.items():
+		if engine not in least:
+			unable.setdefault((engine, str(problem)), []).append(name)
 	ours = least["weir"]
-	for peer in able:
-		if peer == "weir":
+	for peer in others:
+		if peer not in least:
 			continue
 		theirs = least[peer]
 		if theirs[1] != ours[1]:
