@@ -10,7 +10,9 @@
 #define CODEC_BLOCK_LIMIT ((size_t)0x7E000000)
 
 struct codec_state {
-	ZSTD_CCtx *zstd_compress; /* made when first needed */
+	ZSTD_CCtx *zstd_compress; /* made when first needed, then set for zstd_level, and for pages or not */
+	int zstd_level;
+	bool zstd_page;
 	ZSTD_DCtx *zstd_decompress;
 };
 

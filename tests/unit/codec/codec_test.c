@@ -24,7 +24,7 @@ static void fill(char *data, size_t size, unsigned kind)
 
 static void test_round_trip(void **state)
 {
-	static const size_t sizes[] = {0, 1, 13, 1000, 70000};
+	static const size_t sizes[] = {0, 1, 13, 1000, 70000, 300000};
 	struct codec_state *codec = codec_state_new();
 	(void)state;
 	for (size_t c = 0; c < CODECS; c++) {
