@@ -1,6 +1,7 @@
 // uses: weir_codec
 /*
- * Any bytes as a snappy block: weir's reader takes what the library's reader takes, with the same bytes, and nothing else.
+ * Any bytes as a snappy block: weir's reader takes what the library's reader takes, with the same bytes, and nothing else; but
+ * the library takes a literal of 4 GiB for an empty one, for its length does not fit its counter.
  * The same bytes as a text: what the library makes of it is read back.
  */
 #include <snappy-c.h>
@@ -12,6 +13,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define OUT_LIMIT ((size_t)1 << 20)
+
+static const uint8_t literal_of_4_gib[] = {0xfc, 0xff, 0xff, 0xff, 0xff};
 
 /* Memory of exactly the block's and the result's size, so that a byte too far is seen. */
 static void as_block(const uint8_t *data, size_t size)
@@ -26,7 +29,7 @@ static void as_block(const uint8_t *data, size_t size)
 	memcpy(in, data, size);
 	bool good = codec_snappy_exact(in, size, ours, expected);
 	bool taken = snappy_uncompress(in, size, theirs, &theirs_size) == SNAPPY_OK;
-	WEIR_ASSERT(good == taken);
+	WEIR_ASSERT(good == taken || (!good && memmem(data, size, literal_of_4_gib, sizeof literal_of_4_gib) != NULL));
 	WEIR_ASSERT(!good || memcmp(ours, theirs, expected) == 0);
 	free(in);
 	free(ours);

@@ -371,6 +371,8 @@ static void read_groups(struct thrift_reader *reader, uint8_t type, struct weir_
 		thrift_fail(reader, "row groups are not structs");
 	if (meta->elements == NULL || meta->groups != NULL)
 		thrift_fail(reader, "row groups come before the schema, or twice");
+	if (reader->problem != NULL)
+		return;
 	for (uint32_t i = 0; i < count && reader->problem == NULL; i++) {
 		WEIR_GROW(groups, i, capacity);
 		read_group(reader, arena, meta, &groups[i]);
