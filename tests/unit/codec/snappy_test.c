@@ -90,6 +90,18 @@ static void test_by_hand(void **state)
 	}
 }
 
+static void test_sizes(void **state)
+{
+	size_t size = 7;
+	(void)state;
+	assert_true(codec_snappy_size("\xff\xff\xff\xff\x0f", 5, &size));
+	assert_int_equal(size, UINT32_MAX);
+	assert_false(codec_snappy_size("\x8a\x80\x80\x80\x10", 5, &size)); /* 2^32 and ten */
+	assert_false(codec_snappy_size("\x80\x80\x80\x80\x80\x00", 6, &size));
+	assert_false(codec_snappy_size("\x8a", 1, &size));
+	assert_false(codec_snappy_size("", 0, &size));
+}
+
 /* ---- random elements, with what they mean written beside ---- */
 
 struct pair {
@@ -239,6 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_hand),
+		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_random_elements),
 		cmocka_unit_test(test_beside_the_library),
 		cmocka_unit_test(test_damage_as_the_library),
