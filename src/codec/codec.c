@@ -53,7 +53,7 @@ void codec_state_free(struct codec_state *state)
  * tables of 32 and 64 KiB. For pages 7 bytes and a table of 16 KiB are better: keys and hashes repeat by chance less
  * often, and the table stays in the first cache. On the pages that bench/parts/parquet.py writes, zstd takes 15 % less
  * time for 2 % more bytes of wide texts, and 7 % less time for 5 % fewer bytes of lineitem. Smaller blocks gain
- * nothing, and the log's, which are larger, would grow by 8 %: both keep zstd's own.
+ * little, and the log's, which are larger, would grow by 8 %: both keep zstd's own.
  */
 #define ZSTD_PAGE_LEAST     ((size_t)16 << 10)
 #define ZSTD_PAGE_MOST      ((size_t)256 << 10)
